@@ -1,0 +1,25 @@
+"""The errors that are the user's to mend; the command line prints them as one message without a traceback."""
+
+
+class ShoestringError(Exception):
+    """Something the user can put right; the message says what and how."""
+
+
+class OverBudgetError(ShoestringError):
+    """A net has more parameters, or a run would take more steps, than its budget allows."""
+
+
+class DataError(ShoestringError):
+    """A data file is missing, damaged or of the wrong shape; the message names the path and the remedy."""
+
+
+class RecipeError(ShoestringError):
+    """A recipe is unknown or does not fit together."""
+
+
+class RunError(ShoestringError):
+    """A run's folder is missing, incomplete or belongs to another recipe."""
+
+
+class DivergedError(ShoestringError):
+    """The loss became NaN or infinite; the message names the step and the last good checkpoint."""

@@ -1,0 +1,26 @@
+"""Pieces that several nets are made of."""
+
+from torch import nn
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: nn.Module | None = None,
+) -> nn.Sequential:
+    """Convolution without bias that keeps the size (divided by stride), batch norm, and an activation if given."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(out_channels),
+    ]
+    if activation is not None:
+        layers.append(activation)
+    return nn.Sequential(*layers)
+
+
+def classifier_head(features: int, num_classes: int) -> nn.Sequential:
+    """Global average pooling and a linear layer: (n, features, h, w) -> (n, num_classes) logits."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, num_classes))

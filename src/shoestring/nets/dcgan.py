@@ -1,0 +1,125 @@
+"""Two DCGANs for 32x32 images (Radford et al. 2016): the plain one of paper 1 and the refined one of paper 2."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import nn
+
+from shoestring.errors import RecipeError
+from shoestring.spec import Spec
+
+SLOPE = 0.2  # of leaky ReLU in every discriminator, Radford et al. 2016
+
+
+class PlainDCGAN(Spec):
+    """DCGAN with bias and batch norm on every convolution.
+
+    The defaults are `cifar100-dcgan-44`: generator 652,749 and discriminator 345,804 parameters on 3x32x32 images. The
+    paper's diagrams are lost; 13 parameters sit in batch norms on the output side that the count alone decides.
+    """
+
+    kind: Literal["plain-dcgan"] = "plain-dcgan"
+    latent: PositiveInt = 110
+    """Dimension of the normal latent vector."""
+    width: PositiveInt = 44
+    """Channels at full resolution; doubled at 8x8 and quadrupled at 4x4."""
+
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
+        """{"generator": (n, latent) -> (n, *shape) in -1..1, "discriminator": (n, *shape) -> (n,) logits}."""
+        require_32(shape)
+        w, act = self.width, nn.ReLU()
+        generator = nn.Sequential(
+            nn.Unflatten(1, (self.latent, 1, 1)),
+            *up(self.latent, 4 * w, stride=1, padding=0, bias=True), act,
+            *up(4 * w, 2 * w, bias=True), act,
+            *up(2 * w, w, bias=True), act,
+            *up(w, w, bias=True), act,
+            nn.Conv2d(w, shape[0], 3, padding=1), nn.BatchNorm2d(shape[0]), nn.Tanh(),
+        )  # fmt: skip
+        leaky = nn.LeakyReLU(SLOPE)
+        discriminator = nn.Sequential(
+            nn.Conv2d(shape[0], w, 3, padding=1), nn.BatchNorm2d(w), leaky,
+            *down(w, w, bias=True), leaky,
+            *down(w, 2 * w, bias=True), leaky,
+            *down(2 * w, 4 * w, bias=True), leaky,
+            *down(4 * w, 1, bias=True), leaky,
+            nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0),
+        )  # fmt: skip
+        return gan(generator, discriminator)
+
+
+class RefinedDCGAN(Spec):
+    """DCGAN without biases whose generator refines each resolution with plain 3x3 convolutions.
+
+    The defaults are `cifar100-dcgan-64`: generator 727,360 and discriminator 202,112 parameters on 3x32x32 images. The
+    paper's diagrams are lost; this table is reconstructed from its text and count. Batch norm follows the 4x4 layers only.
+    """
+
+    kind: Literal["refined-dcgan"] = "refined-dcgan"
+    latent: PositiveInt = 10
+    """Dimension of the normal latent vector."""
+    width: PositiveInt = 64
+    """Channels from 8x8 upwards; doubled at 4x4."""
+
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
+        """{"generator": (n, latent) -> (n, *shape) in -1..1, "discriminator": (n, *shape) -> (n,) logits}."""
+        require_32(shape)
+        w, act = self.width, nn.ReLU()
+        generator = nn.Sequential(
+            nn.Unflatten(1, (self.latent, 1, 1)),
+            *up(self.latent, 2 * w, stride=1, padding=0), act, *refine(2 * w),
+            *up(2 * w, w), act, *refine(w),
+            *up(w, w), act, *refine(w),
+            *up(w, w), act, nn.Conv2d(w, shape[0], 3, padding=1, bias=False), nn.Tanh(),
+        )  # fmt: skip
+        leaky = nn.LeakyReLU(SLOPE)
+        discriminator = nn.Sequential(
+            nn.Conv2d(shape[0], w, 4, 2, 1, bias=False), leaky,
+            *down(w, w), leaky,
+            *down(w, 2 * w), leaky,
+            nn.Conv2d(2 * w, 1, 4, bias=False), nn.Flatten(0),
+        )  # fmt: skip
+        return gan(generator, discriminator)
+
+
+def up(in_channels: int, out_channels: int, stride: int = 2, padding: int = 1, bias: bool = False) -> list[nn.Module]:
+    """Transposed 4x4 convolution and batch norm; doubles the size unless told otherwise."""
+    return [
+        nn.ConvTranspose2d(in_channels, out_channels, 4, stride, padding, bias=bias),
+        nn.BatchNorm2d(out_channels),
+    ]
+
+
+def down(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Module]:
+    """4x4 convolution of stride 2 and batch norm."""
+    return [nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=bias), nn.BatchNorm2d(out_channels)]
+
+
+def refine(channels: int) -> list[nn.Module]:
+    """Two 3x3 convolutions that keep the shape."""
+    conv = [nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2)]
+    return [conv[0], nn.ReLU(), conv[1], nn.ReLU()]
+
+
+def gan(generator: nn.Module, discriminator: nn.Module) -> nn.ModuleDict:
+    """Both nets, initialised as Radford et al. 2016, section 4: normal weights of deviation 0.02."""
+    nets = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
+    nets.apply(initialise)
+    return nets
+
+
+def initialise(module: nn.Module) -> None:
+    """DCGAN initialisation of one module: convolutions N(0, 0.02), batch norm N(1, 0.02), biases 0."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d) and module.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
+        nn.init.zeros_(module.bias)
+
+
+def require_32(shape: tuple[int, int, int]) -> None:
+    """Refuses images these nets cannot make."""
+    if shape[1:] != (32, 32):
+        raise RecipeError(f"this DCGAN makes 32x32 images, the data has {shape[1]}x{shape[2]}; choose another net")
+

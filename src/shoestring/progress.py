@@ -1,0 +1,36 @@
+"""How long work reports itself without printing: the library calls a Progress, the command line draws it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Progress:
+    """Silent progress; the base that a display overrides.
+
+    Use as `with progress.task("evaluating", 10_000, "images") as advance: advance(256)`.
+    """
+
+    @contextmanager
+    def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Iterator["Advance"]:
+        """A piece of work of known length.
+
+        Args:
+            title: What is being done, in a few words.
+            total: Length in `unit`.
+            unit: What is counted.
+            start: How much of it was done before, when work is resumed.
+
+        Yields:
+            A function to call with the amount done since the last call, and facts worth showing.
+        """
+        yield Advance()
+
+    def say(self, message: str) -> None:
+        """Something the user should know now, such as a warning."""
+
+
+class Advance:
+    """Called as work proceeds; this one shows nothing."""
+
+    def __call__(self, amount: int = 1, **facts: str) -> None:
+        """Notes that `amount` more is done."""
