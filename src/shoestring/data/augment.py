@@ -1,0 +1,254 @@
+"""Augmentation of whole batches: one random tensor per parameter, no loop over images, no wait for the device."""
+
+import math
+from typing import Annotated, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
+from torch import Tensor
+
+from shoestring.errors import RecipeError
+from shoestring.spec import Spec
+
+Strength = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Augment(Spec):
+    """What is drawn at random for every image of a batch; all off by default.
+
+    Applied in the order flip, crop, affine, brightness, contrast, saturation, hue, cutout. The order is fixed, unlike
+    torchvision's ColorJitter, which shuffles the four colour changes.
+    """
+
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Rotate by an angle uniform in plus or minus this."""
+    translation: Fraction = 0.0
+    """Translate along each axis by a fraction of the side uniform in plus or minus this; not rounded to pixels."""
+    scale: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
+    """Enlarge by a factor uniform between these two."""
+    shear_degrees: Annotated[float, Field(ge=0, lt=90)] = 0.0
+    """Shear along x by an angle uniform in plus or minus this."""
+    per_channel: bool = False
+    """Draw rotation, translation, scale and shear for every channel on its own."""
+    horizontal_flip: bool = False
+    """Mirror every other image, on average."""
+    crop_padding: NonNegativeInt = 0
+    """Shift by a whole number of pixels uniform in plus or minus this, as a random crop of the padded image does."""
+    crop_fill: Literal["zero", "reflect"] = "reflect"
+    """What the crop's padding holds."""
+    brightness: Strength = 0.0
+    """Multiply pixels by a factor uniform in 1 plus or minus this (at least 0)."""
+    contrast: Strength = 0.0
+    """Scale distances from the image's mean grey by a factor uniform in 1 plus or minus this (at least 0)."""
+    saturation: Strength = 0.0
+    """Scale distances from each pixel's grey by a factor uniform in 1 plus or minus this (at least 0)."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Turn the hue by a fraction of a full turn uniform in plus or minus this."""
+    cutout: NonNegativeInt = 0
+    """Side in pixels of a square set to 0, centred on a random pixel; it may reach over the edge."""
+
+    @model_validator(mode="after")
+    def _scale_is_ordered(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale must be (smallest, largest), got {self.scale}")
+        return self
+
+    @property
+    def warps(self) -> bool:
+        """True where pixels are interpolated: any of rotation, translation, scale and shear is on."""
+        return any((self.rotation_degrees, self.translation, self.shear_degrees)) or self.scale != (1.0, 1.0)
+
+
+def augment(images: Tensor, spec: Augment, generator: torch.Generator) -> Tensor:
+    """The batch, each image changed by its own random draw.
+
+    Args:
+        images: (n, c, h, w), uint8 0..255 or float 0..1; left as they are.
+        spec: What to draw.
+        generator: Source of all random numbers, on the device of the images.
+
+    Returns:
+        float32 0..1, same shape and device; exactly the images where the spec is all off.
+
+    Raises:
+        RecipeError: Colour jitter on images with neither 1 nor 3 channels, or reflection by more than the image holds.
+    """
+    n, channels, height, width = images.shape
+    each = (n, 1, 1, 1)
+    if spec.horizontal_flip:
+        images = flip(images, _uniform(each, (0, 1), generator) < 0.5)
+    if spec.crop_padding:
+        reach = spec.crop_padding
+        shift = torch.randint(-reach, reach + 1, (2, n), generator=generator, device=generator.device)
+        images = shifted(images, shift[0], shift[1], spec.crop_fill, reach)
+    images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+    if spec.warps:
+        planes = images.reshape(n * channels, 1, height, width) if spec.per_channel else images
+        count = len(planes)
+        images = affine(
+            planes,
+            degrees=_uniform((count,), _around(0, spec.rotation_degrees), generator),
+            shift=_uniform((count, 2), _around(0, spec.translation), generator),
+            scale=_uniform((count,), spec.scale, generator),
+            shear_degrees=_uniform((count,), _around(0, spec.shear_degrees), generator),
+        ).view(n, channels, height, width)
+    if spec.brightness:
+        images = brightened(images, _uniform(each, _factor(spec.brightness), generator))
+    if spec.contrast:
+        images = contrasted(images, _uniform(each, _factor(spec.contrast), generator))
+    if spec.saturation:
+        images = saturated(images, _uniform(each, _factor(spec.saturation), generator))
+    if spec.hue:
+        images = hue_turned(images, _uniform(each, _around(0, spec.hue), generator))
+    if spec.cutout:
+        row = torch.randint(height, (n,), generator=generator, device=generator.device)
+        column = torch.randint(width, (n,), generator=generator, device=generator.device)
+        images = cut_out(images, row, column, spec.cutout)
+    return images
+
+
+def flip(images: Tensor, where: Tensor) -> Tensor:
+    """The images, mirrored left to right where `where` (n, 1, 1, 1) is true."""
+    return torch.where(where, images.flip(-1), images)
+
+
+def shifted(
+    images: Tensor, right: Tensor, down: Tensor, fill: Literal["zero", "reflect"], reach: int | None = None
+) -> Tensor:
+    """The images moved by whole pixels, every pixel kept bit for bit: a crop of the padded image.
+
+    Args:
+        images: (n, c, h, w), any dtype.
+        right: int64, (n,): pixels to move to the right.
+        down: int64, (n,): pixels to move down.
+        fill: What comes in from outside: 0, or the image mirrored about its edge pixels (the edge is not repeated).
+        reach: Largest absolute shift, known to the caller without asking the device; checked for reflection.
+
+    Raises:
+        RecipeError: `reach` is not smaller than the sides, so that a mirror image does not hold enough pixels.
+    """
+    n, channels, height, width = images.shape
+    if fill == "reflect" and reach is not None and reach >= min(height, width):
+        raise RecipeError(
+            f"crop_padding {reach} needs reflected images larger than {height}x{width}; "
+            f"use at most {min(height, width) - 1}, or crop_fill zero"
+        )
+    rows = torch.arange(height, device=images.device) - down[:, None]
+    columns = torch.arange(width, device=images.device) - right[:, None]
+    inside_rows, inside_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+    if fill == "reflect":
+        rows = height - 1 - (height - 1 - rows.abs()).abs()
+        columns = width - 1 - (width - 1 - columns.abs()).abs()
+    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    places = (rows[:, :, None] * width + columns[:, None, :]).view(n, 1, height * width)
+    moved = images.reshape(n, channels, -1).gather(2, places.expand(-1, channels, -1)).view(images.shape)
+    if fill == "zero":
+        moved = moved * (inside_rows[:, None, :, None] & inside_columns[:, None, None, :])
+    return moved
+
+
+def affine(images: Tensor, degrees: Tensor, shift: Tensor, scale: Tensor, shear_degrees: Tensor) -> Tensor:
+    """The images sheared, scaled and rotated about their centre, then translated; bilinear, 0 outside.
+
+    With x to the right and y down, in pixels from the centre, a pixel goes from p to scale R S p + shift with
+    R = [[cos, -sin], [sin, cos]] (clockwise to the eye) and S = [[1, -tan(shear)], [0, 1]]; each output pixel is
+    read at the inverse of that map. The convention is that of torchvision's RandomAffine with one number for shear.
+
+    Args:
+        images: float, (n, c, h, w).
+        degrees: (n,), rotation.
+        shift: (n, 2), right and down, as fractions of width and height.
+        scale: (n,), enlargement.
+        shear_degrees: (n,), shear along x.
+    """
+    _, _, height, width = images.shape
+    angle, slope = torch.deg2rad(degrees), torch.deg2rad(shear_degrees).tan()
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    # affine_grid measures both sides as -1..1, so terms that mix x and y carry the ratio of the sides.
+    xx, xy = cos - slope * sin, (sin + slope * cos) * (height / width)
+    yx, yy = -sin * (width / height), cos
+    right, down = (2 * shift).unbind(1)
+    inverse = torch.stack((xx, xy, -xx * right - xy * down, yx, yy, -yx * right - yy * down), 1).view(-1, 2, 3)
+    grid = F.affine_grid(inverse, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def grey(images: Tensor) -> Tensor:
+    """Luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, as (n, 1, h, w); one-channel images are their own grey.
+
+    Raises:
+        RecipeError: The images have neither 1 nor 3 channels.
+    """
+    if images.shape[1] == 1:
+        return images
+    if images.shape[1] != 3:
+        raise RecipeError(
+            f"contrast, saturation and hue need 1 or 3 channels, these images have {images.shape[1]}; set them to 0"
+        )
+    red, green, blue = images.split(1, dim=1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def brightened(images: Tensor, factor: Tensor) -> Tensor:
+    """Pixels times factor (n, 1, 1, 1), clipped to 0..1."""
+    return (images * factor).clamp_(0, 1)
+
+
+def contrasted(images: Tensor, factor: Tensor) -> Tensor:
+    """Distances from the mean of the image's grey times factor (n, 1, 1, 1), clipped to 0..1."""
+    mean = grey(images).mean((1, 2, 3), keepdim=True)
+    return torch.lerp(mean, images, factor).clamp_(0, 1)
+
+
+def saturated(images: Tensor, factor: Tensor) -> Tensor:
+    """Distances from each pixel's grey times factor (n, 1, 1, 1), clipped to 0..1; grey pixels stay."""
+    return torch.lerp(grey(images), images, factor).clamp_(0, 1)
+
+
+def hue_turned(images: Tensor, turn: Tensor) -> Tensor:
+    """Colours rotated about the grey axis, luma kept, clipped to 0..1; grey pixels stay.
+
+    A linear rotation (Rodrigues) instead of a detour through HSV: a third of a turn takes the hue of red to that of
+    green and green to blue, and unlike HSV's hue it has no branches and does not change how bright a pixel looks,
+    clipping apart.
+
+    Args:
+        images: float 0..1, (n, 1 or 3, h, w).
+        turn: (n, 1, 1, 1), fractions of a full turn.
+    """
+    luma = grey(images)
+    if images.shape[1] == 1:
+        return images
+    angle = turn * (2 * math.pi)
+    across = images.roll(1, dims=1) - images.roll(-1, dims=1)  # (1, 1, 1) x pixel
+    rotated = images * angle.cos() + across * (angle.sin() / math.sqrt(3))
+    return (rotated + (luma - grey(rotated))).clamp_(0, 1)
+
+
+def cut_out(images: Tensor, row: Tensor, column: Tensor, side: int) -> Tensor:
+    """The images with a square set to 0 (DeVries and Taylor 2017), so black rather than the data's mean.
+
+    Args:
+        images: (n, c, h, w).
+        row: int64, (n,): centre row; of an even side, the first row below the middle.
+        column: int64, (n,): centre column.
+        side: Pixels; parts beyond the edge are lost.
+    """
+    rows = torch.arange(images.shape[2], device=images.device) - (row[:, None] - side // 2)
+    columns = torch.arange(images.shape[3], device=images.device) - (column[:, None] - side // 2)
+    in_rows, in_columns = (rows >= 0) & (rows < side), (columns >= 0) & (columns < side)
+    return images.masked_fill(in_rows[:, None, :, None] & in_columns[:, None, None, :], 0)
+
+
+def _around(centre: float, reach: float) -> tuple[float, float]:
+    return centre - reach, centre + reach
+
+
+def _factor(strength: float) -> tuple[float, float]:
+    return max(0.0, 1 - strength), 1 + strength
+
+
+def _uniform(shape: tuple[int, ...], bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device) * (bounds[1] - bounds[0]) + bounds[0]
