@@ -81,8 +81,13 @@ def augment(images: Tensor, spec: Augment, generator: torch.Generator) -> Tensor
         images = flip(images, _uniform(each, (0, 1), generator) < 0.5)
     if spec.crop_padding:
         reach = spec.crop_padding
-        shift = torch.randint(-reach, reach + 1, (2, n), generator=generator, device=generator.device)
-        images = shifted(images, shift[0], shift[1], spec.crop_fill, reach)
+        if spec.crop_fill == "reflect" and reach >= min(height, width):
+            raise RecipeError(
+                f"crop_padding {reach} reflects more than a {height}x{width} image holds; "
+                f"use at most {min(height, width) - 1}, or crop_fill zero"
+            )
+        right, down = torch.randint(-reach, reach + 1, (2, n), generator=generator, device=generator.device)
+        images = shifted(images, right, down, spec.crop_fill)
     images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
     if spec.warps:
         planes = images.reshape(n * channels, 1, height, width) if spec.per_channel else images
@@ -114,27 +119,17 @@ def flip(images: Tensor, where: Tensor) -> Tensor:
     return torch.where(where, images.flip(-1), images)
 
 
-def shifted(
-    images: Tensor, right: Tensor, down: Tensor, fill: Literal["zero", "reflect"], reach: int | None = None
-) -> Tensor:
+def shifted(images: Tensor, right: Tensor, down: Tensor, fill: Literal["zero", "reflect"]) -> Tensor:
     """The images moved by whole pixels, every pixel kept bit for bit: a crop of the padded image.
 
     Args:
         images: (n, c, h, w), any dtype.
         right: int64, (n,): pixels to move to the right.
         down: int64, (n,): pixels to move down.
-        fill: What comes in from outside: 0, or the image mirrored about its edge pixels (the edge is not repeated).
-        reach: Largest absolute shift, known to the caller without asking the device; checked for reflection.
-
-    Raises:
-        RecipeError: `reach` is not smaller than the sides, so that a mirror image does not hold enough pixels.
+        fill: What comes in from outside: 0, or the image mirrored about its edge pixels (the edge is not repeated;
+            shifts must be smaller than the sides).
     """
     n, channels, height, width = images.shape
-    if fill == "reflect" and reach is not None and reach >= min(height, width):
-        raise RecipeError(
-            f"crop_padding {reach} needs reflected images larger than {height}x{width}; "
-            f"use at most {min(height, width) - 1}, or crop_fill zero"
-        )
     rows = torch.arange(height, device=images.device) - down[:, None]
     columns = torch.arange(width, device=images.device) - right[:, None]
     inside_rows, inside_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
@@ -187,8 +182,7 @@ def grey(images: Tensor) -> Tensor:
         raise RecipeError(
             f"contrast, saturation and hue need 1 or 3 channels, these images have {images.shape[1]}; set them to 0"
         )
-    red, green, blue = images.split(1, dim=1)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    return 0.299 * images[:, 0:1] + 0.587 * images[:, 1:2] + 0.114 * images[:, 2:3]
 
 
 def brightened(images: Tensor, factor: Tensor) -> Tensor:
