@@ -1,0 +1,55 @@
+"""Which images are held out of train: a function of their content, whatever order their files list them in."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoestring.errors import DataError
+
+
+def content_order(contents: Iterable[Any], labels: NDArray[np.int64], key: str = "") -> NDArray[np.int64]:
+    """The indices that sort items by a hash of their content: a shuffle that is the same for every row order.
+
+    Items of equal content are ordered by label; those equal in both are interchangeable.
+
+    Args:
+        contents: One bytes-like object per item, such as the rows of a uint8 array.
+        labels: int64, (n,).
+        key: Another key gives another order; at most 64 bytes.
+
+    Returns:
+        int64, (n,).
+    """
+    salt = key.encode()
+    digests = b"".join(hashlib.blake2b(content, digest_size=16, key=salt).digest() for content in contents)
+    halves = np.frombuffer(digests, dtype=">u8").reshape(-1, 2)
+    return np.lexsort((labels, halves[:, 1], halves[:, 0]))
+
+
+def hold_out(labels: NDArray[np.int64], count: int, num_classes: int) -> NDArray[np.bool_]:
+    """A mask of `count` items, in each class its first ones.
+
+    Each class gives in proportion to its size, equal classes equally; the images that do not divide come one each from
+    the classes with the largest remainders, the lower label first among equals.
+
+    Args:
+        labels: int64, (n,), in 0..num_classes-1, in the order in which items are to be taken.
+        count: How many to hold out.
+        num_classes: Number of classes.
+
+    Raises:
+        DataError: A class would be left with no image to train on.
+    """
+    sizes = np.bincount(labels, minlength=num_classes)
+    shares = sizes * count // max(len(labels), 1)
+    remainders = sizes * count % max(len(labels), 1)
+    shares[np.argsort(-remainders, kind="stable")[: count - int(shares.sum())]] += 1
+    if count and np.any((shares >= sizes) & (sizes > 0)):
+        raise DataError(f"{count:,} of {len(labels):,} images held out would leave a class with none; hold out fewer")
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    for label in range(num_classes):
+        mask[np.flatnonzero(labels == label)[: shares[label]]] = True
+    return mask
