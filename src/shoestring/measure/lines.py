@@ -1,0 +1,70 @@
+"""The line that ends a training in the published papers, from a run's log."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shoestring.measure.measure import Measure, computed_by, pooled_interval
+
+LAST_STEPS = 1_000  # of the training; the papers average over these
+
+
+def training_line(train_records: Sequence[Mapping[str, Any]], last_steps: int = LAST_STEPS) -> dict[str, Measure]:
+    """Mean and deviation over the mini-batches of the last steps, for everything the log has.
+
+    Records are pooled exactly: by their counts, and with the spread between them as well as within them.
+
+    Args:
+        train_records: In order of steps; each has "step" (of its last mini-batch), "count" (mini-batches it sums up),
+            "mean" and "deviation" (population, divided by the count), by name.
+        last_steps: Mini-batches to look back. Records are taken whole, newest first, until they cover as many; the
+            measure's n says how many they were.
+
+    Returns:
+        By name the mean, with n mini-batches, their population deviation, and Student's interval of the mean. The
+        interval takes mini-batches as independent and the net as one, though it learns meanwhile. Nothing for an empty
+        log.
+    """
+    chosen: list[Mapping[str, Any]] = []
+    for record in reversed(train_records):
+        if sum(taken["count"] for taken in chosen) >= last_steps:
+            break
+        chosen.append(record)
+    names = dict.fromkeys(name for record in reversed(chosen) for name in record["mean"])
+    return {name: _pooled(name, [record for record in chosen if name in record["mean"]]) for name in names}
+
+
+def _pooled(name: str, records: Sequence[Mapping[str, Any]]) -> Measure:
+    n = sum(record["count"] for record in records)
+    mean = math.fsum(record["count"] * record["mean"][name] for record in records) / n
+    # Squares of differences from the pooled mean: no cancellation, unlike a difference of mean squares.
+    within = (record["deviation"][name] ** 2 + (record["mean"][name] - mean) ** 2 for record in records)
+    squares = math.fsum(record["count"] * square for record, square in zip(records, within, strict=True))
+    deviation = math.sqrt(squares / n)
+    first, last = records[-1]["step"] - records[-1]["count"] + 1, records[0]["step"]
+    return Measure(
+        mean,
+        n,
+        pooled_interval(mean, deviation, n),
+        deviation,
+        computed_by(__name__),
+        f"Over the mini-batches of steps {first:,} to {last:,}, with augmentation and the net as it was at each step.",
+    )
+
+
+def papers_line(train_loss: Measure, train_accuracy: Measure, test_accuracy: Measure) -> str:
+    """The papers' line: "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066".
+
+    Args:
+        train_loss: Of the last steps, as `training_line` gives it.
+        train_accuracy: Likewise.
+        test_accuracy: Over mini-batches: the measure "batch_accuracy" of the test split.
+    """
+    return (
+        f"train loss: {train_loss.value:.3f}, train acc: {_with_deviation(train_accuracy)}, "
+        f"test acc: {_with_deviation(test_accuracy)}"
+    )
+
+
+def _with_deviation(measure: Measure) -> str:
+    return f"{measure.value:.3f}±{measure.deviation:.3f}"

@@ -1,0 +1,152 @@
+"""A measure: a value with its n, its uncertainty and the hash of the code that computed it."""
+
+import functools
+import hashlib
+import inspect
+import math
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from statistics import NormalDist
+from typing import Any
+
+from torch import Tensor
+
+EXACT_DEGREES = 200  # of freedom up to which Student's quantile is found from its finite sum
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measured value.
+
+    Attributes:
+        value: A number, or plain JSON values (a list of bins, a matrix); None where it is not defined.
+        n: How many independent things it was measured on: images, mini-batches, paths.
+        interval: 95% confidence interval of the value, from low to high, when one is known.
+        deviation: Standard deviation of the single things, when the value is their mean.
+        computed_by: Package version and hash of the code behind it, as `computed_by` gives it.
+        note: What a reader must know to read the value rightly, in a sentence.
+    """
+
+    value: Any
+    n: int
+    interval: tuple[float, float] | None = None
+    deviation: float | None = None
+    computed_by: str | None = None
+    note: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The measure as plain JSON values, under the names of its attributes."""
+        return asdict(self) | {"interval": None if self.interval is None else list(self.interval)}
+
+
+@functools.cache
+def computed_by(module: str) -> str:
+    """Who computed a measure: "shoestring VERSION measure.accuracy sha256:0123456789abcdef".
+
+    The hash covers the source of the module and of this one, so it changes whenever the number might.
+
+    Args:
+        module: The `__name__` of the module that computes.
+    """
+    content = "".join(inspect.getsource(sys.modules[name]) for name in (module, __name__))
+    short = module.removeprefix("shoestring.")
+    return f"shoestring {version('shoestring')} {short} sha256:{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def share(successes: float, n: int, computed_by: str, note: str | None = None) -> Measure:
+    """The measure of a share of successes, with its Wilson interval; deviation is that of one trial."""
+    value = successes / n
+    return Measure(value, n, wilson_interval(successes, n), math.sqrt(value * (1 - value)), computed_by, note)
+
+
+def mean(values: Tensor, computed_by: str, note: str | None = None) -> Measure:
+    """The measure of a mean of independent values (n,), with Student's interval and the population deviation."""
+    doubles = values.double()
+    deviation = float(doubles.std(correction=0))
+    return Measure(float(doubles.mean()), len(doubles), mean_interval(doubles), deviation, computed_by, note)
+
+
+def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The score interval of a probability, within 0..1 and sound also near both ends (Wilson 1927).
+
+    Args:
+        successes: How many of the n trials succeeded, in 0..n.
+        n: Independent trials, at least 1.
+        confidence: Probability with which the interval holds the true value.
+
+    Raises:
+        ValueError: There are no trials, or more successes than trials.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"successes must be in 0..n with n at least 1, got {successes} of {n}")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p = successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    # At p = 0 and p = 1 one end is exactly 0 or 1; rounding must not step over it.
+    return (max(0.0, centre - half) if successes else 0.0, min(1.0, centre + half) if successes < n else 1.0)
+
+
+def mean_interval(values: Tensor, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Student's interval of the mean of independent, roughly normal values; None for fewer than two.
+
+    Args:
+        values: (n,), any numeric type; computed in float64.
+        confidence: Probability with which the interval holds the true mean.
+    """
+    doubles = values.double()
+    if len(doubles) < 2:
+        return None
+    return pooled_interval(float(doubles.mean()), float(doubles.std(correction=0)), len(doubles), confidence)
+
+
+def pooled_interval(mean: float, deviation: float, n: int, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Student's interval of a mean that is known by its moments; None for fewer than two values.
+
+    Args:
+        mean: Mean of the n values.
+        deviation: Their population standard deviation (divided by n, not n - 1).
+        n: How many values.
+        confidence: Probability with which the interval holds the true mean.
+    """
+    if n < 2:
+        return None
+    half = student_quantile((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n - 1)
+    return (mean - half, mean + half)
+
+
+def student_quantile(probability: float, degrees: int) -> float:
+    """The quantile of Student's t distribution, to about 1e-9.
+
+    Bisection of the finite sums of Abramowitz and Stegun 1964, 26.7.3 and 26.7.4; beyond 200 degrees the expansion
+    26.7.5 about the normal quantile, which is as exact there.
+
+    Args:
+        probability: In 0.5..1, both excluded: the upper half, the lower is its mirror image.
+        degrees: Degrees of freedom, at least 1.
+    """
+    z = NormalDist().inv_cdf(probability)
+    if degrees > EXACT_DEGREES:
+        terms = (
+            (z**3 + z) / 4,
+            (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+            (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        )
+        return z + sum(term / degrees**power for power, term in enumerate(terms, start=1))
+    low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / sqrt(degrees)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_inside(middle, degrees) < 2 * probability - 1 else (low, middle)
+    return math.tan((low + high) / 2) * math.sqrt(degrees)
+
+
+def _student_inside(angle: float, degrees: int) -> float:
+    """The probability that |t| is at most sqrt(degrees) tan(angle)."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    first = degrees % 2  # odd degrees sum odd powers of the cosine, even degrees even ones
+    term, total = (cosine, 0.0) if first else (1.0, 0.0)
+    for power in range(first, degrees - 1, 2):
+        total += term
+        term *= (power + 1) / (power + 2) * cosine * cosine
+    return 2 / math.pi * (angle + sine * total) if first else sine * total

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from shoestring.measure.lines import papers_line, training_line
+from shoestring.measure.measure import Measure
+
+
+def logged(values, counts):
+    records, step = [], 0
+    for count in counts:
+        part = values[step : step + count]
+        step += count
+        records.append(
+            {
+                "step": step,
+                "kind": "train",
+                "count": count,
+                "mean": {"loss": part.mean(), "accuracy": (part / 9).mean()},
+                "deviation": {"loss": part.std(), "accuracy": (part / 9).std()},
+            }
+        )
+    return records
+
+
+def test_records_pool_to_the_moments_of_the_single_steps():
+    values = np.random.default_rng(0).normal(5, 2, 2_500)
+    line = training_line(logged(values, [700, 800, 1, 499, 50, 450]))
+    last = values[-1_000:]
+    assert list(line) == ["loss", "accuracy"]
+    assert (line["loss"].value, line["loss"].deviation) == pytest.approx((last.mean(), last.std()), rel=1e-12)
+    assert line["accuracy"].value == pytest.approx(last.mean() / 9)
+    assert line["loss"].n == 1_000
+    assert line["loss"].interval == pytest.approx(stats.t.interval(0.95, 999, last.mean(), stats.sem(last)))
+    assert "1,501 to 2,500" in line["loss"].note
+
+
+def test_a_record_that_reaches_further_back_is_taken_whole():
+    values = np.random.default_rng(1).normal(0, 1, 90)
+    line = training_line(logged(values, [30, 30, 30]), last_steps=45)
+    assert line["loss"].n == 60
+    assert line["loss"].value == pytest.approx(values[30:].mean())
+
+
+def test_short_and_empty_logs():
+    values = np.array([1.0, 3.0])
+    assert training_line(logged(values, [2]))["loss"].deviation == 1.0
+    assert training_line([]) == {}
+
+
+def test_papers_line_is_as_published():
+    line = papers_line(Measure(1.8124, 9), Measure(0.5209, 9, None, 0.0651), Measure(0.49399, 9, None, 0.06599))
+    assert line == "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066"

@@ -1,0 +1,86 @@
+import json
+import sys
+import types
+
+import pytest
+import torch
+from scipy import stats
+
+from shoestring.measure import measure
+from shoestring.measure.measure import (
+    Measure,
+    computed_by,
+    mean,
+    mean_interval,
+    share,
+    student_quantile,
+    wilson_interval,
+)
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 30), (30, 30), (7, 30), (4942, 10_000)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_wilson_interval_is_scipys(successes, n, confidence):
+    expected = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    assert wilson_interval(successes, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 5), (6, 5)])
+def test_wilson_interval_refuses_the_impossible(successes, n):
+    with pytest.raises(ValueError, match="successes"):
+        wilson_interval(successes, n)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 50, 155, 199, 200, 201, 999, 9_999])
+@pytest.mark.parametrize("probability", [0.95, 0.975, 0.995])
+def test_student_quantile_is_scipys(degrees, probability):
+    assert student_quantile(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), rel=1e-8)
+
+
+@pytest.mark.parametrize("n", [2, 5, 400])
+def test_mean_interval_is_scipys(n):
+    values = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) + 3
+    expected = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values.numpy()))
+    assert mean_interval(values) == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_value_has_no_interval():
+    assert mean_interval(torch.tensor([2.0])) is None
+    assert mean(torch.tensor([2.0]), "code") == Measure(2.0, 1, None, 0.0, "code")
+
+
+def test_mean_and_share_give_value_count_and_population_deviation():
+    assert mean(torch.tensor([1, 2, 3, 6]), "code").deviation == pytest.approx(3.5**0.5)
+    assert share(3, 4, "code").value == 0.75
+    assert share(3, 4, "code").deviation == pytest.approx(torch.tensor([1.0, 1, 1, 0]).std(correction=0).item())
+
+
+def test_json_holds_every_attribute_and_survives_the_round_trip():
+    written = json.loads(json.dumps(Measure(0.5, 4, (0.25, 0.75), 0.5, "code", "note").to_json()))
+    assert written == {
+        "value": 0.5,
+        "n": 4,
+        "interval": [0.25, 0.75],
+        "deviation": 0.5,
+        "computed_by": "code",
+        "note": "note",
+    }
+    assert Measure(0.5, 4).to_json()["interval"] is None
+
+
+def test_computed_by_changes_with_the_source(monkeypatch, tmp_path):
+    tags = []
+    for number, source in enumerate(["a = 1\n", "a = 2\n"]):
+        file = tmp_path / f"made_{number}.py"
+        file.write_text(source)
+        module = types.ModuleType(f"made_{number}")
+        module.__file__ = str(file)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        tags.append(computed_by(module.__name__).split())
+    assert tags[0][:2] == tags[1][:2]
+    assert tags[0][0] == "shoestring"
+    assert tags[0][3].startswith("sha256:")
+    assert tags[0][3] != tags[1][3]
+    assert computed_by(measure.__name__).split()[2] == "measure.measure"
