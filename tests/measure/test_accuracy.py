@@ -73,7 +73,7 @@ def test_loss_is_sklearns_with_students_interval(made):
     each = -made.logits.double().log_softmax(1)[torch.arange(N), made.labels].numpy()
     assert loss.value == pytest.approx(metrics.log_loss(made.labels, made.logits.double().softmax(1).numpy()))
     assert loss.interval == pytest.approx(stats.t.interval(0.95, N - 1, each.mean(), stats.sem(each)))
-    assert loss.deviation == pytest.approx(each.std())
+    assert loss.deviation == pytest.approx(each.std(ddof=1))
 
 
 def test_calibration_error_is_the_explicit_sum_over_bins(made):
@@ -102,7 +102,7 @@ def test_a_sure_classifier_is_miscalibrated_by_how_often_it_errs():
 def test_batch_accuracy_leaves_out_the_short_batch(made):
     measured = classification_measures(made, CLASSES)["batch_accuracy"]
     correct = (made.logits.argmax(1) == made.labels).numpy()[: 7 * 64].reshape(7, 64).mean(1)
-    assert (measured.value, measured.deviation) == pytest.approx((correct.mean(), correct.std()))
+    assert (measured.value, measured.deviation) == pytest.approx((correct.mean(), correct.std(ddof=1)))
     assert measured.n == 7
     assert measured.interval == pytest.approx(stats.t.interval(0.95, 6, correct.mean(), stats.sem(correct)))
 

@@ -48,13 +48,12 @@ def test_mean_interval_is_scipys(n):
 
 def test_one_value_has_no_interval():
     assert mean_interval(torch.tensor([2.0])) is None
-    assert mean(torch.tensor([2.0]), "code") == Measure(2.0, 1, None, 0.0, "code")
+    assert mean(torch.tensor([2.0]), "code") == Measure(2.0, 1, None, None, "code")
 
 
-def test_mean_and_share_give_value_count_and_population_deviation():
-    assert mean(torch.tensor([1, 2, 3, 6]), "code").deviation == pytest.approx(3.5**0.5)
-    assert share(3, 4, "code").value == 0.75
-    assert share(3, 4, "code").deviation == pytest.approx(torch.tensor([1.0, 1, 1, 0]).std(correction=0).item())
+def test_mean_and_share_give_value_count_and_sample_deviation():
+    assert mean(torch.tensor([1, 2, 3, 6]), "code").deviation == pytest.approx((14 / 3) ** 0.5)
+    assert share(3, 4, "code") == Measure(0.75, 4, wilson_interval(3, 4), None, "code")
 
 
 def test_json_holds_every_attribute_and_survives_the_round_trip():

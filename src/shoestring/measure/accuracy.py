@@ -112,7 +112,7 @@ def classification_measures(answers: Answers, num_classes: int) -> dict[str, Mea
 
 
 def batch_accuracy(answers: Answers) -> Measure:
-    """Mean and population deviation of the accuracy over full mini-batches, as in "0.494 +- 0.066".
+    """Mean and sample deviation of the accuracy over full mini-batches, as in "0.494 +- 0.066".
 
     The deviation is the sampling noise of one mini-batch and says nothing of how sure the mean is; the interval does.
     A last, shorter batch is left out, as its noise is another.

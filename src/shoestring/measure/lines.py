@@ -16,12 +16,12 @@ def training_line(train_records: Sequence[Mapping[str, Any]], last_steps: int = 
 
     Args:
         train_records: In order of steps; each has "step" (of its last mini-batch), "count" (mini-batches it sums up),
-            "mean" and "deviation" (population, divided by the count), by name.
+            "mean" and "deviation" (sample, divided by count - 1; anything for a count of 1), by name.
         last_steps: Mini-batches to look back. Records are taken whole, newest first, until they cover as many; the
             measure's n says how many they were.
 
     Returns:
-        By name the mean, with n mini-batches, their population deviation, and Student's interval of the mean. The
+        By name the mean, with n mini-batches, their sample deviation, and Student's interval of the mean. The
         interval takes mini-batches as independent and the net as one, though it learns meanwhile. Nothing for an empty
         log.
     """
@@ -38,14 +38,14 @@ def _pooled(name: str, records: Sequence[Mapping[str, Any]]) -> Measure:
     n = sum(record["count"] for record in records)
     mean = math.fsum(record["count"] * record["mean"][name] for record in records) / n
     # Squares of differences from the pooled mean: no cancellation, unlike a difference of mean squares.
-    within = (record["deviation"][name] ** 2 + (record["mean"][name] - mean) ** 2 for record in records)
-    squares = math.fsum(record["count"] * square for record, square in zip(records, within, strict=True))
-    deviation = math.sqrt(squares / n)
+    within = math.fsum((record["count"] - 1) * record["deviation"][name] ** 2 for record in records)
+    between = math.fsum(record["count"] * (record["mean"][name] - mean) ** 2 for record in records)
+    deviation = math.sqrt((within + between) / (n - 1)) if n > 1 else None
     first, last = records[-1]["step"] - records[-1]["count"] + 1, records[0]["step"]
     return Measure(
         mean,
         n,
-        pooled_interval(mean, deviation, n),
+        None if deviation is None else pooled_interval(mean, deviation, n),
         deviation,
         computed_by(__name__),
         f"Over the mini-batches of steps {first:,} to {last:,}, with augmentation and the net as it was at each step.",
@@ -67,4 +67,4 @@ def papers_line(train_loss: Measure, train_accuracy: Measure, test_accuracy: Mea
 
 
 def _with_deviation(measure: Measure) -> str:
-    return f"{measure.value:.3f}±{measure.deviation:.3f}"
+    return f"{measure.value:.3f}" + ("" if measure.deviation is None else f"±{measure.deviation:.3f}")

@@ -23,7 +23,7 @@ class Measure:
         value: A number, or plain JSON values (a list of bins, a matrix); None where it is not defined.
         n: How many independent things it was measured on: images, mini-batches, paths.
         interval: 95% confidence interval of the value, from low to high, when one is known.
-        deviation: Standard deviation of the single things, when the value is their mean.
+        deviation: Sample standard deviation (divided by n - 1) of the single things, when the value is their mean.
         computed_by: Package version and hash of the code behind it, as `computed_by` gives it.
         note: What a reader must know to read the value rightly, in a sentence.
     """
@@ -55,15 +55,14 @@ def computed_by(module: str) -> str:
 
 
 def share(successes: float, n: int, computed_by: str, note: str | None = None) -> Measure:
-    """The measure of a share of successes, with its Wilson interval; deviation is that of one trial."""
-    value = successes / n
-    return Measure(value, n, wilson_interval(successes, n), math.sqrt(value * (1 - value)), computed_by, note)
+    """The measure of a share of successes, with its Wilson interval."""
+    return Measure(successes / n, n, wilson_interval(successes, n), None, computed_by, note)
 
 
 def mean(values: Tensor, computed_by: str, note: str | None = None) -> Measure:
-    """The measure of a mean of independent values (n,), with Student's interval and the population deviation."""
+    """The measure of a mean of independent values (n,), with Student's interval and the sample deviation."""
     doubles = values.double()
-    deviation = float(doubles.std(correction=0))
+    deviation = float(doubles.std()) if len(doubles) > 1 else None
     return Measure(float(doubles.mean()), len(doubles), mean_interval(doubles), deviation, computed_by, note)
 
 
@@ -98,7 +97,7 @@ def mean_interval(values: Tensor, confidence: float = 0.95) -> tuple[float, floa
     doubles = values.double()
     if len(doubles) < 2:
         return None
-    return pooled_interval(float(doubles.mean()), float(doubles.std(correction=0)), len(doubles), confidence)
+    return pooled_interval(float(doubles.mean()), float(doubles.std()), len(doubles), confidence)
 
 
 def pooled_interval(mean: float, deviation: float, n: int, confidence: float = 0.95) -> tuple[float, float] | None:
@@ -106,13 +105,13 @@ def pooled_interval(mean: float, deviation: float, n: int, confidence: float = 0
 
     Args:
         mean: Mean of the n values.
-        deviation: Their population standard deviation (divided by n, not n - 1).
+        deviation: Their sample standard deviation (divided by n - 1).
         n: How many values.
         confidence: Probability with which the interval holds the true mean.
     """
     if n < 2:
         return None
-    half = student_quantile((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n - 1)
+    half = student_quantile((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n)
     return (mean - half, mean + half)
 
 
