@@ -1,0 +1,59 @@
+"""Image models under a hard budget of parameters and optimisation steps.
+
+import shoestring
+
+run = shoestring.train("addnist-quick")
+shoestring.evaluate("cifar100-resnet", split="test")["accuracy"]
+shoestring.sample("cifar100-dcgan-44", count=64, seed=0)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shoestring.api import evaluate, load, open_run, recipe, sample, train, write_report
+    from shoestring.budget import Budget
+    from shoestring.errors import ShoestringError
+    from shoestring.recipes.recipe import Recipe
+    from shoestring.recipes import RECIPES
+    from shoestring.run import Run
+    from shoestring.training.model import Model
+
+_HOMES = {
+    "RECIPES": "recipes",
+    "Budget": "budget",
+    "Model": "training.model",
+    "Recipe": "recipes.recipe",
+    "Run": "run",
+    "ShoestringError": "errors",
+    "evaluate": "api",
+    "load": "api",
+    "open_run": "api",
+    "recipe": "api",
+    "sample": "api",
+    "train": "api",
+    "write_report": "api",
+}
+
+__all__ = [
+    "RECIPES",
+    "Budget",
+    "Model",
+    "Recipe",
+    "Run",
+    "ShoestringError",
+    "evaluate",
+    "load",
+    "open_run",
+    "recipe",
+    "sample",
+    "train",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used, so that importing the package does not import torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'shoestring' has no attribute {name!r}")
+    return getattr(import_module(f"shoestring.{_HOMES[name]}"), name)

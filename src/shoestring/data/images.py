@@ -1,6 +1,7 @@
 """What every data source gives: images as whole uint8 tensors, one split at a time."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -87,13 +88,16 @@ def normalise(images: Tensor, source: Source) -> Tensor:
         float32, same shape: (pixel - mean) / deviation, pixels on the 0..1 scale.
     """
     pixels = images.float().div_(255) if images.dtype == torch.uint8 else images
-    mean = torch.tensor(source.mean, device=images.device).view(-1, 1, 1)
-    deviation = torch.tensor(source.deviation, device=images.device).view(-1, 1, 1)
-    return (pixels - mean) / deviation
+    return (pixels - _per_channel(source.mean, images.device)) / _per_channel(source.deviation, images.device)
 
 
 def denormalise(images: Tensor, source: Source) -> Tensor:
     """uint8 images from what a generator gives: the inverse of `normalise`, rounded and clipped."""
-    mean = torch.tensor(source.mean, device=images.device).view(-1, 1, 1)
-    deviation = torch.tensor(source.deviation, device=images.device).view(-1, 1, 1)
-    return ((images.float() * deviation + mean) * 255).round_().clamp_(0, 255).to(torch.uint8)
+    pixels = images.float() * _per_channel(source.deviation, images.device) + _per_channel(source.mean, images.device)
+    return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+@lru_cache
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    # Kept: copying constants to a GPU at every step would make the host wait for it.
+    return torch.tensor(values, device=device).view(-1, 1, 1)

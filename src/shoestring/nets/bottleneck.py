@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
@@ -35,6 +36,10 @@ class BottleneckNet(Spec):
                 channels = width
         layers.append(classifier_head(channels, num_classes))
         return nn.ModuleDict({"classifier": nn.Sequential(*layers)})
+
+    def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
+        """One input image, by net name."""
+        return {"classifier": (torch.zeros(1, *shape),)}
 
 
 class Bottleneck(nn.Module):

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+import torch
 from pydantic import PositiveInt
-from torch import nn
+from torch import Tensor, nn
 
 from shoestring.errors import RecipeError
 from shoestring.spec import Spec
@@ -47,6 +48,10 @@ class PlainDCGAN(Spec):
         )  # fmt: skip
         return gan(generator, discriminator)
 
+    def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
+        """One latent vector and one image, by net name."""
+        return {"generator": (torch.zeros(1, self.latent),), "discriminator": (torch.zeros(1, *shape),)}
+
 
 class RefinedDCGAN(Spec):
     """DCGAN without biases whose generator refines each resolution with plain 3x3 convolutions.
@@ -80,6 +85,10 @@ class RefinedDCGAN(Spec):
             nn.Conv2d(2 * w, 1, 4, bias=False), nn.Flatten(0),
         )  # fmt: skip
         return gan(generator, discriminator)
+
+    def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
+        """One latent vector and one image, by net name."""
+        return {"generator": (torch.zeros(1, self.latent),), "discriminator": (torch.zeros(1, *shape),)}
 
 
 def up(in_channels: int, out_channels: int, stride: int = 2, padding: int = 1, bias: bool = False) -> list[nn.Module]:

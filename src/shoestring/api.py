@@ -1,0 +1,198 @@
+"""What a user of the package calls; the command line calls the same."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shoestring.data.folder import read_image
+from shoestring.data.images import Split
+from shoestring.data.location import data_folder as resolve_data_folder
+from shoestring.errors import RecipeError, RunError
+from shoestring.measure.measure import Measure
+from shoestring.progress import Progress
+from shoestring.recipes.recipe import Recipe
+from shoestring.recipes import RECIPES
+from shoestring.run import Run
+from shoestring.spec import changed, unknown
+from shoestring.training.assess import assess_classifier, draw_generator, record_classifier
+from shoestring.training.model import Model
+from shoestring.training.train import load as load_run
+from shoestring.training.train import train as train_run
+
+ZOO = Path(__file__).parent / "zoo"
+
+
+def recipe(name_or_file: str | Path, **fields: Any) -> Recipe:
+    """A recipe by name or from a TOML or JSON file.
+
+    Args:
+        name_or_file: Such as "cifar100-resnet" or "my.toml".
+        fields: Values that replace the recipe's own; nested ones as dicts, such as budget={"steps": 60}.
+
+    Raises:
+        RecipeError: No such recipe or file, or a field that does not fit.
+    """
+    name = str(name_or_file)
+    if name in RECIPES:
+        found = RECIPES[name]()
+    elif Path(name).suffix in (".toml", ".json"):
+        found = Recipe.from_file(Path(name))
+    else:
+        raise RecipeError(f"{unknown('recipe', name, RECIPES)}. A recipe file ends in .toml or .json.")
+    return Recipe.from_json(_merge(found.to_json(), fields), name) if fields else found
+
+
+def train(
+    what: Recipe | str | Path,
+    run: Path | str | None = None,
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
+
+    Measures on the tune split; when the recipe holds none out, on the test split.
+
+    Args:
+        what: A recipe, or the name or file of one.
+        run: The run's folder; by default runs/NAME-FINGERPRINT.
+        data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Told of everything that takes time.
+    """
+    asked = what if isinstance(what, Recipe) else recipe(what)
+    home = Run(Path(run) if run else Path("runs") / f"{asked.name}-{asked.fingerprint()}")
+    progress = progress or Progress()
+    model = train_run(asked, home, resolve_data_folder(data_folder), device, progress, overrides_of(asked))
+    split: Split = "tune" if asked.data.tune else "test"
+    if model.generates:
+        if not home.has_pictures():
+            draw_generator(model, home, progress)
+    elif split not in home.measures():
+        _measure(model, home, split, data_folder, progress)
+    write_report([home])
+    return home
+
+
+def evaluate(
+    what: Path | str,
+    split: Split = "test",
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Measure]:
+    """Measures of a finished run, or of shipped weights by recipe name, on a split; recorded in the run.
+
+    Raises:
+        RecipeError: The split is "tune" and the run held nothing out.
+    """
+    home = open_run(what)
+    model = load_run(home, device)
+    if split == "tune" and not model.recipe.data.tune:
+        raise RecipeError(f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test")
+    return _measure(model, home, split, data_folder, progress or Progress())
+
+
+def load(what: Path | str, device: str | None = None) -> Model:
+    """The model of a finished run, or shipped weights by recipe name."""
+    return load_run(open_run(what), device)
+
+
+def sample(
+    what: Path | str, count: int = 64, seed: int = 0, device: str | None = None, progress: Progress | None = None
+) -> Tensor:
+    """Images made by a generator: uint8 (count, c, h, w)."""
+    return load(what, device).sample(count, seed, progress or Progress())
+
+
+def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str | None = None) -> list[dict[str, Any]]:
+    """The likeliest classes of image files, best first.
+
+    Args:
+        what: A run of a classifier, or the name of a shipped one.
+        files: Pictures of any size; the middle square is taken and resized.
+        top: How many classes to name.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+
+    Returns:
+        For each file {"image": path, "classes": [{"class": name, "probability": 0..1}, …]}.
+
+    Raises:
+        DataError: A file is missing or is no picture.
+    """
+    model = load(what, device)
+    channels, height, _ = model.recipe.data.shape
+    images = torch.stack([torch.from_numpy(read_image(file, height)) for file in files])
+    if channels == 1:
+        images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
+    best = model.logits(images).softmax(1).cpu().topk(min(top, len(model.recipe.data.classes)))
+    return [
+        {
+            "image": str(file),
+            "classes": [
+                {"class": model.recipe.data.classes[label], "probability": round(p, 6)}
+                for p, label in zip(values.tolist(), labels.tolist(), strict=True)
+            ],
+        }
+        for file, values, labels in zip(files, best.values, best.indices, strict=True)
+    ]
+
+
+def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> Path:
+    """One self-contained HTML page about one run, or several side by side.
+
+    Args:
+        runs: Runs, their folders, or names of shipped weights.
+        file: Where to write; by default report.html in the first run's folder.
+    """
+    from shoestring.report.page import build  # matplotlib takes a second to import: only when a page is asked for
+
+    homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
+    return build(homes, file or homes[0].report_file)
+
+
+def open_run(what: Path | str) -> Run:
+    """The run in a folder, or the shipped one of a recipe name.
+
+    Raises:
+        RunError: There is neither; says what there is.
+    """
+    for folder in (Path(what), ZOO / str(what)):
+        if Run(folder).exists():
+            return Run(folder)
+    if str(what) in RECIPES:
+        raise RunError(f"no trained weights of {what} are shipped; train it: shoestring train {what}")
+    shipped = [folder.name for folder in ZOO.iterdir() if Run(folder).exists()]
+    raise RunError(f"{unknown('run or shipped model', str(what), shipped)}. A run is the folder that `train` wrote.")
+
+
+def overrides_of(asked: Recipe) -> dict[str, list[Any]]:
+    """The fields in which a recipe differs from the shipped one of its name, as {dotted field: [shipped, asked]}."""
+    shipped = RECIPES.get(asked.name)
+    if shipped is None:
+        return {}
+    differences = changed(shipped(), asked)
+    return {key: [_plain(before), _plain(after)] for key, (before, after) in differences.items()}
+
+
+def _measure(model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress) -> dict[str, Measure]:
+    images = model.recipe.data.load(split, resolve_data_folder(data_folder), progress)
+    found = assess_classifier(model, images, split, progress)
+    if home.folder.parent != ZOO:  # what is shipped keeps the record of its own final evaluation
+        record_classifier(home, found, model.recipe.data.classes)
+    return found.measures
+
+
+def _merge(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in fields.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value  # pyright: ignore[reportUnknownArgumentType]
+    return merged
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

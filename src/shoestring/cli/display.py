@@ -1,0 +1,99 @@
+"""What the command line shows: progress bars, tables, messages on the error stream; results on standard output."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from shoestring.progress import Advance, Progress
+
+
+class Display(Progress):
+    """Shows progress on the error stream and results on standard output; with `as_json`, one JSON object and no bars."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.out = Console(highlight=False)
+        self.notes = Console(stderr=True, highlight=False)
+
+    @contextmanager
+    def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Iterator[Advance]:
+        """A progress bar; where the error stream is no terminal, a line now and then."""
+        if self.notes.is_terminal:
+            with Bars(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(unit),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(elapsed_when_finished=False),
+                TextColumn("{task.fields[facts]}"),
+                console=self.notes,
+            ) as bars:
+                yield Bar(bars, bars.add_task(title, total=total, completed=start, facts=""))
+        else:
+            yield Lines(self.notes, title, total, unit, start)
+
+    def say(self, message: str) -> None:
+        """One message on the error stream."""
+        self.notes.print(message, markup=False, soft_wrap=True)
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """The JSON object of a verb, when asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(values) + "\n")
+
+    def line(self, text: str) -> None:
+        """A line of the result, for people."""
+        if not self.as_json:
+            self.out.print(text, markup=False, soft_wrap=True)
+
+    def table(self, title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], numbers: Iterable[str] = ()) -> None:
+        """A table of the result, for people; the columns named in `numbers` are set flush right."""
+        if self.as_json:
+            return
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for column in columns:
+            table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        self.out.print(table)
+
+
+class Bar(Advance):
+    """Moves a bar of rich."""
+
+    def __init__(self, bars: Bars, task: TaskID) -> None:
+        self.bars = bars
+        self.task = task
+
+    def __call__(self, amount: int = 1, **facts: str) -> None:
+        self.bars.update(self.task, advance=amount, facts=_join(facts))
+
+
+class Lines(Advance):
+    """Writes a line at every twentieth of the work, for logs."""
+
+    def __init__(self, console: Console, title: str, total: int, unit: str, start: int) -> None:
+        self.console = console
+        self.title = title
+        self.total = total
+        self.unit = unit
+        self.done = start
+
+    def __call__(self, amount: int = 1, **facts: str) -> None:
+        before, self.done = self.done, self.done + amount
+        if self.done * 20 // self.total > before * 20 // self.total:
+            text = f"{self.title}: {self.done:,}/{self.total:,} {self.unit} {_join(facts)}".rstrip()
+            self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _join(facts: Mapping[str, str]) -> str:
+    return "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())

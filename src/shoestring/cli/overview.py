@@ -1,0 +1,85 @@
+"""What `list` and `show` tell about recipes."""
+
+from typing import Any
+
+from shoestring import api
+from shoestring.cli.display import Display
+from shoestring.recipes import RECIPES
+from shoestring.recipes.recipe import Recipe
+from shoestring.run import Run
+from shoestring.training.build import build
+
+
+def overview() -> list[dict[str, Any]]:
+    """A row for each recipe; keys ending in _text hold the form for people."""
+    rows: list[dict[str, Any]] = []
+    for name, make in RECIPES.items():
+        recipe = make()
+        parameters = build(recipe).parameters
+        published = recipe.published
+        accuracy = published is not None and published.measure == "accuracy"
+        value = None if published is None else published.value
+        measured = measured_result(Run(api.ZOO / name))
+        rows.append({
+            "recipe": name,
+            "summary": recipe.summary,
+            "task": recipe.task.kind,
+            "data": recipe.data.kind,
+            "parameters": parameters,
+            "parameters_text": f"{parameters:,}",
+            "budget": recipe.budget.parameters,
+            "budget_text": f"{recipe.budget.parameters:,}",
+            "steps": recipe.budget.steps,
+            "steps_text": f"{recipe.budget.steps:,}",
+            "published": value,
+            "published_text": "" if value is None else f"{100 * value:.1f} %" if accuracy else f"FID {value:g}",
+            "measured": measured,
+            "measured_text": "" if measured is None else measured["text"],
+        })  # fmt: skip
+    return rows
+
+
+def measured_result(run: Run) -> dict[str, Any] | None:
+    """The headline of a run's final evaluation, or None when there is none."""
+    if not run.exists():
+        return None
+    accuracy = run.measures().get("test", {}).get("accuracy")
+    if accuracy is None:
+        return None
+    return {"accuracy": accuracy["value"], "n": accuracy["n"], "text": f"{100 * accuracy['value']:.1f} %"}
+
+
+def show(recipe: Recipe, display: Display) -> None:
+    """Prints a recipe, its layer table and what is left of the budget."""
+    built = build(recipe)
+    operations = sum(layer.multiply_adds for layer in built.layers)
+    left = recipe.budget.parameters - built.parameters
+    display.result({
+        "recipe": recipe.to_json(),
+        "parameters": built.parameters,
+        "multiply_adds": operations,
+        "budget": recipe.budget.model_dump(),
+        "parameters_left": left,
+        "layers": [vars(layer) for layer in built.layers],
+    })  # fmt: skip
+    display.line(f"{recipe.name}: {recipe.summary}")
+    fields = ([key, _words(value)] for key, value in recipe.to_json().items() if key not in ("name", "summary"))
+    display.table("Recipe", ("field", "value"), fields)
+    rows = [
+        [layer.name, layer.type, "x".join(map(str, layer.output)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
+        for layer in built.layers
+    ]
+    numbers = ("parameters", "multiply-adds")
+    display.table("Layers", ("layer", "type", "output", *numbers), rows, numbers=numbers)
+    display.line(f"{built.parameters:,} parameters of {recipe.budget.parameters:,}: {left:,} left.")
+    display.line(f"{operations:,} multiply-adds for one image. {recipe.budget.steps:,} steps of {recipe.batch_size} images.")
+    if recipe.published:
+        display.line(f"Published: {recipe.published.line} ({recipe.published.source}).")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(inner)}" for key, inner in value.items())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list):
+        return " ".join(map(_words, value)) or "none"  # pyright: ignore[reportUnknownArgumentType]
+    return "none" if value is None else str(value)

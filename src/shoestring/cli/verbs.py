@@ -1,0 +1,267 @@
+"""The verbs of the command line. Each calls the API and shows what came back; torch is imported when a verb runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from shoestring.cli.display import Display
+from shoestring.errors import ShoestringError
+
+DESCRIPTION = "Image models under a hard budget of parameters and optimisation steps."
+
+RunOrName = Positional[str]
+
+
+class Verb(Protocol):
+    """A parsed command."""
+
+    def do(self, display: Display) -> int | None:
+        """Does it; gives an exit status when that is not 0."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every verb takes."""
+
+    json: FlagCreatePairsOff[bool] = False
+    """Print one JSON object on standard output, and nothing else there."""
+    data_folder: Path | None = None
+    """Where data lies and downloads land. By default the variable SHOESTRING_DATA, else the user's cache."""
+    device: str | None = None
+    """cpu, cuda, cuda:1, mps. By default a GPU when there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class List(Options):
+    """Every recipe: task, data, parameters, budget, published result, our measured result."""
+
+    def do(self, display: Display) -> None:
+        """Prints the table."""
+        from shoestring.cli.overview import overview
+
+        rows = overview()
+        display.result({"recipes": rows})
+        columns = ("recipe", "task", "data", "parameters", "budget", "steps", "published", "measured")
+        cells = ([str(row[f"{column}_text"] if f"{column}_text" in row else row[column]) for column in columns] for row in rows)
+        display.table("Recipes", columns, cells, numbers=("parameters", "budget", "steps"))
+        display.line("shoestring show NAME tells all about one; shoestring train NAME trains it.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(Options):
+    """One recipe: its fields, its layer table, and what is left of the budget."""
+
+    target: Annotated[Positional[str], arg(metavar="NAME_OR_FILE")]
+    """A recipe's name, or a TOML or JSON file."""
+    recipe: Any = None
+
+    def do(self, display: Display) -> None:
+        """Prints recipe and layer table."""
+        from shoestring.cli.overview import show
+
+        show(self.recipe, display)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Options):
+    """Train a recipe to the end of its budget, measure it, write a report. The same command again resumes.
+
+    After NAME come typed overrides, such as --budget.steps 60: `shoestring train NAME --help` lists them.
+    """
+
+    target: Annotated[Positional[str], arg(metavar="NAME_OR_FILE")]
+    """A recipe's name, or a TOML or JSON file."""
+    run: Path | None = None
+    """The run's folder. By default runs/NAME-FINGERPRINT, where the fingerprint is that of the recipe."""
+    recipe: Any = None
+
+    def do(self, display: Display) -> int | None:
+        """Trains; on SIGINT and SIGTERM saves and gives 128 plus the signal's number."""
+        from shoestring import api
+        from shoestring.training.loop import Interrupted
+
+        try:
+            run = api.train(self.recipe, self.run, self.data_folder, self.device, display)
+        except Interrupted as stop:
+            display.say(f"{stop}. The same command again goes on from there.")
+            display.result({"finished": False, "step": stop.step})
+            return 128 + stop.signal_number
+        measures = run.measures()
+        display.result({
+            "finished": True,
+            "run": str(run.folder),
+            "report": str(run.report_file),
+            "parameters": sum(layer.parameters for layer in run.layers()),
+            "steps": self.recipe.budget.steps,
+            "measures": {split: _scalars(found) for split, found in measures.items()},
+        })  # fmt: skip
+        for split in ("tune", "test"):
+            if split in measures:
+                show_measures(display, measures[split], split)
+        display.line(f"run     {run.folder}")
+        display.line(f"report  {run.report_file.resolve()}")
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Options):
+    """Measure a run, or shipped weights, on a split."""
+
+    target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
+    """A run's folder, or the name of a recipe whose weights are shipped."""
+    split: Literal["tune", "test"] = "test"
+    """tune: held out of train, for development. test: for the final figure."""
+
+    def do(self, display: Display) -> None:
+        """Prints the measures."""
+        from shoestring import api
+
+        found = api.evaluate(self.target, self.split, self.data_folder, self.device, display)
+        measures = {name: measure.to_json() for name, measure in found.items()}
+        display.result({"target": self.target, "split": self.split} | measures)
+        show_measures(display, measures, self.split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Options):
+    """Make images with a generator, as one PNG grid."""
+
+    target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
+    """A run's folder, or the name of a recipe whose weights are shipped."""
+    count: int = 64
+    """How many images."""
+    seed: int = 0
+    """Decides which."""
+    columns: int = 8
+    """Images in a row."""
+    out: Path = Path("samples.png")
+    """The PNG file to write."""
+
+    def do(self, display: Display) -> None:
+        """Writes the grid."""
+        from shoestring import api
+        from shoestring.pictures import grid
+
+        require_png(self.out)
+        images = api.sample(self.target, self.count, self.seed, self.device, display)
+        _write(display, self.out, grid(images, self.columns), {"count": self.count, "seed": self.seed})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolate(Options):
+    """Walk between pairs of a generator's latent vectors, as one PNG grid: a row for each pair."""
+
+    target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
+    """A run's folder, or the name of a recipe whose weights are shipped."""
+    pairs: int = 8
+    """Rows."""
+    steps: int = 8
+    """Images in a row, both ends included."""
+    seed: int = 0
+    """Decides the pairs."""
+    out: Path = Path("interpolations.png")
+    """The PNG file to write."""
+
+    def do(self, display: Display) -> None:
+        """Writes the grid."""
+        from shoestring import api
+        from shoestring.pictures import grid
+
+        require_png(self.out)
+        paths = api.load(self.target, self.device).interpolate(self.pairs, self.steps, self.seed, display)
+        _write(display, self.out, grid(paths.flatten(0, 1), self.steps), {"pairs": self.pairs, "steps": self.steps})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Options):
+    """Name what is in image files, with probabilities."""
+
+    target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
+    """A run's folder, or the name of a recipe whose weights are shipped."""
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE")]
+    """Image files of any size; they are cropped to a square and resized."""
+    top: int = 5
+    """How many classes to name for each image."""
+
+    def do(self, display: Display) -> None:
+        """Prints the likeliest classes of each image."""
+        from shoestring import api
+
+        predictions = api.predict(self.target, self.images, self.top, self.device)
+        display.result({"predictions": predictions})
+        rows = ([p["image"], c["class"], f"{100 * c['probability']:.1f} %"] for p in predictions for c in p["classes"])
+        display.table(f"{self.target} sees", ("image", "class", "probability"), rows, numbers=("probability",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Options):
+    """One self-contained HTML page about a run, or several side by side."""
+
+    runs: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN")]
+    """Folders of runs, or names of recipes whose weights are shipped."""
+    out: Path | None = None
+    """The HTML file to write. By default report.html in the first run's folder, or NAME.html for shipped weights."""
+
+    def do(self, display: Display) -> None:
+        """Writes the page."""
+        from shoestring import api
+
+        if not self.runs:
+            raise ShoestringError("name at least one run: shoestring report RUN")
+        file = api.write_report(self.runs, self.out)
+        display.result({"report": str(file.resolve())})
+        display.line(f"report  {file.resolve()}")
+
+
+def show_measures(display: Display, measures: dict[str, Any], split: str) -> None:
+    """A table of the measures that are single numbers."""
+    rows: list[list[str]] = []
+    for name, measure in _scalars(measures).items():
+        low_high = measure.get("interval")
+        interval = f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
+        rows.append([name.replace("_", " "), f"{measure['value']:.4f}", interval, f"{measure['n']:,}"])
+    display.table(f"Measured on {split}", ("measure", "value", "95% interval", "n"), rows, numbers=("value", "n"))
+
+
+def require_png(path: Path) -> None:
+    """Refuses an output that is not named like a PNG, before any work is done."""
+    if path.suffix.lower() != ".png":
+        raise ShoestringError(f"--out {path}: pictures are written as PNG; end the name in .png")
+
+
+def with_recipe(verb: type[Show] | type[Train], name: str, words: Sequence[str]) -> Verb:
+    """A verb whose recipe was named, with the recipe's fields as typed options.
+
+    Raises:
+        RecipeError: There is no such recipe.
+    """
+    import dataclasses
+
+    import tyro
+
+    from shoestring import api
+    from shoestring.recipes.recipe import Recipe
+
+    fields = [("target", tyro.conf.Suppress[str]), ("recipe", Annotated[Recipe, arg(name="")])]
+    whole = dataclasses.make_dataclass(verb.__name__, fields, bases=(verb,), frozen=True, kw_only=True)
+    default = whole(target=name, recipe=api.recipe(name))
+    prog = f"shoestring {verb.__name__.lower()} {name}"
+    return tyro.cli(
+        whole, default=default, args=list(words), prog=prog, description=verb.__doc__, config=(tyro.conf.AvoidSubcommands,)
+    )
+
+
+def _scalars(measures: dict[str, Any]) -> dict[str, Any]:
+    return {name: measure for name, measure in measures.items() if isinstance(measure["value"], int | float)}
+
+
+def _write(display: Display, path: Path, content: bytes, facts: dict[str, Any]) -> None:
+    from shoestring.run import write_atomic
+
+    write_atomic(path, content)
+    display.result({"file": str(path.resolve())} | facts)
+    display.line(f"picture  {path.resolve()}")

@@ -1,0 +1,113 @@
+"""How the arithmetic is done on this machine: device, precision, memory format, graphs. Never what is computed."""
+
+import ctypes
+import os
+import platform
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import nn
+
+from shoestring.errors import ShoestringError
+from shoestring.spec import Spec
+
+
+class Engine(Spec):
+    """Choices about speed; "auto" and None choose by device."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of activations in convolutions and matrix products; weights and losses stay float32. Auto: float32 on a CPU."""
+    channels_last: bool | None = None
+    """Keep images and convolution weights in NHWC order. By default yes."""
+    graphs: bool | None = None
+    """Replay each step as one CUDA graph. By default yes on a GPU."""
+    threads: PositiveInt | None = None
+    """CPU threads; by default what torch finds."""
+    deterministic: bool = False
+    """On a GPU, use only algorithms that give the same bits every time. A CPU run always does."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The engine's choices for one device."""
+
+    device: torch.device
+    dtype: torch.dtype
+    channels_last: bool
+    graphs: bool
+
+    @staticmethod
+    def choose(engine: Engine, device: str | None) -> "Machine":
+        """Settles what was left open and sets the process up (threads, allocator, cuDNN).
+
+        Args:
+            engine: The recipe's engine.
+            device: "cpu", "cuda", "cuda:1", "mps"; None takes a GPU when there is one.
+
+        Raises:
+            ShoestringError: The device is not there.
+        """
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if chosen.type == "cuda" and not torch.cuda.is_available():
+            raise ShoestringError("--device cuda: torch finds no GPU here; use --device cpu or install a CUDA build of torch")
+        on_gpu = chosen.type == "cuda"
+        if engine.threads:
+            torch.set_num_threads(engine.threads)
+        if chosen.type == "cpu":
+            _keep_freed_memory()
+        if on_gpu:
+            torch.backends.cudnn.benchmark = not engine.deterministic
+            torch.backends.cudnn.deterministic = engine.deterministic
+        dtype = torch.bfloat16 if engine.precision == "bfloat16" else torch.float32
+        return Machine(
+            device=chosen,
+            dtype=dtype,
+            channels_last=engine.channels_last is not False,
+            graphs=on_gpu if engine.graphs is None else engine.graphs and on_gpu,
+        )
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Inside, convolutions and matrix products run in the chosen precision."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def place(self, nets: nn.ModuleDict) -> nn.ModuleDict:
+        """The nets on the device, in the memory format."""
+        nets = nets.to(self.device)
+        return nets.to(memory_format=torch.channels_last) if self.channels_last else nets  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
+
+    def describe(self) -> dict[str, object]:
+        """The facts about hardware and choices that a run records."""
+        return {
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "precision": str(self.dtype).removeprefix("torch."),
+            "channels_last": self.channels_last,
+            "graphs": self.graphs,
+        }
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to keep freed memory: giving it back and faulting it in again costs more than the arithmetic."""
+    if platform.system() != "Linux":
+        return
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        trim_threshold, top_pad, mmap_max = -1, -2, -4  # the parameter numbers of mallopt(3)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(top_pad, 64 * 2**20)
+    except (OSError, AttributeError):  # another C library: nothing to tune
+        return
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

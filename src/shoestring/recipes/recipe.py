@@ -1,0 +1,143 @@
+"""A recipe: the frozen tree of specs that says all of a training, and the result it claims."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from shoestring.budget import Budget
+from shoestring.data.addnist import AddNIST
+from shoestring.data.augment import Augment
+from shoestring.data.cifar100 import CIFAR100
+from shoestring.data.folder import ImageFolder
+from shoestring.data.mnist import MNISTDigits
+from shoestring.engine import Engine
+from shoestring.errors import RecipeError
+from shoestring.nets.bottleneck import BottleneckNet
+from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
+from shoestring.nets.mbconv import MBConvNet
+from shoestring.optim import Optimiser
+from shoestring.schedule import Constant, Schedule
+from shoestring.spec import Spec
+from shoestring.tasks.adversarial import Adversarial
+from shoestring.tasks.classify import Classify
+
+Data = Annotated[CIFAR100 | AddNIST | MNISTDigits | ImageFolder, Field(discriminator="kind")]
+Net = Annotated[MBConvNet | BottleneckNet | PlainDCGAN | RefinedDCGAN, Field(discriminator="kind")]
+Learning = Annotated[Classify | Adversarial, Field(discriminator="kind")]
+
+
+class Cadence(Spec):
+    """How often a training reports and saves; changes nothing that is learnt."""
+
+    log: PositiveInt = 50
+    """Steps between log records."""
+    evaluate: PositiveInt = 500
+    """Steps between looks at the tune split, or at samples."""
+    checkpoint: PositiveInt = 500
+    """Steps between checkpoints."""
+
+
+class Published(Spec):
+    """A result that somebody reported for this system."""
+
+    measure: Literal["accuracy", "fid"]
+    """What was measured."""
+    value: float
+    """Accuracy as a fraction, or FID."""
+    line: str
+    """The result in the publication's own form."""
+    source: str
+    """Who reported it."""
+
+
+class Recipe(Spec):
+    """Everything that decides what a training learns."""
+
+    name: str
+    """What the recipe is called."""
+    summary: str = ""
+    """One line about it."""
+    budget: Budget
+    """The hard limits."""
+    data: Data
+    """Where images come from."""
+    augment: Augment = Augment()
+    """Random changes to training images."""
+    net: Net
+    """The architecture."""
+    task: Learning
+    """What is learnt."""
+    optimiser: Optimiser = Optimiser()
+    """How weights follow gradients; one optimiser of this kind for each phase."""
+    schedule: Schedule = Constant()
+    """Learning rate over the steps."""
+    batch_size: PositiveInt = 128
+    """Images per step."""
+    ema: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Decays of running means of the weights; the first is the one that is evaluated and saved."""
+    seed: NonNegativeInt = 0
+    """Decides initialisation, data order, augmentation and noise."""
+    cadence: Cadence = Cadence()
+    """How often to report and save."""
+    engine: Engine = Engine()
+    """How the arithmetic is done."""
+    published: Published | None = None
+    """The result to compare with."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Recipe":
+        nets = set(self.net.examples(self.data.shape))
+        if not nets >= set(self.task.phases):
+            raise ValueError(
+                f"task {self.task.kind!r} trains {' and '.join(self.task.phases)}, but net {self.net.kind!r} "
+                f"has {' and '.join(sorted(nets))}; choose a net and a task that fit"
+            )
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values from which `from_json` gives an equal recipe."""
+        return self.model_dump(mode="json")
+
+    @staticmethod
+    def from_json(values: Any, origin: str = "the recipe") -> "Recipe":
+        """A recipe from plain JSON values.
+
+        Raises:
+            RecipeError: A key is unknown, a value out of range, or parts do not fit; says which, and the nearest key.
+        """
+        try:
+            return Recipe.model_validate(values)
+        except ValidationError as error:
+            raise RecipeError(f"{origin} is not valid:\n{explain(error)}") from error
+
+    @staticmethod
+    def from_file(path: Path) -> "Recipe":
+        """A recipe from a TOML or JSON file.
+
+        Raises:
+            RecipeError: The file cannot be read or parsed, or is no valid recipe.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
+        return Recipe.from_json(values, str(path))
+
+    def fingerprint(self) -> str:
+        """Eight hex digits that differ for recipes that learn different things; cadence and engine do not count."""
+        values = self.model_dump(mode="json", exclude={"cadence", "engine", "summary", "published"})
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as one line per problem, with the dotted key and the remedy."""
+    lines: list[str] = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        lines.append(f"  {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)

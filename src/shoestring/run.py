@@ -1,0 +1,199 @@
+"""A run: one folder that holds all there is to know of one training. The only module that knows file names."""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from shoestring.budget import Layer
+from shoestring.errors import RunError
+from shoestring.progress import Progress
+
+KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder; every write is atomic, so a reader or a resumed training never sees half a file."""
+
+    folder: Path
+
+    # What was asked for
+
+    @property
+    def recipe_file(self) -> Path:
+        """The recipe, as JSON."""
+        return self.folder / "recipe.json"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    def exists(self) -> bool:
+        """Whether the folder holds a run, finished or not."""
+        return self.recipe_file.is_file()
+
+    def write_recipe(self, recipe: Mapping[str, Any], layers: Sequence[Layer], overrides: Mapping[str, Any]) -> None:
+        """Records the recipe, its layer table, and the fields in which it differs from the recipe it is named after."""
+        self.write_json("layers.json", [asdict(layer) for layer in layers])
+        self.write_json("overrides.json", dict(overrides))
+        self.write_json("recipe.json", dict(recipe))
+
+    def read_recipe(self) -> dict[str, Any]:
+        """The recipe as plain JSON values."""
+        if not self.exists():
+            raise RunError(f"{self.folder} is not a run: it has no recipe.json; give the folder that `train` wrote")
+        return self.read_json("recipe.json")
+
+    def layers(self) -> list[Layer]:
+        """The layer table."""
+        return [Layer(**(row | {"output": tuple(row["output"])})) for row in self.read_json("layers.json")]
+
+    # What happened
+
+    def append_log(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Adds records to the log; each has at least "step" and "kind"."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+
+    def log(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The log's records in order, of one kind if given; a torn last line is left out."""
+        file = self.folder / "log.jsonl"
+        records = list(_complete_lines(file)) if file.is_file() else []
+        return [record for record in records if kind is None or record["kind"] == kind]
+
+    def rewind_log(self, step: int) -> None:
+        """Forgets all that was logged after a step, before it is trained again."""
+        kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
+        self._write("log.jsonl", "".join(kept).encode())
+
+    # Checkpoints: to go on from
+
+    def write_checkpoint(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Saves the state reached after `step` steps; its checksum is part of its name. Keeps the last two."""
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        content = buffer.getvalue()
+        name = f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
+        path = self._write(f"checkpoints/{name}", content)
+        for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
+            old.unlink()
+        return path
+
+    def read_checkpoint(self, progress: Progress, device: torch.device) -> dict[str, Any] | None:
+        """The newest undamaged checkpoint, or None; says so for each damaged one."""
+        for path in reversed(self._checkpoints()):
+            content = path.read_bytes()
+            if path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
+                return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            progress.say(f"{path} is damaged (its content does not match its checksum); using the one before")
+            path.unlink()
+        return None
+
+    def last_checkpoint(self) -> Path | None:
+        """Path of the newest checkpoint."""
+        return next(reversed(self._checkpoints()), None)
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.folder / "checkpoints").glob("step-*.pt"))
+
+    # Results
+
+    @property
+    def weights_file(self) -> Path:
+        """The final weights; the only safetensors file at the top of the folder."""
+        return self.folder / "weights.safetensors"
+
+    def finished(self) -> bool:
+        """Whether the training took all its steps."""
+        return self.weights_file.is_file()
+
+    def write_weights(self, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+        """Saves the final weights in float32, with facts about them in the file's header."""
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        self._write("weights.safetensors", safetensors.torch.save(plain, metadata=dict(facts)))
+
+    def read_weights(self) -> dict[str, Tensor]:
+        """The final weights by name."""
+        if not self.finished():
+            raise RunError(f"{self.folder} has no final weights yet; run the same `train` command again to finish it")
+        return safetensors.torch.load(self.weights_file.read_bytes())
+
+    def measures(self) -> dict[str, Any]:
+        """All measures so far: split -> name -> measure."""
+        return self.read_json("measures.json") if (self.folder / "measures.json").is_file() else {}
+
+    def write_measures(self, split: str, measures: Mapping[str, Any]) -> None:
+        """Adds measures of a split to those already there; the same names are replaced."""
+        known = self.measures()
+        self.write_json("measures.json", known | {split: known.get(split, {}) | dict(measures)})
+
+    def has_pictures(self) -> bool:
+        """Whether the final pictures were drawn."""
+        return (self.pictures / "pictures.json").is_file()
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of sample grids and other pictures."""
+        return self.folder / "samples"
+
+    @property
+    def report_file(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    # Files
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file of the folder."""
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.folder / name} cannot be read ({error}); is {self.folder} a complete run?") from error
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Replaces a JSON file of the folder."""
+        self._write(name, (json.dumps(content, indent=1) + "\n").encode())
+
+    def write_bytes(self, name: str, content: bytes) -> Path:
+        """Replaces any other file of the folder, such as "samples/samples.png"."""
+        return self._write(name, content)
+
+    def _write(self, name: str, content: bytes) -> Path:
+        return write_atomic(self.folder / name, content)
+
+
+def write_atomic(path: Path, content: bytes) -> Path:
+    """Replaces a file so that no reader ever sees half of it, and a crash leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _complete_lines(file: Path) -> Iterator[dict[str, Any]]:
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return  # a line torn by a crash; all before it are whole

@@ -1,0 +1,35 @@
+"""The contract between tasks and the one training loop."""
+
+from typing import ClassVar, Protocol
+
+from torch import Generator, Tensor, nn
+
+Batch = dict[str, Tensor]
+"""Everything a loss depends on besides the nets: "images", "labels", and what the task draws."""
+
+Loss = tuple[Tensor, dict[str, Tensor]]
+"""The scalar to minimise, and facts to log: 0-dimensional tensors by name."""
+
+
+class Task(Protocol):
+    """What is learnt. Each step runs every phase once; a phase updates the net it is named after."""
+
+    phases: ClassVar[tuple[str, ...]]
+
+    def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
+        """The batch with the task's own random numbers added, so that the loss itself draws none.
+
+        Args:
+            batch: "images" (n, c, h, w) as nets see them and "labels" (n,).
+            latent: Shape of one input of the first net that makes images; empty when none does.
+            step: The optimisation step, from 0.
+            generator: On the batch's device, seeded for this step.
+        """
+        ...
+
+    def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        """The loss of one phase: a pure function of nets and batch.
+
+        A phase may leave tensors in the batch for later phases of the same step.
+        """
+        ...

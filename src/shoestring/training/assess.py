@@ -1,0 +1,88 @@
+"""What is measured and drawn of a trained model, and written into its run."""
+
+import datetime
+import json
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from shoestring.data.feed import batches
+from shoestring.data.images import Images, Split
+from shoestring.measure.accuracy import Answers, answers, classification_measures
+from shoestring.measure.lines import training_line
+from shoestring.measure.measure import Measure
+from shoestring.pictures import grid
+from shoestring.progress import Progress
+from shoestring.run import Run
+from shoestring.training.model import Model
+
+SAMPLES, PAIRS, STEPS = 64, 8, 8  # an 8x8 grid and 8 paths of 8 images, as the papers show
+CANDIDATES, PICKED = 1024, 16
+MISTAKES = 32
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A classifier's answers to a split and what was measured of them."""
+
+    split: Split
+    images: Images
+    answers: Answers
+    measures: dict[str, Measure]
+
+
+def assess_classifier(model: Model, images: Images, split: Split, progress: Progress) -> Assessment:
+    """All classification measures of a split; batches are as large as in training."""
+    with progress.task(f"evaluating on {split}", len(images), "images") as advance:
+
+        def logits(batch: Tensor) -> Tensor:
+            advance(len(batch))
+            return model.logits(batch)
+
+        given = answers(logits, batches(images, model.recipe.data, model.recipe.batch_size, model.machine.device))
+    return Assessment(split, images, given, classification_measures(given, len(model.recipe.data.classes)))
+
+
+def record_classifier(run: Run, found: Assessment, classes: tuple[str, ...]) -> None:
+    """Writes an assessment into its run, with the measures of the training itself and a picture of the mistakes."""
+    facts = {"source": found.images.source, "measured": datetime.date.today().isoformat()}
+    run.write_measures(found.split, {name: measure.to_json() | facts for name, measure in found.measures.items()})
+    run.write_measures("train", {name: m.to_json() for name, m in training_line(run.log("train")).items()})
+    confidence, predicted = found.answers.logits.softmax(1).max(1)
+    wrong = (predicted != found.answers.labels).nonzero().flatten()
+    worst = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]
+    if not len(worst):
+        return
+    run.write_bytes("samples/mistakes.png", grid(found.images.images[worst], columns=8))
+    named = [f"{classes[int(predicted[i])]} for {classes[int(found.answers.labels[i])]}" for i in worst[:8].tolist()]
+    caption = f"The {len(worst)} most confident wrong answers on {found.split}. First row: {'; '.join(named)}."
+    write_captions(run, [{"file": "mistakes.png", "title": "Most confident mistakes", "caption": caption}])
+
+
+def draw_generator(model: Model, run: Run, progress: Progress) -> None:
+    """Pictures of a generator: samples not picked by hand, interpolations, and the ones its discriminator picks."""
+    data = model.recipe.data
+    samples = model.sample(SAMPLES, seed=0, progress=progress)
+    run.write_bytes("samples/samples.png", grid(samples, columns=8))
+    paths = model.interpolate(PAIRS, STEPS, seed=0, progress=progress).flatten(0, 1)
+    run.write_bytes("samples/interpolations.png", grid(paths, columns=STEPS))
+    captions = [
+        {"file": "samples.png", "title": "Samples", "caption": f"The first {SAMPLES} samples of seed 0, not picked."},
+        {
+            "file": "interpolations.png",
+            "title": "Interpolations",
+            "caption": f"{PAIRS} pairs of latent vectors of seed 0, {STEPS} steps each along a great circle.",
+        },
+    ]
+    if "discriminator" in model.nets:
+        many = model.sample(CANDIDATES, seed=1, progress=progress)
+        best = model.realism(many).argsort(descending=True, stable=True)[:PICKED]
+        run.write_bytes("samples/picked.png", grid(many[best], columns=8))
+        caption = f"Picked by discriminator score: the best {PICKED} of {CANDIDATES:,} samples of seed 1."
+        captions.append({"file": "picked.png", "title": "Picked samples", "caption": caption})
+    write_captions(run, captions)
+
+
+def write_captions(run: Run, captions: list[dict[str, str]]) -> None:
+    """Records what the pictures show, in the order to show them."""
+    run.write_bytes("samples/pictures.json", json.dumps(captions, indent=1).encode())

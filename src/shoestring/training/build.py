@@ -1,0 +1,39 @@
+"""From a recipe to its nets, admitted by the budget."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from shoestring.budget import Layer
+from shoestring.nets.layers import layer_table
+from shoestring.recipes.recipe import Recipe
+from shoestring.rng import derive
+
+
+@dataclass(frozen=True)
+class Built:
+    """The nets of a recipe and what they cost.
+
+    Attributes:
+        nets: Freshly initialised nets by name, on the CPU.
+        layers: Their layer table.
+        parameters: Parameters of all nets together; within the budget.
+    """
+
+    nets: nn.ModuleDict
+    layers: list[Layer]
+    parameters: int
+
+
+def build(recipe: Recipe) -> Built:
+    """The nets of a recipe, initialised from its seed. Leaves torch's global random state as it was.
+
+    Raises:
+        OverBudgetError: The nets have more parameters than the budget; the message holds the layer table.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(recipe.seed, "initialise"))
+        nets = recipe.net.build(recipe.data.shape, len(recipe.data.classes))
+    layers = layer_table(nets, recipe.net.examples(recipe.data.shape))
+    return Built(nets, layers, recipe.budget.admit(layers))

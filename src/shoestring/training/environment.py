@@ -1,0 +1,58 @@
+"""What a run was made with: versions, code, hardware, sessions."""
+
+import datetime
+import platform
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from shoestring.engine import Machine
+from shoestring.run import Run
+
+PACKAGES = ("shoestring", "torch", "numpy", "pillow")
+
+
+def open_session(run: Run, machine: Machine, step: int) -> None:
+    """Records the environment, and that a session of training starts at a step."""
+    known = run.read_json("environment.json") if (run.folder / "environment.json").is_file() else {"sessions": []}
+    session = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "clock": time.time(),
+        "from_step": step,
+        "to_step": step,
+        "seconds": 0.0,
+    }
+    facts: dict[str, Any] = {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "commit": _commit(),
+        "system": platform.platform(),
+        "machine": machine.describe(),
+        "sessions": [*known["sessions"], session],
+    }
+    run.write_json("environment.json", facts)
+
+
+def close_session(run: Run, step: int) -> None:
+    """Records how far the last session came and how long it took."""
+    known = run.read_json("environment.json")
+    session = known["sessions"][-1]
+    session |= {"to_step": step, "seconds": round(time.time() - session["clock"], 1)}
+    run.write_json("environment.json", known)
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from; None when it is installed from a wheel."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,57 @@
+"""The training's log: facts of each step gathered on the device, fetched and checked every so many steps."""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shoestring.errors import DivergedError
+
+
+class Journal:
+    """Gathers the facts of steps and turns them into log records.
+
+    Facts stay on the device until `record`, so a GPU is never waited for inside the loop.
+    """
+
+    def __init__(self, step: int, batch_size: int) -> None:
+        self.step = step
+        self.batch_size = batch_size
+        self.names: list[str] = []
+        self.rows: list[Tensor] = []
+        self.started = time.perf_counter()
+
+    def note(self, facts: dict[str, Tensor]) -> None:
+        """Keeps the facts of one step."""
+        self.names = list(facts)
+        self.rows.append(torch.stack([fact.float() for fact in facts.values()]))
+
+    def record(self, learning_rate: float) -> dict[str, Any] | None:
+        """A log record of the steps since the last one: mean and population deviation of every fact; None without steps.
+
+        Raises:
+            DivergedError: A fact of some step is NaN or infinite.
+        """
+        if not self.rows:
+            return None
+        rows = torch.stack(self.rows).double().cpu()
+        count, first = len(rows), self.step
+        broken = (~rows.isfinite().all(1)).nonzero().flatten().tolist()
+        if broken:
+            fact = next(n for n, value in zip(self.names, rows[broken[0]].tolist(), strict=True) if not math.isfinite(value))
+            raise DivergedError(f"{fact} became NaN or infinite at step {first + broken[0] + 1:,}")
+        deviation = rows.std(0, correction=0)
+        seconds = time.perf_counter() - self.started
+        self.step, self.rows, self.started = first + count, [], time.perf_counter()
+        return {
+            "step": self.step,
+            "kind": "train",
+            "count": count,
+            "mean": {name: round(value, 6) for name, value in zip(self.names, rows.mean(0).tolist(), strict=True)},
+            "deviation": {name: round(value, 6) for name, value in zip(self.names, deviation.tolist(), strict=True)},
+            "learning_rate": learning_rate,
+            "images_per_second": round(count * self.batch_size / seconds, 1),
+            "seconds": round(seconds, 3),
+        }

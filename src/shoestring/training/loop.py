@@ -1,0 +1,129 @@
+"""The one training loop, for every task."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from shoestring.data.feed import Feed
+from shoestring.data.images import Images
+from shoestring.engine import Machine
+from shoestring.errors import DivergedError
+from shoestring.optim import set_learning_rate
+from shoestring.progress import Progress
+from shoestring.recipes.recipe import Recipe
+from shoestring.rng import generator
+from shoestring.run import Run
+from shoestring.training.journal import Journal
+from shoestring.training.state import State
+from shoestring.training.update import make_update
+
+Watch = Callable[[State], dict[str, Any] | None]
+"""Looks at a state now and then; gives a record for the log, without its step, or None."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Training stopped by a signal, after saving its state."""
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name} after step {step:,}; everything is saved")
+        self.signal_number = signal_number
+        self.step = step
+
+
+def loop(
+    recipe: Recipe, run: Run, state: State, machine: Machine, images: Images, watch: Watch, progress: Progress
+) -> None:
+    """Trains a state to the end of its budget; saves and logs as it goes.
+
+    Args:
+        recipe: What to learn and how.
+        run: Where the log and the checkpoints go.
+        state: Where to go on from; changed in place.
+        machine: How the arithmetic is done.
+        images: The training split.
+        watch: Called every `cadence.evaluate` steps.
+        progress: Told of every logged step.
+
+    Raises:
+        DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
+        Interrupted: SIGINT or SIGTERM came; the state was saved first.
+    """
+    feed = Feed(images, recipe.data, recipe.augment, recipe.batch_size, recipe.seed, machine.device)
+    update = make_update(recipe, state, machine)
+    journal = Journal(state.step, recipe.batch_size)
+    latent = latent_shape(recipe)
+    steps, rate = recipe.budget.steps, 0.0
+
+    def settle(save: bool) -> None:
+        record = journal.record(rate)
+        if record:
+            run.append_log([record])
+            advance(record["count"], **_summary(record))
+        if save:
+            run.write_checkpoint(state.step, state.state_dict())
+
+    with progress.task(recipe.name, steps, "steps", start=state.step) as advance, caught_signals() as caught:
+        try:
+            while state.step < steps and not caught:
+                rate = recipe.optimiser.learning_rate * recipe.schedule.factor(state.step, steps)
+                for optimiser in state.optimisers.values():
+                    set_learning_rate(optimiser, rate)
+                noise = generator(recipe.seed, "noise", state.step, device=machine.device)
+                batch = recipe.task.draw(feed(state.step), latent, state.step, noise)
+                taken = recipe.budget.take_step(state.step)
+                journal.note(update(batch))
+                state.step = taken
+                state.average()
+                last = state.step == steps
+                if last or state.step % recipe.cadence.log == 0:
+                    settle(save=False)
+                if last or state.step % recipe.cadence.evaluate == 0:
+                    settle(save=False)
+                    seen = watch(state)
+                    if seen:
+                        run.append_log([{"step": state.step} | seen])
+                if last or state.step % recipe.cadence.checkpoint == 0:
+                    settle(save=True)
+            if caught:
+                settle(save=True)
+                raise Interrupted(caught[0], state.step)
+        except DivergedError as error:
+            saved = run.last_checkpoint()
+            where = f"the last good checkpoint is {saved}" if saved else "no checkpoint was saved before it"
+            raise DivergedError(f"{error}; {where}. Try a lower --optimiser.learning-rate.") from None
+
+
+def latent_shape(recipe: Recipe) -> tuple[int, ...]:
+    """Shape of one input of the generator; empty when the recipe has none."""
+    examples = recipe.net.examples(recipe.data.shape)
+    return tuple(examples["generator"][0].shape[1:]) if "generator" in examples else ()
+
+
+@contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """Inside, the first SIGINT or SIGTERM is noted in the list instead of ending the process; a second one ends it."""
+    caught: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summary(record: dict[str, Any]) -> dict[str, str]:
+    facts = {name: f"{value:.3f}" for name, value in record["mean"].items()}
+    return facts | {"images_per_second": f"{record['images_per_second']:,.0f}"}

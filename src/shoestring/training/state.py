@@ -1,0 +1,77 @@
+"""All that changes while training: the step, the nets, their running means, the optimisers."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.engine import Machine
+from shoestring.recipes.recipe import Recipe
+
+
+@dataclass
+class State:
+    """What a checkpoint holds. No generator or iterator state: those are functions of (seed, step).
+
+    Attributes:
+        step: Steps taken.
+        nets: The nets by name, on the device.
+        optimisers: One for each phase, by the net it updates.
+        averages: Running means of all nets, by decay.
+    """
+
+    step: int
+    nets: nn.ModuleDict
+    optimisers: dict[str, torch.optim.Optimizer]
+    averages: dict[float, nn.ModuleDict] = field(default_factory=dict[float, nn.ModuleDict])
+
+    @staticmethod
+    def start(recipe: Recipe, nets: nn.ModuleDict, machine: Machine) -> "State":
+        """The state before the first step."""
+        nets = machine.place(nets)
+        return State(
+            step=0,
+            nets=nets.train(),
+            optimisers={phase: recipe.optimiser.build(nets[phase]) for phase in recipe.task.phases},
+            averages={decay: copy.deepcopy(nets).eval().requires_grad_(False) for decay in recipe.ema},
+        )
+
+    def average(self) -> None:
+        """Moves every running mean towards the nets; the decay rises with the steps, min(decay, (1 + t) / (10 + t))."""
+        for decay, mean in self.averages.items():
+            weight = 1 - min(decay, (1 + self.step) / (10 + self.step))
+            old, new = _tensors(mean), _tensors(self.nets)
+            floats = [i for i, tensor in enumerate(old) if tensor.is_floating_point()]
+            torch._foreach_lerp_([old[i] for i in floats], [new[i] for i in floats], weight)  # pyright: ignore[reportPrivateUsage]
+            for i, tensor in enumerate(old):
+                if not tensor.is_floating_point():
+                    tensor.copy_(new[i])
+
+    def answering(self) -> nn.ModuleDict:
+        """The nets that are evaluated: the first running mean if the recipe keeps any, else the nets themselves."""
+        return next(iter(self.averages.values()), self.nets)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, as tensors and plain values."""
+        return {
+            "step": self.step,
+            "nets": self.nets.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "averages": {decay: nets.state_dict() for decay, nets in self.averages.items()},
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Becomes the saved state exactly."""
+        self.step = saved["step"]
+        self.nets.load_state_dict(saved["nets"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(saved["optimisers"][name])
+        for decay, nets in self.averages.items():
+            nets.load_state_dict(saved["averages"][decay])
+
+
+def _tensors(nets: nn.Module) -> list[Tensor]:
+    return [*nets.parameters(), *nets.buffers()]

@@ -1,0 +1,85 @@
+"""A whole training: build, resume, loop, and what is saved at the end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shoestring.data.images import Images
+from shoestring.engine import Machine
+from shoestring.errors import RunError
+from shoestring.progress import Progress
+from shoestring.recipes.recipe import Recipe
+from shoestring.run import Run
+from shoestring.spec import changed
+from shoestring.training.build import Built, build
+from shoestring.training.environment import close_session, open_session
+from shoestring.training.loop import loop
+from shoestring.training.model import Model
+from shoestring.training.state import State
+from shoestring.training.watch import watcher
+
+
+def train(
+    recipe: Recipe, run: Run, folder: Path, device: str | None, progress: Progress, overrides: Mapping[str, Any]
+) -> Model:
+    """The trained model of a recipe; goes on where the run stopped, or returns at once when it is finished.
+
+    Args:
+        recipe: What to learn and how.
+        run: Where everything is written.
+        folder: The data folder.
+        device: "cpu", "cuda", …; None takes a GPU when there is one.
+        progress: Told of everything that takes time.
+        overrides: The fields in which the recipe differs from the one it is named after, for the record.
+
+    Raises:
+        OverBudgetError: The nets do not fit the budget; nothing was written.
+        RunError: The folder holds a run of another recipe.
+    """
+    built = build(recipe)
+    machine = Machine.choose(recipe.engine, device)
+    _claim(run, recipe, built, overrides)
+    if run.finished():
+        return load(run, device)
+    images = recipe.data.load("train", folder, progress)
+    tune = recipe.data.load("tune", folder, progress) if recipe.data.tune else None
+    state = State.start(recipe, built.nets, machine)
+    saved = run.read_checkpoint(progress, machine.device)
+    if saved:
+        state.load_state_dict(saved)
+    run.rewind_log(state.step)
+    open_session(run, machine, state.step)
+    try:
+        loop(recipe, run, state, machine, images, watcher(recipe, run, machine, tune), progress)
+    finally:
+        close_session(run, state.step)
+    tensors = {name: tensor for name, tensor in state.answering().state_dict().items() if tensor.is_floating_point()}
+    run.write_weights(tensors, {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)})
+    return Model(recipe, state.answering().eval(), machine)
+
+
+def load(run: Run, device: str | None) -> Model:
+    """The model of a finished run."""
+    recipe = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
+    machine = Machine.choose(recipe.engine, device)
+    nets = build(recipe).nets
+    tensors = run.read_weights()
+    expected = {name: tensor for name, tensor in nets.state_dict().items() if tensor.is_floating_point()}
+    if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
+        raise RunError(f"{run.weights_file} does not fit {run.recipe_file}: names or shapes of the weights differ")
+    nets.load_state_dict(tensors, strict=False)  # batch norm's step counters are all that is left out
+    return Model(recipe, machine.place(nets).eval(), machine)
+
+
+def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
+    """Makes the folder this recipe's, or checks that it already is."""
+    if not run.exists():
+        run.write_recipe(recipe.to_json(), built.layers, overrides)
+        run.write_json("classes.json", list(recipe.data.classes))
+        return
+    there = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
+    if there.fingerprint() != recipe.fingerprint():
+        differences = "; ".join(f"{key} is {old} there, {new} now" for key, (old, new) in changed(there, recipe).items())
+        raise RunError(
+            f"{run.folder} holds a run of another recipe ({differences}). Name another folder with --run, or delete it."
+        )
