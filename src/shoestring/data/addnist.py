@@ -131,7 +131,7 @@ class AddNIST(Spec):
         images, labels = valid[0][new], valid[1][new]
         if self.tune < len(labels):
             order = content_order(images, labels)
-            order = order[hold_out(labels[order], self.tune, NUM_CLASSES)]
+            order = order[hold_out(labels[order], self.tune, NUM_CLASSES, leave_some=False)]
             images, labels = images[order], labels[order]
         return images, labels
 

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zlib
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -178,7 +179,7 @@ def _download(folder: Path, progress: Progress) -> None:
 
 
 def unpack(archive: Path, target: Path, progress: Progress) -> None:
-    """Writes the three known members of the official archive, each checked, and nothing else.
+    """Writes those of the official archive's three known members that are not there, each checked, and nothing else.
 
     Args:
         archive: cifar-100-python.tar.gz.
@@ -192,6 +193,8 @@ def unpack(archive: Path, target: Path, progress: Progress) -> None:
     try:
         with tarfile.open(archive) as tar, progress.task(f"unpacking {archive.name}", len(MEMBERS), "files") as advance:
             for name, checksum in MEMBERS.items():
+                if (target / name).exists():
+                    continue
                 # The path is ours, never the archive's, and links are not followed.
                 member = tar.getmember(f"cifar-100-python/{name}")
                 content = tar.extractfile(member) if member.isreg() else None
@@ -204,5 +207,5 @@ def unpack(archive: Path, target: Path, progress: Progress) -> None:
                 check(partial, checksum)
                 partial.replace(target / name)
                 advance()
-    except (tarfile.TarError, KeyError, OSError, EOFError) as error:
+    except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}. Delete it and fetch it again.") from error

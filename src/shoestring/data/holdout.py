@@ -29,7 +29,7 @@ def content_order(contents: Iterable[Any], labels: NDArray[np.int64], key: str =
     return np.lexsort((labels, halves[:, 1], halves[:, 0]))
 
 
-def hold_out(labels: NDArray[np.int64], count: int, num_classes: int) -> NDArray[np.bool_]:
+def hold_out(labels: NDArray[np.int64], count: int, num_classes: int, *, leave_some: bool = True) -> NDArray[np.bool_]:
     """A mask of `count` items, in each class its first ones.
 
     Each class gives in proportion to its size, equal classes equally; the images that do not divide come one each from
@@ -39,15 +39,16 @@ def hold_out(labels: NDArray[np.int64], count: int, num_classes: int) -> NDArray
         labels: int64, (n,), in 0..num_classes-1, in the order in which items are to be taken.
         count: How many to hold out.
         num_classes: Number of classes.
+        leave_some: Whether every class must keep an item.
 
     Raises:
-        DataError: A class would be left with no image to train on.
+        DataError: A class would keep none although it must.
     """
     sizes = np.bincount(labels, minlength=num_classes)
     shares = sizes * count // max(len(labels), 1)
     remainders = sizes * count % max(len(labels), 1)
     shares[np.argsort(-remainders, kind="stable")[: count - int(shares.sum())]] += 1
-    if count and np.any((shares >= sizes) & (sizes > 0)):
+    if leave_some and count and np.any((shares >= sizes) & (sizes > 0)):
         raise DataError(f"{count:,} of {len(labels):,} images held out would leave a class with none; hold out fewer")
     mask = np.zeros(len(labels), dtype=np.bool_)
     for label in range(num_classes):

@@ -1,0 +1,172 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from shoestring.data.folder import ImageFolder
+from shoestring.data.images import Images, Split
+from shoestring.errors import DataError
+from shoestring.progress import Progress
+
+SPLITS: tuple[Split, ...] = ("train", "tune", "test")
+
+
+def colour(label: int, number: int) -> tuple[int, int, int]:
+    return 10 * label, number, 255 - number
+
+
+def fill(root: Path, counts: dict[str, int], first: int = 0) -> Path:
+    for label, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True)
+        for number in range(first, first + count):
+            Image.new("RGB", (40, 30), colour(label, number)).save(root / name / f"{number}.png")
+    return root
+
+
+def colours(images: Images) -> set[tuple[int, ...]]:
+    assert (images.images == images.images[:, :, :1, :1]).all()
+    return {tuple(pixel) for pixel in images.images[:, :, 0, 0].tolist()}
+
+
+def test_train_and_test_folders_are_kept_apart(tmp_path: Path) -> None:
+    fill(tmp_path / "mine" / "train", {"ant": 12, "bee": 6})
+    fill(tmp_path / "mine" / "test", {"ant": 3, "bee": 2}, first=100)
+    source = ImageFolder(path=Path("mine"), size=16, tune=6)
+    train, tune, test = (source.load(split, tmp_path, Progress()) for split in SPLITS)
+    assert train.images.shape == (12, 3, 16, 16)
+    assert torch.bincount(train.labels).tolist() == [8, 4]
+    assert torch.bincount(tune.labels).tolist() == [4, 2]
+    assert torch.bincount(test.labels).tolist() == [3, 2]
+    assert colours(test) == {colour(0, n) for n in range(100, 103)} | {colour(1, n) for n in range(100, 102)}
+    assert colours(train) | colours(tune) == {colour(0, n) for n in range(12)} | {colour(1, n) for n in range(6)}
+    for images in (train, tune, test):
+        assert (images.images[:, 0, 0, 0] == 10 * images.labels).all()
+
+
+def test_a_test_set_is_carved_by_content(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", {"ant": 20, "bee": 10})
+    source = ImageFolder(path=tmp_path / "mine", size=8, tune=4)
+    loaded = {split: source.load(split, Path("/elsewhere"), Progress()) for split in SPLITS}
+    assert torch.bincount(loaded["test"].labels).tolist() == [4, 2]
+    assert [len(loaded[split]) for split in SPLITS] == [20, 4, 6]
+    assert len(set.union(*(colours(images) for images in loaded.values()))) == 30
+    # Names of files decide nothing.
+    for number, file in enumerate(sorted((tmp_path / "mine" / "ant").iterdir(), reverse=True)):
+        file.rename(file.with_name(f"renamed-{number}.png"))
+    for split, images in loaded.items():
+        again = source.load(split, Path("/elsewhere"), Progress())
+        assert torch.equal(again.images, images.images)
+        assert torch.equal(again.labels, images.labels)
+    other = source.model_copy(update={"split_seed": 1}).load("test", Path("/elsewhere"), Progress())
+    assert colours(other) != colours(loaded["test"])
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", {"test": 5, "train": 5})
+    source = ImageFolder(path=Path("mine")).named(tmp_path)
+    assert source.classes == ("test", "train")
+    assert len(source.load("train", tmp_path, Progress())) == 8
+
+
+def test_classes_come_from_the_folder_or_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "mine", {"bee": 2, "ant": 2})
+    source = ImageFolder(path=Path("mine"))
+    monkeypatch.setenv("SHOESTRING_DATA", str(tmp_path))
+    assert source.classes == ("ant", "bee")
+    named = source.named(tmp_path)
+    assert named.path == tmp_path / "mine"
+    monkeypatch.setenv("SHOESTRING_DATA", "/nowhere")
+    assert named.classes == ("ant", "bee")
+    assert ImageFolder.model_validate_json(named.model_dump_json()) == named
+    with pytest.raises(DataError, match="nowhere/mine has no folders of images"):
+        _ = source.classes
+    with pytest.raises(DataError, match="has the classes ant, bee, not ant, cow"):
+        ImageFolder(path=tmp_path / "mine", names=("ant", "cow")).load("train", tmp_path, Progress())
+
+
+def read_one(tmp_path: Path, image: Image.Image, name: str, size: int = 8, **options: object) -> np.ndarray:
+    folder = fill(tmp_path / "mine", {"ant": 1}) / "train" / "ant"
+    folder.mkdir(parents=True)
+    (tmp_path / "mine" / "test" / "ant").mkdir(parents=True)
+    image.save(folder / name, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = ImageFolder(path=tmp_path / "mine", size=size).load("train", tmp_path, Progress())
+    return loaded.images[0].numpy()
+
+
+def test_the_centre_is_kept(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 12, 3), np.uint8)
+    pixels[:, 2:10] = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
+    found = read_one(tmp_path, Image.fromarray(pixels), "wide.png")
+    np.testing.assert_array_equal(found, pixels[:, 2:10].transpose(2, 0, 1))
+
+
+def test_shrinking_is_antialiased(tmp_path: Path) -> None:
+    # A checkerboard of single pixels: taking every fourth pixel would give pure black or white.
+    board = (np.indices((32, 32)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    found = read_one(tmp_path, Image.fromarray(board), "board.png")
+    assert found.shape == (3, 8, 8)
+    assert np.abs(found[:, 2:-2, 2:-2].astype(int) - 127).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "expected"),
+    [
+        (Image.new("L", (9, 9), 77), "grey.png", (77, 77, 77)),
+        (Image.fromarray(np.full((9, 9), 200 * 256 + 9, np.uint16)), "deep.png", (200, 200, 200)),
+        (Image.new("1", (9, 9), 1), "bit.png", (255, 255, 255)),
+        (Image.new("RGBA", (9, 9), (10, 20, 30, 0)), "clear.png", (255, 255, 255)),
+        (Image.new("RGB", (9, 9), (10, 20, 30)).quantize(2), "palette.gif", (10, 20, 30)),
+        (Image.new("CMYK", (9, 9), (0, 0, 0, 0)), "print.tiff", (255, 255, 255)),
+        (Image.new("RGB", (9, 9), (10, 20, 30)), "web.WEBP", (10, 20, 30)),
+    ],
+)
+def test_any_format_becomes_rgb(tmp_path: Path, image: Image.Image, name: str, expected: tuple[int, ...]) -> None:
+    options = {"lossless": True} if name.endswith("WEBP") else {}
+    found = read_one(tmp_path, image, name, **options)
+    assert found.reshape(3, -1).T.tolist() == [list(expected)] * 64
+
+
+def test_photographs_are_turned_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[0] = 255  # the first row is white; orientation 6 says: turn by 90 degrees clockwise to view
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = read_one(tmp_path, Image.fromarray(pixels), "turned.png", exif=exif)
+    assert (found[:, :, -1] == 255).all()
+    assert (found[:, :, :-1] == 0).all()
+
+
+def test_damaged_images_are_named_and_other_files_passed_over(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "mine", {"ant": 5}) / "ant"
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "._0.png").write_text("what a Mac leaves behind")
+    source = ImageFolder(path=tmp_path / "mine")
+    assert len(source.load("train", tmp_path, Progress())) == 4
+    for damage in (b"", b"nonsense", (folder / "0.png").read_bytes()[:60]):
+        (folder / "0.png").write_bytes(damage)
+        with pytest.raises(DataError, match=r"ant.0\.png cannot be read as an image"):
+            [source.load(split, tmp_path, Progress()) for split in SPLITS]
+
+
+def test_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no folders of images"):
+        ImageFolder(path=Path("mine")).load("train", tmp_path, Progress())
+    fill(tmp_path / "mine" / "train", {"ant": 2})
+    fill(tmp_path / "mine" / "test", {"ant": 2, "cow": 2})
+    with pytest.raises(DataError, match="has classes that train has not: cow"):
+        ImageFolder(path=Path("mine")).load("test", tmp_path, Progress())
+    (tmp_path / "mine" / "train" / "bee").mkdir()
+    with pytest.raises(DataError, match="bee has no images"):
+        ImageFolder(path=Path("mine")).load("train", tmp_path, Progress())
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1])
+def test_a_test_fraction_must_leave_both_sides_some(fraction: float) -> None:
+    with pytest.raises(ValidationError):
+        ImageFolder(path=Path("mine"), test_fraction=fraction)
