@@ -12,6 +12,7 @@ from shoestring.measure.measure import (
     computed_by,
     mean,
     mean_interval,
+    ratio,
     share,
     student_quantile,
     wilson_interval,
@@ -83,3 +84,24 @@ def test_computed_by_changes_with_the_source(monkeypatch, tmp_path):
     assert tags[0][3].startswith("sha256:")
     assert tags[0][3] != tags[1][3]
     assert computed_by(measure.__name__).split()[2] == "measure.measure"
+
+
+def test_ratio_and_its_interval_cover_a_known_one():
+    covered = 0
+    for seed in range(200):
+        generator = torch.Generator().manual_seed(seed)
+        top = 6 + torch.randn(50, generator=generator, dtype=torch.float64)
+        bottom = 2 + 0.5 * torch.randn(80, generator=generator, dtype=torch.float64)
+        measured = ratio(top, bottom, "code")
+        assert measured.value == pytest.approx(float(top.mean() / bottom.mean()))
+        covered += measured.interval[0] <= 3 <= measured.interval[1]
+    assert 180 <= covered <= 198
+    assert measured.n == 50
+
+
+def test_ratio_without_a_denominator_or_spread():
+    ones = torch.ones(3)
+    assert ratio(ones, torch.zeros(3), "code").value is None
+    assert ratio(0 * ones, ones, "code") == Measure(0.0, 3, None, None, "code")
+    assert ratio(ones[:1], ones, "code") == Measure(1.0, 1, None, None, "code")
+    assert ratio(2 * ones, ones, "code").interval == (2.0, 2.0)

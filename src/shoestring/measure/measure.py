@@ -66,6 +66,30 @@ def mean(values: Tensor, computed_by: str, note: str | None = None) -> Measure:
     return Measure(float(doubles.mean()), len(doubles), mean_interval(doubles), deviation, computed_by, note)
 
 
+def ratio(numerators: Tensor, denominators: Tensor, computed_by: str, note: str | None = None) -> Measure:
+    """The measure of a ratio of two means of independent samples, 1 where they are alike.
+
+    The interval is symmetric on a logarithmic scale (delta method). n counts the numerators. Where the denominators'
+    mean is not above 0 the value is None.
+
+    Args:
+        numerators: (n,), such as a quantity of each generated image.
+        denominators: (m,), the same quantity of each real image.
+        computed_by: As `computed_by` gives it.
+        note: As in `Measure`.
+    """
+    top, bottom = numerators.double(), denominators.double()
+    above, below, n = float(top.mean()), float(bottom.mean()), len(top)
+    if not (below > 0 and math.isfinite(above)):
+        return Measure(None, n, None, None, computed_by, note)
+    value = above / below
+    if min(n, len(bottom)) < 2 or not value > 0:
+        return Measure(value, n, None, None, computed_by, note)
+    variance = float((top / above).var()) / n + float((bottom / below).var()) / len(bottom)
+    factor = math.exp(NormalDist().inv_cdf(0.975) * math.sqrt(variance))
+    return Measure(value, n, (value / factor, value * factor), None, computed_by, note)
+
+
 def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """The score interval of a probability, within 0..1 and sound also near both ends (Wilson 1927).
 
