@@ -114,3 +114,13 @@ def test_a_faint_checkerboard_shows_at_its_period_and_through_blur():
 def test_against_images_without_energy_there_is_no_ratio():
     flat = torch.full((3, 3, SIZE, SIZE), 0, dtype=torch.uint8)
     assert all(measure.value is None for measure in checkerboard(noise(3, 6), flat).measures.values())
+
+
+def test_pixels_copied_to_blocks_cancel_at_period_2_and_add_high_frequencies():
+    smooth = torch.nn.functional.avg_pool2d(noise(100, 7, 60).float(), 2).round()
+    blocks = torch.nn.functional.interpolate(smooth, scale_factor=2.0).to(torch.uint8)
+    bilinear = torch.nn.functional.interpolate(smooth, scale_factor=2.0, mode="bilinear").round().to(torch.uint8)
+    measures = checkerboard(blocks, bilinear).measures
+    assert measures["grid_energy_period_2"].value == pytest.approx(0, abs=1e-20)
+    assert measures["grid_peak_period_2"].value == pytest.approx(0, abs=1e-20)
+    assert measures["high_frequency_energy"].interval[0] > 2

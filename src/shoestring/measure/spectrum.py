@@ -64,6 +64,9 @@ def checkerboard(generated: Tensor, real: Tensor) -> Checkerboard:
         the frequencies of patterns that repeat every 2 (or 4 and not 2) pixels, which transposed convolutions leave
         (Odena et al. 2016). "grid_peak_period_2", "grid_peak_period_4": the same relative to the neighbouring
         frequencies, so that blur does not hide a grid.
+
+        A grid of fixed phase shows in these; one that only scales what is there, as copying each pixel to a 2 x 2 block
+        does, cancels at exactly period 2 and shows in "high_frequency_energy" alone.
     """
     made, seen = spectrum(generated), spectrum(real)
     code = computed_by(__name__)
@@ -119,7 +122,7 @@ def spectrum(images: Tensor) -> Spectrum:
     return Spectrum(
         frequencies=torch.arange(1, len(radial), dtype=torch.float64) / min(height, width),
         radial=radial[1:].cpu(),
-        power=torch.fft.fftshift(mean_power).cpu(),
+        power=mean_power.roll((height // 2, width // 2), (0, 1)).cpu(),
         top=torch.cat(tops).cpu(),
         grid={period: torch.cat(parts).cpu() for period, parts in on.items()},
         around={period: torch.cat(parts).cpu() for period, parts in beside.items()},
@@ -151,4 +154,5 @@ def _beside(mask: Tensor) -> Tensor:
 def _peak(spectrum: Spectrum, period: int) -> Tensor:
     """Energy on a grid by energy beside it, as values whose mean is the ratio of means and whose spread its error."""
     on, beside = spectrum.grid[period], spectrum.around[period]
-    return on.mean() / beside.mean() * (1 + on / on.mean() - beside / beside.mean())
+    peak = on.mean() / beside.mean()
+    return peak + (on - peak * beside) / beside.mean()
