@@ -3,7 +3,7 @@
 from shoestring.budget import Budget
 from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
-from shoestring.nets.mbconv import MBConvNet
+from shoestring.nets.digit_sum import DigitSum
 from shoestring.optim import Adam
 from shoestring.recipes.recipe import Cadence, Recipe
 from shoestring.schedule import OneCycle
@@ -18,13 +18,13 @@ def addnist_quick() -> Recipe:
     return Recipe(
         name="addnist-quick",
         summary="AddNIST classifier on the digits shipped with the package, in a minute",
-        budget=Budget(parameters=100_000, steps=300),
+        budget=Budget(parameters=100_000, steps=800),
         data=AddNIST(digits="embedded", tune=0),
-        augment=Augment(rotation_degrees=10, translation=0.08),
-        net=MBConvNet(),
-        task=Classify(label_smoothing=0.02),
+        augment=Augment(rotation_degrees=12, translation=0.08, scale=(0.9, 1.1), shear_degrees=8, per_channel=True),
+        net=DigitSum(width=16, stem_stride=2),
+        task=Classify(),
         optimiser=Adam(learning_rate=0.004, weight_decay=1e-4),
-        schedule=OneCycle(start=0.25, end=2.5e-5),
-        batch_size=128,
-        cadence=Cadence(log=10, evaluate=100, checkpoint=100),
+        schedule=OneCycle(start=0.25, end=1e-3),
+        batch_size=64,
+        cadence=Cadence(log=10, evaluate=200, checkpoint=200),
     )

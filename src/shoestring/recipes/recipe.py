@@ -18,6 +18,7 @@ from shoestring.engine import Engine
 from shoestring.errors import RecipeError
 from shoestring.nets.bottleneck import BottleneckNet
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
+from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.optim import Optimiser
 from shoestring.schedule import Constant, Schedule
@@ -26,7 +27,7 @@ from shoestring.tasks.adversarial import Adversarial
 from shoestring.tasks.classify import Classify
 
 Data = Annotated[CIFAR100 | AddNIST | MNISTDigits | ImageFolder, Field(discriminator="kind")]
-Net = Annotated[MBConvNet | BottleneckNet | PlainDCGAN | RefinedDCGAN, Field(discriminator="kind")]
+Net = Annotated[MBConvNet | BottleneckNet | DigitSum | PlainDCGAN | RefinedDCGAN, Field(discriminator="kind")]
 Learning = Annotated[Classify | Adversarial, Field(discriminator="kind")]
 
 
