@@ -1,0 +1,187 @@
+"""Several runs side by side: headline numbers in columns, curves overlaid, and the fields in which recipes differ."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.ticker import PercentFormatter
+
+from shoestring.report.curves import chart, curve
+from shoestring.report.drawing import INK, MUTED, SERIES, Key, Picture, canvas, svg
+from shoestring.report.facts import Facts, as_object
+from shoestring.report.headline import headline, main_measure, notices
+from shoestring.report.scores import in_percent, shown, title
+from shoestring.report.tables import flat, throughput
+from shoestring.report.wording import (
+    ABSENT,
+    duration,
+    integer,
+    interval,
+    is_number,
+    large,
+    number,
+    percent,
+    plain,
+    points,
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the template shows of several runs together.
+
+    Attributes:
+        labels: What the runs are called.
+        results: Names of the rows that the runs are judged by.
+        rows: Headline numbers: a name and one cell for each run.
+        differences: Fields in which the recipes differ: a dotted name and one cell for each run.
+        charts: Intervals of the results, and overlaid curves.
+    """
+
+    labels: list[str]
+    results: list[str]
+    rows: list[tuple[str, list[str]]]
+    differences: list[tuple[str, list[str]]]
+    charts: list[Picture]
+
+
+def compare(runs: Sequence[Facts]) -> Comparison:
+    """Several runs side by side."""
+    return Comparison(
+        labels=[facts.label for facts in runs],
+        results=_results(runs),
+        rows=_rows(runs),
+        differences=_differences(runs),
+        charts=_charts(runs),
+    )
+
+
+_LAST = (
+    "train loss",
+    "train accuracy",
+    "train–test gap",
+    "parameters used",
+    "steps used",
+    "evaluations used",
+    "multiply-adds per image",
+    "wall time",
+    "images/s, median",
+    "device",
+    "to be known",
+)
+
+
+def _results(runs: Sequence[Facts]) -> list[str]:
+    mains = [main_measure(facts) for facts in runs]
+    return list(dict.fromkeys(f"{main.split} {title(main.name)}" for main in mains if main is not None))
+
+
+def _rows(runs: Sequence[Facts]) -> list[tuple[str, list[str]]]:
+    columns = [_column(facts) for facts in runs]
+    measured = [name for column in columns for name in column if name not in _LAST]
+    names = list(dict.fromkeys(["recipe", *_results(runs), *measured, *_LAST]))
+    rows = [(name, [column.get(name, ABSENT) for column in columns]) for name in names]
+    return [(name, cells) for name, cells in rows if any(cell not in ("", ABSENT) for cell in cells)]
+
+
+def _column(facts: Facts) -> dict[str, str]:
+    said, main = headline(facts), main_measure(facts)
+    train = facts.value("train", "accuracy")
+    test = main.value if main and in_percent(main.name) else None
+    column = {"recipe": str(facts.recipe.get("name", ABSENT))}
+    if main is not None:
+        column[f"{main.split} {title(main.name)}"] = said.value
+        column["95 % interval"] = interval(main.interval, in_percent=in_percent(main.name))
+        column["n, images"] = integer(main.n)
+    column["published"] = said.published or ABSENT
+    for one in facts.measures:
+        if one.split != "train" and is_number(one.value) and one is not main and one.name != "batch_accuracy":
+            column[f"{one.split} {title(one.name)}"] = shown(one.name, one.value)
+    column |= {
+        "train loss": number(facts.train_loss),
+        "train accuracy": percent(train),
+        "train–test gap": points(train - test) if train is not None and test is not None else ABSENT,
+    }
+    column |= {f"{bar.name} used": bar.text for bar in said.bars}
+    column |= {
+        "multiply-adds per image": large(sum(layer.multiply_adds for layer in facts.layers) or None),
+        "wall time": duration(facts.seconds),
+        "images/s, median": integer(throughput(facts)),
+        "device": plain(as_object(facts.environment.get("machine")).get("device", ABSENT)),
+        "to be known": "; ".join(notices(facts)) or ABSENT,
+    }
+    return column
+
+
+def _differences(runs: Sequence[Facts]) -> list[tuple[str, list[str]]]:
+    recipes = [dict(flat("", facts.recipe)) for facts in runs]
+    names = [name for name in dict.fromkeys(name for recipe in recipes for name in recipe) if name != "summary"]
+    rows = [(name, [plain(recipe[name]) if name in recipe else ABSENT for recipe in recipes]) for name in names]
+    return [(name, cells) for name, cells in rows if len(set(cells)) > 1]
+
+
+def _key(facts: Facts, index: int, kind: str) -> Key:
+    """More runs than colours are told apart by dashes."""
+    mark = "dashed" if index >= len(SERIES) else "line" if kind == "train" else "dots"
+    return Key(facts.label, index + 1, mark)
+
+
+def _charts(runs: Sequence[Facts]) -> list[Picture]:
+    def overlaid(name: str, text: str, unit: str, kind: str, key: str, *, as_percent: bool = False) -> Picture | None:
+        curves = [curve(facts.log, kind, key, _key(facts, index, kind)) for index, facts in enumerate(runs)]
+        return chart(f"comparison-{name}", text, unit, curves, in_percent=as_percent, always_keyed=True)
+
+    losses = dict.fromkeys(
+        key for facts in runs for record in facts.log for key in record.get("mean", {}) if key.endswith("/loss")
+    )
+    mains = [(main.split, main.name) for facts in runs if (main := main_measure(facts)) is not None]
+    found = [
+        *(
+            _intervals(runs, split, name, f"comparison-result-{index}")
+            for index, (split, name) in enumerate(dict.fromkeys(mains))
+            if mains.count((split, name)) > 1
+        ),
+        *(
+            overlaid(f"loss-{index}", f"Train loss, {key.split('/')[0]}", "loss (nats)", "train", key)
+            for index, key in enumerate(losses)
+        ),
+        overlaid("tune-loss", "Tune loss", "loss (nats)", "tune", "loss"),
+        overlaid("train-accuracy", "Train accuracy", "accuracy (%)", "train", "accuracy", as_percent=True),
+        overlaid("tune-accuracy", "Tune accuracy", "accuracy (%)", "tune", "accuracy", as_percent=True),
+        overlaid("distance", "Distance on the way", "distance (lower is better)", "tune", "fast_distance"),
+    ]
+    return [one for one in found if one is not None]
+
+
+def _intervals(runs: Sequence[Facts], split: str, name: str, prefix: str) -> Picture:
+    """One main measure of those runs that have it, with its interval and the published value."""
+    mains = [main_measure(facts) for facts in runs]
+    found = [
+        (facts, main)
+        for facts, main in zip(runs, mains, strict=True)
+        if main is not None and (main.split, main.name) == (split, name)
+    ]
+    percentage = in_percent(name)
+    say = percent if percentage else number
+    with canvas(4.7, 1.0 + 0.34 * len(found)) as figure:
+        axes = figure.add_subplot()
+        said: list[str] = []
+        for place, (facts, main) in enumerate(found):
+            color = SERIES[runs.index(facts) % len(SERIES)]
+            if main.interval is not None:
+                axes.hlines(place, main.interval[0], main.interval[1], color=color, linewidth=2)
+            axes.plot([main.value], [place], "o", color=color, markersize=5, markeredgecolor=INK, markeredgewidth=0.5)
+            published: Any = facts.part("published").get("value")
+            if is_number(published):
+                axes.plot([published], [place], "|", color=MUTED, markersize=13, markeredgewidth=1.5)
+            said.append(f"{facts.label} {say(main.value)}")
+        axes.set_yticks(range(len(found)), [facts.label for facts, _ in found])
+        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.margins(x=0.15)
+        axes.set_xlabel(f"{title(name)} (%)" if percentage else title(name))
+        if percentage:
+            axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+        text = f"{split} {title(name)}"
+        content = svg(figure, prefix, f"{text} of each run: {'; '.join(said)}.")
+    caption = "Dots are results with 95 % intervals; grey ticks are published values."
+    return Picture(content, text[0].upper() + text[1:], caption)

@@ -1,0 +1,48 @@
+"""The report: one self-contained HTML file about one run or several."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from shoestring.errors import RunError
+from shoestring.report.chapter import chapter
+from shoestring.report.comparison import compare
+from shoestring.report.facts import read
+from shoestring.report.wording import integer, interval, large, percent
+from shoestring.run import Run, write_atomic
+
+
+def build(runs: Sequence[Run], file: Path) -> Path:
+    """The file, after the report was written to it: a full page on one run, or several runs side by side.
+
+    The page needs nothing but itself: styles, charts and pictures are inside. It depends on the runs alone, so the
+    same runs give the same bytes. Parts that a run does not have yet are left out.
+
+    Args:
+        runs: What to report on, at least one.
+        file: Where to write; replaced when it exists.
+
+    Raises:
+        RunError: There are no runs, a folder is no run, or a file in it is damaged.
+    """
+    if not runs:
+        raise RunError("a report needs at least one run; give the folder that `train` wrote")
+    facts = read(runs)
+    here = Path(__file__).parent
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(integer=integer, interval=interval, large=large, percent=percent)
+    html = templates.get_template("page.html").render(
+        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+        chapters=[chapter(one, f"run-{number}") for number, one in enumerate(facts, start=1)],
+        comparison=compare(facts) if len(facts) > 1 else None,
+    )
+    write_atomic(file, html.encode())
+    return file

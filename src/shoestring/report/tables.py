@@ -1,0 +1,145 @@
+"""The tables of what a run is made of: layers, recipe, environment, sessions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from shoestring.report.facts import Facts, as_object
+from shoestring.report.wording import ABSENT, duration, integer, large, plain
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A row of the layer table; a sum when it has no type.
+
+    Attributes:
+        name: The layer, or the net whose sum it is.
+        type: What it is.
+        output: Shape of its output for one image.
+        parameters: Its parameters.
+        share: Its share of all parameters.
+        multiply_adds: Multiply-accumulate operations for one image.
+        work: Its share of all multiply-accumulate operations.
+    """
+
+    name: str
+    type: str
+    output: str
+    parameters: int
+    share: float
+    multiply_adds: int
+    work: float
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the recipe: its dotted name, its value, and the value it replaces, empty when unchanged."""
+
+    name: str
+    value: str
+    before: str = ""
+
+
+def layer_rows(facts: Facts) -> list[LayerRow]:
+    """The layer table with shares of parameters and of work."""
+    parameters = sum(layer.parameters for layer in facts.layers) or 1
+    work = sum(layer.multiply_adds for layer in facts.layers) or 1
+    return [
+        LayerRow(
+            name=layer.name,
+            type=layer.type,
+            output=" × ".join(f"{size:,}" for size in layer.output),
+            parameters=layer.parameters,
+            share=layer.parameters / parameters,
+            multiply_adds=layer.multiply_adds,
+            work=layer.multiply_adds / work,
+        )
+        for layer in facts.layers
+    ]
+
+
+def layer_sums(facts: Facts) -> list[LayerRow]:
+    """The sum of each net where there are several, then the total."""
+    rows = layer_rows(facts)
+    nets = list(dict.fromkeys(row.name.split(".")[0] for row in rows))
+    groups = {net: [row for row in rows if row.name.split(".")[0] == net] for net in nets} if len(nets) > 1 else {}
+    return [
+        LayerRow(
+            name=name,
+            type="",
+            output="",
+            parameters=sum(row.parameters for row in group),
+            share=sum(row.share for row in group),
+            multiply_adds=sum(row.multiply_adds for row in group),
+            work=sum(row.work for row in group),
+        )
+        for name, group in [*groups.items(), ("total", rows)]
+        if group
+    ]
+
+
+def recipe_fields(facts: Facts) -> dict[str, list[Field]]:
+    """The recipe as dotted fields, by part; fields that differ from the named recipe's say what they were."""
+    parts: dict[str, list[Field]] = {}
+    for key, value in facts.recipe.items():
+        if key not in ("name", "summary", "published"):
+            group = key if isinstance(value, dict) else "training"
+            parts.setdefault(group, []).extend(
+                Field(name.removeprefix(f"{key}."), plain(item), _before(facts, name))
+                for name, item in flat(key, value)
+            )
+    return parts
+
+
+def flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    """A JSON value as dotted names with values that are no objects."""
+    if isinstance(value, dict) and value:
+        return [pair for key, item in value.items() for pair in flat(f"{name}.{key}" if name else key, item)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return [(name, None if value == {} else value)]
+
+
+def _before(facts: Facts, name: str) -> str:
+    """The value a field had; a whole part may have been replaced, then the part's kind says enough."""
+    if name in facts.overrides:
+        return plain(facts.overrides[name][0])
+    part = facts.overrides.get(name.split(".")[0])
+    return plain(part[0].get("kind")) if part and isinstance(part[0], dict) and name.endswith(".kind") else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+def environment(facts: Facts) -> list[tuple[str, str]]:
+    """Versions, commit, machine, wall time and speed."""
+    known = facts.environment
+    rows = [(str(name), plain(value)) for name, value in as_object(known.get("versions")).items()]
+    rows += [("commit", str(known["commit"]))] if known.get("commit") else []
+    rows += [(str(name), plain(value)) for name, value in as_object(known.get("machine")).items() if value is not None]
+    if facts.seconds is not None:
+        rows.append(("wall time", duration(facts.seconds)))
+    if speed := throughput(facts):
+        rows.append(("training speed", f"{integer(speed)} images/s (median)"))
+    work = sum(layer.multiply_adds for layer in facts.layers)
+    if work:
+        rows.append(("multiply-adds per image", large(work)))
+    return rows
+
+
+def throughput(facts: Facts) -> float | None:
+    """The median of the logged images per second."""
+    speeds = sorted(record["images_per_second"] for record in facts.log if record.get("images_per_second"))
+    return speeds[len(speeds) // 2] if speeds else None
+
+
+def sessions(facts: Facts) -> list[tuple[str, str, str, str]]:
+    """When each session started, its steps, its wall time, and its steps per second."""
+    return [
+        (
+            str(one.get("started", ABSENT))[:16].replace("T", " "),
+            f"{integer(one.get('from_step'))} to {integer(one.get('to_step'))}",
+            duration(one.get("seconds")),
+            _speed(one),
+        )
+        for one in facts.sessions
+    ]
+
+
+def _speed(session: dict[str, Any]) -> str:
+    seconds, steps = session.get("seconds"), session.get("to_step", 0) - session.get("from_step", 0)
+    return f"{steps / seconds:,.1f}" if seconds else ABSENT

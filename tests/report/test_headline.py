@@ -1,0 +1,97 @@
+import pytest
+import torch
+from fake_runs import CLASSIFIER, classifier, generator, layers
+
+from shoestring.report.facts import read
+from shoestring.report.headline import Bar, headline, limitations, notices, paper_line
+from shoestring.report.scores import score_table
+from shoestring.run import Run
+
+
+def facts_of(run):
+    return read([run])[0]
+
+
+def test_classifier_beside_the_published_result(tmp_path):
+    said = headline(facts_of(classifier(tmp_path / "run")))
+    assert (said.value, said.label, said.published) == ("50.1 %", "test accuracy", "49.4 %")
+    assert said.uncertainty == "95 % interval 49.1 to 51.1 %, n = 10,000"
+    assert said.verdict == "+0.7 points against the published value; that lies within this run's interval"
+    assert said.line == "train loss: 1.765, train acc: 0.528±0.064, test acc: 0.501±0.066"
+    assert said.published_line == CLASSIFIER["published"]["line"]
+    assert said.bars == [Bar("parameters", 99_364, 100_000), Bar("steps", 10_000, 10_000)]
+    assert said.bars[0].text == "99,364 of 100,000 (99.4 %)"
+
+
+def test_generator_is_better_when_its_distance_is_lower(tmp_path):
+    facts = facts_of(generator(tmp_path / "run"))
+    said = headline(facts)
+    assert (said.value, said.label, said.line) == ("41.25", "test FID", "FID 41.250")
+    assert said.verdict == "9.033 lower (better) than published"
+    assert [bar.used for bar in said.bars] == [998_553, 50_000]
+    assert any("(here n = 10,000)" in line for line in limitations(facts))
+    balance = next(line for line in limitations(facts) if line.startswith("Balance"))
+    assert "a probability of 0.60 and made ones 0.40" in balance
+
+
+def test_published_value_outside_the_interval_is_said(tmp_path):
+    run = classifier(tmp_path / "run", published=CLASSIFIER["published"] | {"value": 0.6})
+    verdict = headline(facts_of(run)).verdict
+    assert verdict == "−9.9 points against the published value; that lies outside this run's interval"
+
+
+def test_changed_budget_and_unfinished_training_are_noticed(tmp_path):
+    run = Run(tmp_path / "run")
+    changed = {"budget.steps": [10_000, 60], "optimiser.learning_rate": [0.002, 0.004]}
+    run.write_recipe(CLASSIFIER | {"budget": {"parameters": 100_000, "steps": 60}}, layers("classifier", [10]), changed)
+    run.append_log([{"step": 20, "kind": "train", "count": 20, "mean": {"accuracy": 0.1}}])
+    said = notices(facts_of(run))
+    assert said == ["budget changed: steps 60 instead of 10,000", "unfinished: 20 of 60 steps taken"]
+    run.write_weights({"w": torch.zeros(1)}, {})
+    assert notices(facts_of(run)) == ["budget changed: steps 60 instead of 10,000"]
+
+
+def test_tune_stands_in_for_test_and_says_so(tmp_path):
+    run = classifier(tmp_path / "run")
+    measures = run.measures()
+    run.write_json("measures.json", {"tune": measures["test"], "train": measures["train"]})
+    facts = facts_of(run)
+    assert headline(facts).label == "tune accuracy"
+    assert paper_line(facts) == "train loss: 1.765, train acc: 0.528±0.064, tune acc: 0.501±0.066"
+    assert notices(facts) == ["not measured on the test split; the tune split is shown instead"]
+
+
+def test_train_test_gap_is_in_points(tmp_path):
+    run = classifier(tmp_path / "run")
+    gap = limitations(facts_of(run))[0]
+    assert gap.startswith("Train–test gap: +2.7 points (train 52.8 %, test 50.1 %).")
+    assert gap.endswith("The net knows its training images better than new ones.")  # 52.8 is above 51.1
+    run.write_measures("train", {"accuracy": {"value": 0.505, "n": 1_000}})
+    gap = limitations(facts_of(run))[0]
+    assert gap.startswith("Train–test gap: +0.4 points")
+    assert gap.endswith("No gap is seen beyond the sampling error of the test split.")
+
+
+def test_over_confidence_is_weighed_by_images(tmp_path):
+    # Nine bins of 1,000 images, each 5 points more confident than right; the empty one does not count.
+    assert "Confidence: over-confident by 5.0 points on average." in limitations(facts_of(classifier(tmp_path / "run")))
+
+
+def test_score_table_has_the_columns_that_something_fills(tmp_path):
+    table = score_table(facts_of(generator(tmp_path / "run")))
+    assert table.columns == ["interval", "deviation", "n", "floor", "excess"]
+    fid, kid = table.rows
+    assert (fid.name, fid.value, fid.cells) == ("FID", "41.25", ["–", "0.1200", "10,000", "3.500", "37.75"])
+    assert kid.cells[0] == "0.02020 to 0.02220"
+    assert fid.notes == "features inception-v3; resizing bicubic, antialiased"
+
+
+@pytest.mark.parametrize("hidden", ["confusion", "calibration"])
+def test_score_table_leaves_matrices_out_and_opens_objects(tmp_path, hidden):
+    run = classifier(tmp_path / "run")
+    run.write_measures("test", {"precision_recall": {"value": {"precision": 0.5, "recall": {"value": 0.25}}, "n": 7}})
+    rows = {row.name: row for row in score_table(facts_of(run)).rows}
+    assert hidden not in rows
+    assert rows["precision recall: recall"].value == "0.2500"
+    assert rows["precision recall: precision"].cells[-1] == "7"
+    assert rows["top-5 accuracy"].value == "80.10 %"
