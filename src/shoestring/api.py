@@ -13,8 +13,8 @@ from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.errors import RecipeError, RunError
 from shoestring.measure.measure import Measure
 from shoestring.progress import Progress
-from shoestring.recipes.recipe import Recipe
 from shoestring.recipes import RECIPES
+from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.spec import changed, unknown
 from shoestring.training.assess import assess_classifier, draw_generator, record_classifier
@@ -96,16 +96,45 @@ def evaluate(
     return _measure(model, home, split, data_folder, progress or Progress())
 
 
-def load(what: Path | str, device: str | None = None) -> Model:
-    """The model of a finished run, or shipped weights by recipe name."""
-    return load_run(open_run(what), device)
+def load(what: Path | str, device: str | None = None, average: float | None = None) -> Model:
+    """The model of a finished run, or shipped weights by recipe name.
+
+    Args:
+        what: A run's folder, or the name of a recipe whose weights are shipped.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        average: Decay of a running mean of the weights that the run kept; by default the final weights.
+    """
+    return load_run(open_run(what), device, average)
 
 
 def sample(
-    what: Path | str, count: int = 64, seed: int = 0, device: str | None = None, progress: Progress | None = None
+    what: Path | str,
+    count: int = 64,
+    seed: int = 0,
+    device: str | None = None,
+    progress: Progress | None = None,
+    class_name: str | None = None,
+    average: float | None = None,
+    **sampling: Any,
 ) -> Tensor:
-    """Images made by a generator: uint8 (count, c, h, w)."""
-    return load(what, device).sample(count, seed, progress or Progress())
+    """Images made by a generator: uint8 (count, c, h, w).
+
+    Args:
+        what: A run's folder, or the name of a recipe whose weights are shipped.
+        count: How many.
+        seed: Decides which.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Told of every batch.
+        class_name: The class of all images, or "none"; by default every class in turn. Ignored by nets without classes.
+        average: Decay of a running mean of the weights that the run kept; by default the final weights.
+        sampling: Options of the recipe's `task.sampling` to change, such as steps=18 or guidance=1.5.
+
+    Raises:
+        RecipeError: There is no such class or option.
+        OverBudgetError: An image would take more net calls than the budget allows.
+    """
+    model = load(what, device, average).sampling(**sampling)
+    return model.sample(count, seed, progress or Progress(), model.labels(count, class_name))
 
 
 def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str | None = None) -> list[dict[str, Any]]:

@@ -60,6 +60,20 @@ class Budget(Spec):
             )
         return total
 
+    def admit_evaluations(self, count: int) -> int:
+        """The net calls of one sample, when they are within the budget.
+
+        Raises:
+            OverBudgetError: They are more than the limit.
+        """
+        if self.evaluations is not None and count > self.evaluations:
+            raise OverBudgetError(
+                f"a sample takes {count:,} net calls, {count - self.evaluations:,} over the budget of "
+                f"{self.evaluations:,}. Take fewer steps or guide less, or change the budget with "
+                f"--budget.evaluations {count}."
+            )
+        return count
+
     def take_step(self, step: int) -> int:
         """The number of the next step, when it may still be taken.
 

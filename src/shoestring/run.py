@@ -124,11 +124,29 @@ class Run:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         self._write("weights.safetensors", safetensors.torch.save(plain, metadata=dict(facts)))
 
-    def read_weights(self) -> dict[str, Tensor]:
-        """The final weights by name."""
+    def write_average(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
+        """Saves one of the running means of the weights, to choose from afterwards."""
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        self._write(f"averages/{decay}.safetensors", safetensors.torch.save(plain))
+
+    def averages(self) -> list[float]:
+        """The decays of the running means that were saved."""
+        return sorted(float(file.stem) for file in (self.folder / "averages").glob("*.safetensors"))
+
+    def read_weights(self, average: float | None = None) -> dict[str, Tensor]:
+        """The final weights by name, or those of the running mean of a decay.
+
+        Raises:
+            RunError: The training is not finished, or kept no such running mean.
+        """
         if not self.finished():
             raise RunError(f"{self.folder} has no final weights yet; run the same `train` command again to finish it")
-        return safetensors.torch.load(self.weights_file.read_bytes())
+        if average is None:
+            return safetensors.torch.load(self.weights_file.read_bytes())
+        if average not in self.averages():
+            kept = ", ".join(map(str, self.averages())) or "none"
+            raise RunError(f"{self.folder} kept no running mean of decay {average}; it has: {kept}")
+        return safetensors.torch.load((self.folder / "averages" / f"{average}.safetensors").read_bytes())
 
     def measures(self) -> dict[str, Any]:
         """All measures so far: split -> name -> measure."""

@@ -138,6 +138,18 @@ class Sample(Options):
     """Decides which."""
     columns: int = 8
     """Images in a row."""
+    class_name: Annotated[str | None, arg(name="class")] = None
+    """The class of all images, such as rose, or none for no class at all. By default every class in turn."""
+    steps: int | None = None
+    """Steps from noise to image, where the recipe samples in steps. By default the recipe's."""
+    guidance: float | None = None
+    """Weight of the guidance; 1 is none. By default the recipe's."""
+    solver: Literal["euler", "heun", "midpoint", "multistep"] | None = None
+    """How steps are taken. By default the recipe's."""
+    guide: Literal["classless", "weak"] | None = None
+    """What guidance moves away from: the net without the class, or with fewer blocks. By default the recipe's."""
+    average: float | None = None
+    """Decay of a running mean of the weights that the run kept. By default the final weights."""
     out: Path = Path("samples.png")
     """The PNG file to write."""
 
@@ -147,8 +159,12 @@ class Sample(Options):
         from shoestring.pictures import grid
 
         require_png(self.out)
-        images = api.sample(self.target, self.count, self.seed, self.device, display)
-        _write(display, self.out, grid(images, self.columns), {"count": self.count, "seed": self.seed})
+        options = {"steps": self.steps, "guidance": self.guidance, "solver": self.solver, "guide": self.guide}
+        images = api.sample(
+            self.target, self.count, self.seed, self.device, display, self.class_name, self.average, **options
+        )
+        facts = {"count": self.count, "seed": self.seed, "class": self.class_name} | options
+        _write(display, self.out, grid(images, self.columns), facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +179,12 @@ class Interpolate(Options):
     """Images in a row, both ends included."""
     seed: int = 0
     """Decides the pairs."""
+    class_name: Annotated[str | None, arg(name="class")] = None
+    """The class to walk from, such as rose. By default row i shows class i."""
+    to_class: str | None = None
+    """The class to walk to. By default the one walked from."""
+    guidance: float | None = None
+    """Weight of the guidance; 1 is none. By default the recipe's."""
     out: Path = Path("interpolations.png")
     """The PNG file to write."""
 
@@ -172,8 +194,11 @@ class Interpolate(Options):
         from shoestring.pictures import grid
 
         require_png(self.out)
-        paths = api.load(self.target, self.device).interpolate(self.pairs, self.steps, self.seed, display)
-        _write(display, self.out, grid(paths.flatten(0, 1), self.steps), {"pairs": self.pairs, "steps": self.steps})
+        model = api.load(self.target, self.device).sampling(guidance=self.guidance)
+        labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, self.to_class or self.class_name)
+        paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
+        facts = {"pairs": self.pairs, "steps": self.steps, "from": self.class_name, "to": self.to_class}
+        _write(display, self.out, grid(paths.flatten(0, 1), self.steps), facts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,21 @@
 
 from collections.abc import Callable
 
+from shoestring.recipes.generators import cifar100_flow, cifar100_flow_quick
 from shoestring.recipes.recipe import Recipe
 from shoestring.recipes.papers import addnist_effnet, cifar100_dcgan_44, cifar100_dcgan_64, cifar100_resnet
 from shoestring.recipes.quick import addnist_quick
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     make().name: make
-    for make in (addnist_effnet, cifar100_resnet, cifar100_dcgan_44, cifar100_dcgan_64, addnist_quick)
+    for make in (
+        addnist_effnet,
+        cifar100_resnet,
+        cifar100_dcgan_44,
+        cifar100_dcgan_64,
+        cifar100_flow,
+        addnist_quick,
+        cifar100_flow_quick,
+    )
 }
 """Functions that give the recipes, by recipe name, in the order they are listed."""

@@ -20,15 +20,19 @@ from shoestring.nets.bottleneck import BottleneckNet
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
+from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim import Optimiser
 from shoestring.schedule import Constant, Schedule
 from shoestring.spec import Spec
 from shoestring.tasks.adversarial import Adversarial
 from shoestring.tasks.classify import Classify
+from shoestring.tasks.flow import Flow
 
 Data = Annotated[CIFAR100 | AddNIST | MNISTDigits | ImageFolder, Field(discriminator="kind")]
-Net = Annotated[MBConvNet | BottleneckNet | DigitSum | PlainDCGAN | RefinedDCGAN, Field(discriminator="kind")]
-Learning = Annotated[Classify | Adversarial, Field(discriminator="kind")]
+Net = Annotated[
+    MBConvNet | BottleneckNet | DigitSum | PlainDCGAN | RefinedDCGAN | ThriftyUNet, Field(discriminator="kind")
+]
+Learning = Annotated[Classify | Adversarial | Flow, Field(discriminator="kind")]
 
 
 class Cadence(Spec):
@@ -97,6 +101,7 @@ class Recipe(Spec):
                 f"task {self.task.kind!r} trains {' and '.join(self.task.phases)}, but net {self.net.kind!r} "
                 f"has {' and '.join(sorted(nets))}; choose a net and a task that fit"
             )
+        self.budget.admit_evaluations(self.task.evaluations)
         return self
 
     def to_json(self) -> dict[str, Any]:

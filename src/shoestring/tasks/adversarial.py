@@ -24,6 +24,8 @@ class Adversarial(Spec):
     noise_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor on that deviation at every step."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    maker: ClassVar[str | None] = "generator"
+    evaluations: ClassVar[int] = 1
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """Adds "latent" (n, *latent), and what is asked for: soft targets (n,) and instance noise like the images."""
@@ -53,6 +55,10 @@ class Adversarial(Spec):
         with frozen(discriminator):
             fake = discriminator(_noisy(batch, "fake", "fake_noise")).float()
         return F.softplus(-fake).mean(), {}
+
+    def generate(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (n, c, h, w) in -1..1 of latents (n, *latent); these nets know no classes, so labels are ignored."""
+        return nets["generator"](latents)
 
 
 @contextmanager

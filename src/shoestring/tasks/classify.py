@@ -17,6 +17,8 @@ class Classify(Spec):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability moved from the true class to all classes alike (Szegedy et al. 2016)."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
+    maker: ClassVar[str | None] = None
+    evaluations: ClassVar[int] = 1
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """The batch as it is: classification needs no noise of its own."""

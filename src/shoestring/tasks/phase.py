@@ -11,17 +11,28 @@ Loss = tuple[Tensor, dict[str, Tensor]]
 """The scalar to minimise, and facts to log: 0-dimensional tensors by name."""
 
 
+NO_CLASS = -1
+"""The label of an image whose class is not told."""
+
+
 class Task(Protocol):
     """What is learnt. Each step runs every phase once; a phase updates the net it is named after."""
 
     phases: ClassVar[tuple[str, ...]]
+    maker: ClassVar[str | None]
+    """The net that makes images out of latents; None when none does."""
+
+    @property
+    def evaluations(self) -> int:
+        """Net calls for one class or one image."""
+        ...
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """The batch with the task's own random numbers added, so that the loss itself draws none.
 
         Args:
             batch: "images" (n, c, h, w) as nets see them and "labels" (n,).
-            latent: Shape of one input of the first net that makes images; empty when none does.
+            latent: Shape of one input of the net that makes images; empty when none does.
             step: The optimisation step, from 0.
             generator: On the batch's device, seeded for this step.
         """

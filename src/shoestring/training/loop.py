@@ -96,9 +96,9 @@ def loop(
 
 
 def latent_shape(recipe: Recipe) -> tuple[int, ...]:
-    """Shape of one input of the generator; empty when the recipe has none."""
-    examples = recipe.net.examples(recipe.data.shape)
-    return tuple(examples["generator"][0].shape[1:]) if "generator" in examples else ()
+    """Shape of one input of the net that makes images; empty when none does."""
+    maker = recipe.task.maker
+    return tuple(recipe.net.examples(recipe.data.shape)[maker][0].shape[1:]) if maker else ()
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Trained nets with the recipe that says what their inputs and outputs mean."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,13 @@ from shoestring.errors import RecipeError
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator
+from shoestring.spec import unknown
+from shoestring.tasks.classify import Classify
+from shoestring.tasks.phase import NO_CLASS
 from shoestring.training.loop import latent_shape
 
 BATCH = 500  # images per forward pass: large enough to be fast, small enough for any memory
+SMALL_BATCH = 50  # images made at a time on a CPU, which gains nothing from more and shall report now and then
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Model:
     @property
     def generates(self) -> bool:
         """Whether this is a generator of images; else it classifies them."""
-        return self.recipe.task.kind != "classify"
+        return self.recipe.task.maker is not None
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
@@ -47,18 +52,52 @@ class Model:
         with self.machine.autocast():
             return self.nets["classifier"](images).float()
 
-    def sample(self, count: int, seed: int, progress: Progress) -> Tensor:
+    def sampling(self, **options: Any) -> "Model":
+        """The same model with other options of its task's `sampling`; those that are None stay as they are.
+
+        Raises:
+            RecipeError: This kind of model has no such options, or a value is out of range.
+            OverBudgetError: A sample would take more net calls than the budget allows.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        if not given:
+            return self
+        values = self.recipe.to_json()
+        if "sampling" not in values["task"]:
+            raise RecipeError(f"{self.recipe.name} makes an image in one call; it takes no {' or '.join(given)}")
+        values["task"]["sampling"] |= given
+        return replace(self, recipe=Recipe.from_json(values, "the sampling"))
+
+    def labels(self, count: int, name: str | None = None) -> Tensor:
+        """The classes to make images of: int64 (count,).
+
+        Args:
+            count: How many.
+            name: A class name for all; "none" for no class at all; by default every class in turn.
+
+        Raises:
+            RecipeError: There is no such class.
+        """
+        classes = self.recipe.data.classes
+        if name is None:
+            return torch.arange(count) % len(classes)
+        if name not in (*classes, "none"):
+            raise RecipeError(f"{unknown('class', name, classes)} The word none asks for no class in particular.")
+        return torch.full((count,), NO_CLASS if name == "none" else classes.index(name))
+
+    def sample(self, count: int, seed: int, progress: Progress, labels: Tensor | None = None) -> Tensor:
         """Made images.
 
         Args:
             count: How many.
             seed: Decides which; the same on every device up to rounding, and image i does not depend on `count`.
             progress: Told of every batch.
+            labels: The class of each, (count,), where the nets know classes; by default every class in turn.
 
         Returns:
             uint8 (count, c, h, w), on the CPU.
         """
-        return self.decode(self.latents(count, seed), progress)
+        return self.decode(self.latents(count, seed), progress, labels)
 
     def latents(self, count: int, seed: int) -> Tensor:
         """Normal latent vectors (count, *latent); drawn on the CPU."""
@@ -69,30 +108,56 @@ class Model:
         return torch.cat(blocks)[:count]
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor, progress: Progress) -> Tensor:
-        """The images of latent vectors (n, *latent): uint8 (n, c, h, w), on the CPU."""
+    def decode(self, latents: Tensor, progress: Progress, labels: Tensor | None = None) -> Tensor:
+        """The images of latent vectors (n, *latent): uint8 (n, c, h, w), on the CPU.
+
+        Args:
+            latents: Where to start from.
+            progress: Told of every batch.
+            labels: As in `sample`; or mixtures of classes, float32 (n, num_classes).
+        """
+        task, device = self.recipe.task, self.machine.device
+        if isinstance(task, Classify):
+            raise RecipeError(f"{self.recipe.name} classifies images; it cannot make them. Use a generator recipe")
+        if labels is None:
+            labels = self.labels(len(latents))
+        size = SMALL_BATCH if device.type == "cpu" else BATCH
         made: list[Tensor] = []
         with progress.task("making images", len(latents), "images") as advance:
-            for batch in latents.split(BATCH):
+            for batch, classes in zip(latents.split(size), labels.split(size), strict=True):
                 with self.machine.autocast():
-                    images = self.nets["generator"](batch.to(self.machine.device))
+                    images = task.generate(self.nets, batch.to(device), classes.to(device))
                 made.append(denormalise(images, self.recipe.data).cpu())
                 advance(len(batch))
         return torch.cat(made)
 
-    def interpolate(self, pairs: int, steps: int, seed: int, progress: Progress) -> Tensor:
+    def interpolate(
+        self, pairs: int, steps: int, seed: int, progress: Progress, labels: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """Images on the great circles between pairs of latent vectors, ends included.
 
         A normal vector lies near a sphere of radius sqrt(d); a straight line between two would leave it (White 2016).
+
+        Args:
+            pairs: How many paths.
+            steps: Images on each.
+            seed: Decides the latent vectors.
+            progress: Told of every batch.
+            labels: Classes at the starts and at the ends, (pairs,) each; by default path i stays in class i.
 
         Returns:
             uint8 (pairs, steps, c, h, w), on the CPU.
         """
         ends = self.latents(2 * pairs, seed)
-        start, end = ends[0::2].flatten(1), ends[1::2].flatten(1)
         weights = torch.linspace(0, 1, steps).view(1, steps, 1)
-        path = great_circle(start.unsqueeze(1), end.unsqueeze(1), weights)
-        images = self.decode(path.reshape(-1, *ends.shape[1:]), progress)
+
+        def path(start: Tensor, end: Tensor) -> Tensor:
+            return great_circle(start.flatten(1).unsqueeze(1), end.flatten(1).unsqueeze(1), weights).flatten(0, 1)
+
+        first, last = labels or (self.labels(pairs), self.labels(pairs))
+        names = torch.arange(len(self.recipe.data.classes))
+        classes = path((first[:, None] == names).float(), (last[:, None] == names).float())
+        images = self.decode(path(ends[0::2], ends[1::2]).view(-1, *ends.shape[1:]), progress, classes)
         return images.view(pairs, steps, *images.shape[1:])
 
     @torch.inference_mode()
@@ -113,4 +178,8 @@ def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
     """Spherical interpolation of vectors along the last dimension (Shoemake 1985); weight 0 gives start, 1 end."""
     cosine = torch.nn.functional.cosine_similarity(start, end, dim=-1).clamp(-1, 1).unsqueeze(-1)
     angle = torch.acos(cosine)
-    return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
+    apart = angle > 1e-3  # nearer than that, the circle is a straight line
+    sine = torch.where(apart, torch.sin(angle), 1.0)
+    before = torch.where(apart, torch.sin((1 - weight) * angle) / sine, 1 - weight)
+    after = torch.where(apart, torch.sin(weight * angle) / sine, weight)
+    return before * start + after * end

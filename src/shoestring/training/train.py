@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shoestring.data.images import Images
+from torch import Tensor, nn
+
 from shoestring.engine import Machine
 from shoestring.errors import RunError
 from shoestring.progress import Progress
@@ -53,22 +54,27 @@ def train(
         loop(recipe, run, state, machine, images, watcher(recipe, run, machine, tune), progress)
     finally:
         close_session(run, state.step)
-    tensors = {name: tensor for name, tensor in state.answering().state_dict().items() if tensor.is_floating_point()}
-    run.write_weights(tensors, {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)})
+    for decay, nets in state.averages.items():
+        run.write_average(decay, _floats(nets))
+    facts = {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)}
+    run.write_weights(_floats(state.answering()), facts)
     return Model(recipe, state.answering().eval(), machine)
 
 
-def load(run: Run, device: str | None) -> Model:
-    """The model of a finished run."""
+def load(run: Run, device: str | None, average: float | None = None) -> Model:
+    """The model of a finished run; with `average`, that of the running mean of this decay."""
     recipe = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
     machine = Machine.choose(recipe.engine, device)
     nets = build(recipe).nets
-    tensors = run.read_weights()
-    expected = {name: tensor for name, tensor in nets.state_dict().items() if tensor.is_floating_point()}
+    tensors, expected = run.read_weights(average), _floats(nets)
     if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
         raise RunError(f"{run.weights_file} does not fit {run.recipe_file}: names or shapes of the weights differ")
     nets.load_state_dict(tensors, strict=False)  # batch norm's step counters are all that is left out
     return Model(recipe, machine.place(nets).eval(), machine)
+
+
+def _floats(nets: nn.ModuleDict) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in nets.state_dict().items() if tensor.is_floating_point()}
 
 
 def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:

@@ -1,0 +1,262 @@
+"""A thrifty U-Net that estimates what noise hides, without norms and biases (after Karras et al. 2024, "EDM2")."""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from shoestring.errors import RecipeError
+from shoestring.spec import Spec
+
+GROWTH = (1.0, 4 / 3, 5 / 3)  # channels at full, half and quarter resolution over the width
+SILU_GAIN = 1 / 0.596  # makes the deviation of SiLU of a standard normal 1, Karras et al. 2024, eq. 81
+BRANCH = 0.3  # weight of a residual branch in the sum with its input, ibid. eq. 88
+KEPT, ADDED = (part / math.hypot(1 - BRANCH, BRANCH) for part in (1 - BRANCH, BRANCH))
+
+
+class ThriftyUNet(Spec):
+    """U-Net of bottleneck blocks at three resolutions that shares one embedding of noise and class.
+
+    Every filter has unit length, so that activations keep deviation 1 on average through the whole net: no norm layer
+    has to read them again, which makes it fast, and no bias is needed. The defaults have 998,257 parameters on
+    3x32x32 images with 100 classes.
+    """
+
+    kind: Literal["unet"] = "unet"
+    width: PositiveInt = 96
+    """Channels at full resolution; 4/3 and 5/3 of it at half and quarter, rounded to multiples of 16."""
+    depths: tuple[PositiveInt, PositiveInt, PositiveInt] = (3, 3, 3)
+    """Blocks at full and half resolution, on the way down and again on the way up; and at quarter resolution."""
+    block: Literal["bottleneck", "plain"] = "bottleneck"
+    """A block's convolutions: 1x1 to half the channels, 3x3, 1x1 back; or two 3x3, with 5.5 times as many weights."""
+    embedding: PositiveInt = 80
+    """Dimension of the embedding of noise and class."""
+    attention: PositiveInt = 96
+    """Dimension of the attention at quarter resolution, in heads of 32."""
+
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
+        """{"denoiser": (images (n, *shape), log noise (n,), labels (n,)) -> (n, *shape)}; zeros before training."""
+        if shape[1] % 4 or shape[2] % 4:
+            raise RecipeError(f"this U-Net halves images twice; {shape[1]}x{shape[2]} cannot be, choose another net")
+        return nn.ModuleDict({"denoiser": UNet(self, shape[0], num_classes)})
+
+    def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
+        """One image with its noise and class."""
+        return {"denoiser": (torch.zeros(1, *shape), torch.zeros(1), torch.zeros(1, dtype=torch.int64))}
+
+
+class UNet(nn.Module):
+    """The net of a `ThriftyUNet`."""
+
+    def __init__(self, spec: ThriftyUNet, channels: int, num_classes: int) -> None:
+        super().__init__()
+        full, half, quarter = (16 * round(spec.width * growth / 16) for growth in GROWTH)
+        early = (spec.depths[2] + 1) // 2
+        self.modulated = 0  # hidden channels of all blocks so far
+
+        def stage(channels: int, depth: int) -> nn.ModuleList:
+            blocks = nn.ModuleList()
+            for _ in range(depth):
+                blocks.append(Block(channels, spec.block == "bottleneck", self.modulated))
+                self.modulated += blocks[-1].hidden  # pyright: ignore[reportOperatorIssue, reportAttributeAccessIssue]
+            return blocks
+
+        self.embed = Embedding(num_classes, spec.embedding)
+        self.stem = UnitConv(channels + 1, full, 3)
+        self.down_full = stage(full, spec.depths[0])
+        self.to_half = UnitConv(full, half, 1)
+        self.down_half = stage(half, spec.depths[1])
+        self.to_quarter = UnitConv(half, quarter, 1)
+        self.middle = stage(quarter, early)
+        self.attention = Attention(quarter, spec.attention)
+        self.middle_too = stage(quarter, spec.depths[2] - early)
+        self.from_quarter = Join(quarter, half)
+        self.up_half = stage(half, spec.depths[1])
+        self.from_half = Join(half, full)
+        self.up_full = stage(full, spec.depths[0])
+        self.head = Head(full, channels)
+        self.modulate = Modulation(spec.embedding, self.modulated)
+
+    def forward(self, x: Tensor, log_noise: Tensor, labels: Tensor, weak: bool = False) -> Tensor:
+        """An estimate for every pixel.
+
+        Args:
+            x: (n, c, h, w), of about unit deviation.
+            log_noise: (n,), natural logarithm of the noise's deviation over the signal's scale.
+            labels: int64, (n,), in 0..num_classes-1; any other label says nothing about the class. Or mixtures of
+                classes, float, (n, num_classes).
+            weak: Use only the first block of every stage: a worse net within the same weights, to guide the whole one.
+
+        Returns:
+            (n, c, h, w).
+        """
+        factors = self.modulate(self.embed(log_noise, labels))
+
+        def run(stage: nn.ModuleList, x: Tensor) -> Tensor:
+            for block in list(stage)[: 1 if weak else None]:
+                x = block(x, factors)
+            return x
+
+        x = self.stem(torch.cat((x, torch.ones_like(x[:, :1])), 1))
+        full = run(self.down_full, unit_pixels(x))
+        half = run(self.down_half, unit_pixels(self.to_half(F.avg_pool2d(full, 2))))
+        x = run(self.middle, unit_pixels(self.to_quarter(F.avg_pool2d(half, 2))))
+        x = run(self.middle_too, self.attention(x))
+        x = run(self.up_half, self.from_quarter(x, half))
+        x = run(self.up_full, self.from_half(x, full))
+        return self.head(x)
+
+
+class UnitConv(nn.Module):
+    """Convolution that keeps the size, without bias, whose filters have the length `gain` whatever the weights' scale.
+
+    Inputs of deviation 1 that are uncorrelated give outputs of deviation `gain` (Karras et al. 2024, eq. 66).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.gain = gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) -> (n, out_channels, h, w)."""
+        return F.conv2d(x, unit(self.weight, self.gain), padding=self.weight.shape[-1] // 2)
+
+
+class UnitLinear(nn.Module):
+    """Linear layer without bias whose rows have the length `gain` whatever the weights' scale."""
+
+    def __init__(self, in_features: int, out_features: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        self.gain = gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_features) -> (n, out_features)."""
+        return F.linear(x, unit(self.weight, self.gain))
+
+
+class Embedding(nn.Module):
+    """Noise and class as one vector; the noise enters through Fourier features, which need no parameters."""
+
+    octaves: Tensor
+    classes: Tensor
+
+    def __init__(self, num_classes: int, features: int, frequencies: int = 16) -> None:
+        super().__init__()
+        self.register_buffer("octaves", torch.arange(1, frequencies + 1) * (2 * math.pi / 32), persistent=False)
+        self.register_buffer("classes", torch.arange(num_classes), persistent=False)
+        self.noise = UnitLinear(2 * frequencies, features, math.sqrt(0.5))
+        self.label = UnitLinear(num_classes, features, math.sqrt(0.5 * num_classes))
+        self.mix = UnitLinear(features, features, SILU_GAIN)
+
+    def forward(self, log_noise: Tensor, labels: Tensor) -> Tensor:
+        """(n,) and (n,) or (n, num_classes) -> (n, features); a label that is no class adds nothing to the noise."""
+        angles = log_noise.float()[:, None] * self.octaves
+        waves = torch.cat((angles.cos(), angles.sin()), 1) * math.sqrt(2)
+        chosen = labels if labels.is_floating_point() else (labels[:, None] == self.classes).to(waves.dtype)
+        return F.silu(self.mix(F.silu(self.noise(waves) + self.label(chosen))))
+
+
+class Modulation(nn.Module):
+    """A factor for each hidden channel of each block, all from one matrix product; 1 before training."""
+
+    def __init__(self, features: int, channels: int) -> None:
+        super().__init__()
+        self.linear = UnitLinear(features, channels, SILU_GAIN)
+        self.gain = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(n, features) -> (n, channels, 1, 1)."""
+        change = self.linear(embedding)
+        return (1 + change * self.gain.to(change.dtype))[:, :, None, None]
+
+
+class Block(nn.Module):
+    """Residual block whose hidden channels are scaled by the embedding; keeps the deviation of its input."""
+
+    def __init__(self, channels: int, bottleneck: bool, offset: int) -> None:
+        super().__init__()
+        self.hidden = channels // 2 if bottleneck else channels
+        self.scaled = slice(offset, offset + self.hidden)
+        self.first = UnitConv(channels, self.hidden, 1 if bottleneck else 3, SILU_GAIN)
+        self.middle = UnitConv(self.hidden, self.hidden, 3, SILU_GAIN) if bottleneck else None
+        self.last = UnitConv(self.hidden, channels, 1 if bottleneck else 3, SILU_GAIN * ADDED)
+
+    def forward(self, x: Tensor, factors: Tensor) -> Tensor:
+        """(n, channels, h, w) and the factors of all blocks (n, …, 1, 1) -> (n, channels, h, w)."""
+        y = self.first(F.silu(x)) * factors[:, self.scaled]
+        if self.middle is not None:
+            y = self.middle(F.silu(y))
+        return torch.add(self.last(F.silu(y)), x, alpha=KEPT)
+
+
+class Attention(nn.Module):
+    """Residual self-attention between all pixels, of queries and keys of unit length (Karras et al. 2024, B.3)."""
+
+    def __init__(self, channels: int, features: int) -> None:
+        super().__init__()
+        self.heads = max(features // 32, 1)
+        self.ask = UnitConv(channels, 3 * features, 1)
+        self.answer = UnitConv(features, channels, 1, ADDED)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) -> the same shape."""
+        n, _, height, width = x.shape
+        parts = self.ask(x).reshape(n, 3, self.heads, -1, height * width).transpose(3, 4)
+        query, key, value = unit_pixels(parts, dimension=4).unbind(1)
+        found = F.scaled_dot_product_attention(query, key, value)
+        return torch.add(self.answer(found.transpose(2, 3).reshape(n, -1, height, width)), x, alpha=KEPT)
+
+
+class Head(nn.Module):
+    """3x3 convolution to the image, zero before training."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.convolution = UnitConv(in_channels, out_channels, 3, SILU_GAIN)
+        self.strength = Strength()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) -> (n, out_channels, h, w)."""
+        return self.strength(self.convolution(F.silu(x)))
+
+
+class Strength(nn.Module):
+    """A learnt factor that starts at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input in float32, times the factor."""
+        return x.float() * self.factor
+
+
+class Join(nn.Module):
+    """Doubles the size and adds what the way down knew at that size, through a 1x1 convolution each."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.below = UnitConv(in_channels, out_channels, 1, math.sqrt(0.5))
+        self.beside = UnitConv(out_channels, out_channels, 1, math.sqrt(0.5))
+
+    def forward(self, below: Tensor, beside: Tensor) -> Tensor:
+        """(n, in_channels, h, w) and (n, out_channels, 2h, 2w) -> (n, out_channels, 2h, 2w)."""
+        return F.interpolate(self.below(below), scale_factor=2, mode="nearest") + self.beside(beside)
+
+
+def unit(weight: Tensor, gain: float) -> Tensor:
+    """The weight with each output's filter scaled to the length `gain`."""
+    dimensions = tuple(range(1, weight.ndim))
+    return weight * (gain / (torch.linalg.vector_norm(weight, dim=dimensions, keepdim=True) + 1e-4))
+
+
+def unit_pixels(x: Tensor, dimension: int = 1) -> Tensor:
+    """The tensor with mean square 1 along a dimension."""
+    mean = (x * x).mean(dimension, keepdim=True, dtype=torch.float32)
+    return x * torch.rsqrt(mean + 1e-4).to(x.dtype)
