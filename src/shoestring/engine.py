@@ -19,11 +19,13 @@ class Engine(Spec):
     """Choices about speed; "auto" and None choose by device."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of activations in convolutions and matrix products; weights and losses stay float32. Auto: float32 on a CPU."""
+    """Of activations in convolutions and matrix products; weights and losses stay float32. Auto: bfloat16 on a GPU."""
     channels_last: bool | None = None
     """Keep images and convolution weights in NHWC order. By default yes."""
     graphs: bool | None = None
     """Replay each step as one CUDA graph. By default yes on a GPU."""
+    compile: bool = False
+    """Fuse operators with torch.compile; pays on a GPU, in long trainings."""
     threads: PositiveInt | None = None
     """CPU threads; by default what torch finds."""
     deterministic: bool = False
@@ -38,6 +40,7 @@ class Machine:
     dtype: torch.dtype
     channels_last: bool
     graphs: bool
+    compile: bool
 
     @staticmethod
     def choose(engine: Engine, device: str | None) -> "Machine":
@@ -61,12 +64,13 @@ class Machine:
         if on_gpu:
             torch.backends.cudnn.benchmark = not engine.deterministic
             torch.backends.cudnn.deterministic = engine.deterministic
-        dtype = torch.bfloat16 if engine.precision == "bfloat16" else torch.float32
+        half = engine.precision == "bfloat16" or (engine.precision == "auto" and on_gpu)
         return Machine(
             device=chosen,
-            dtype=dtype,
+            dtype=torch.bfloat16 if half else torch.float32,
             channels_last=engine.channels_last is not False,
             graphs=on_gpu if engine.graphs is None else engine.graphs and on_gpu,
+            compile=engine.compile,
         )
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -88,6 +92,7 @@ class Machine:
             "precision": str(self.dtype).removeprefix("torch."),
             "channels_last": self.channels_last,
             "graphs": self.graphs,
+            "compile": self.compile,
         }
 
 

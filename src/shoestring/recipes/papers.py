@@ -4,6 +4,7 @@ from shoestring.budget import Budget
 from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
+from shoestring.engine import Engine
 from shoestring.nets.bottleneck import BottleneckNet
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.mbconv import MBConvNet
@@ -33,6 +34,7 @@ def addnist_effnet() -> Recipe:
         optimiser=Adam(learning_rate=0.004, weight_decay=1e-4),
         schedule=OneCycle(start=0.25, end=2.5e-5),
         batch_size=256,
+        engine=FULL_PRECISION,
         published=Published(
             measure="accuracy",
             value=0.941,
@@ -57,6 +59,7 @@ def cifar100_resnet() -> Recipe:
         task=Classify(),
         optimiser=Adam(learning_rate=0.002),
         batch_size=64,
+        engine=FULL_PRECISION,
         published=Published(
             measure="accuracy",
             value=0.494,
@@ -80,6 +83,7 @@ def cifar100_dcgan_44() -> Recipe:
         task=Adversarial(label_bound=0.1, instance_noise=0.25, noise_decay=0.9997),
         optimiser=Adam(learning_rate=0.0002, betas=(0.5, 0.999)),
         batch_size=256,
+        engine=FULL_PRECISION,
         cadence=GAN_CADENCE,
         published=Published(measure="fid", value=50.283, line="FID 50.283 against the test set", source=PAPER_1),
     )
@@ -100,9 +104,11 @@ def cifar100_dcgan_64() -> Recipe:
         optimiser=Adam(learning_rate=0.002, betas=(0.5, 0.999)),
         schedule=StepDecay(decay=0.95, every=1000),
         batch_size=64,
+        engine=FULL_PRECISION,
         cadence=GAN_CADENCE,
         published=Published(measure="fid", value=94.53, line="FID 94.53 against the test set", source=PAPER_2),
     )
 
 
+FULL_PRECISION = Engine(precision="float32")
 GAN_CADENCE = Cadence(log=100, evaluate=2500, checkpoint=1000)

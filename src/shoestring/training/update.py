@@ -32,6 +32,9 @@ def make_update(recipe: Recipe, state: State, machine: Machine) -> Update:
             facts |= {f"{phase}/loss": loss.detach()} | more
         return facts
 
+    if machine.compile:
+        for net in state.nets.values():
+            net.compile()
     return GraphedUpdate(update) if machine.graphs else update
 
 
