@@ -1,6 +1,7 @@
 """Against a second Inception, written as plain functions with batch norms left unfolded."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -262,3 +263,27 @@ def test_unknown_choices_are_refused(file):
         InceptionExtractor(file, 512)
     with pytest.raises(ValueError, match="nearest"):
         InceptionExtractor(file, 64, "nearest")
+
+
+@pytest.mark.skipif("SHOESTRING_INCEPTION" not in os.environ, reason="SHOESTRING_INCEPTION names no weights file")
+@pytest.mark.parametrize(
+    ("dimensions", "resizing", "norm", "largest"),
+    [
+        (64, "clean", 12.4333, {10: 3.1032, 25: 3.0584, 52: 2.6535}),
+        (192, "clean", 23.9596, {2: 3.5331, 159: 3.3311, 18: 3.2949}),
+        (768, "clean", 2.61965, {420: 0.9567, 525: 0.8609, 670: 0.5418}),
+        (768, "legacy", 2.67542, {420: 0.9404, 525: 0.8705, 670: 0.5009}),
+    ],
+)
+def test_the_real_weights_give_the_features_seen_before(dimensions, resizing, norm, largest):
+    i = torch.arange(32)
+    planes = (
+        3 * i[:, None] + 5 * i,
+        (8 * i).expand(32, 32) % 256,
+        ((i[:, None] - 16) ** 2 + (i - 16) ** 2).clamp(max=255),
+    )
+    picture = torch.stack(planes).to(torch.uint8)[None]
+    (found,) = InceptionExtractor(Path(os.environ["SHOESTRING_INCEPTION"]), dimensions, resizing)(picture)
+    assert float(found.norm()) == pytest.approx(norm, rel=1e-3)
+    values, indices = found.topk(3)
+    assert dict(zip(indices.tolist(), values.tolist(), strict=True)) == pytest.approx(largest, abs=2e-3)
