@@ -40,6 +40,17 @@ def test_published_value_outside_the_interval_is_said(tmp_path):
     assert verdict == "−9.9 points against the published value; that lies outside this run's interval"
 
 
+def test_net_calls_and_another_budget_count_in_the_comparison(tmp_path):
+    run = generator(tmp_path / "run")
+    run.write_json("environment.json", {"evaluations": 35})
+    run.write_json("recipe.json", run.read_recipe() | {"budget": {"parameters": 1_000_000, "evaluations": 100}})
+    run.write_json("overrides.json", {"budget.evaluations": [None, 100]})
+    said = headline(facts_of(run))
+    assert [bar.text for bar in said.bars] == ["998,553 of 1,000,000 (99.9 %)", "35 of 100 (35.0 %)"]
+    assert said.verdict == "9.033 lower (better) than published; the budgets differ"
+    assert notices(facts_of(run)) == ["budget changed: evaluations 100 instead of none"]
+
+
 def test_changed_budget_and_unfinished_training_are_noticed(tmp_path):
     run = Run(tmp_path / "run")
     changed = {"budget.steps": [10_000, 60], "optimiser.learning_rate": [0.002, 0.004]}

@@ -135,6 +135,7 @@ def charts(facts: Facts, name: str) -> list[Picture]:
             "learning rate",
             [curve(log, "train", "learning_rate", Key("the learning rate", 3))],
             from_zero=True,
+            height=1.9,
         ),
     ]
     return [one for one in found if one is not None]

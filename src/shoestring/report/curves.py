@@ -99,6 +99,7 @@ def chart(
     reference: float | None = None,
     always_keyed: bool = False,
     from_zero: bool = False,
+    height: float = 2.9,
 ) -> Picture | None:
     """A chart of curves over the steps, None when there is nothing to draw.
 
@@ -113,11 +114,12 @@ def chart(
         reference: A height to mark with a thin line.
         always_keyed: Whether even a single curve gets a legend.
         from_zero: Whether the vertical axis starts at zero.
+        height: Height in inches, of a width of 4.7.
     """
     drawn = [one for one in curves if one is not None]
     if not drawn and not marks:
         return None
-    with canvas(4.7, 2.9) as figure:
+    with canvas(4.7, height) as figure:
         axes = figure.add_subplot()
         if reference is not None:
             axes.axhline(reference, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))

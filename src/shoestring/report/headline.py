@@ -80,7 +80,7 @@ def headline(facts: Facts) -> Headline:
         label=f"{main.split} {title(name)}" if main else f"{title(name)}, not measured yet",
         uncertainty=_uncertainty(main) if main else "",
         published=say(published["value"]) if is_number(published.get("value")) else "",
-        verdict=_verdict(main, published.get("value")) if main else "",
+        verdict=_verdict(facts, main, published.get("value")) if main else "",
         line=paper_line(facts),
         published_line=str(published.get("line") or ""),
         source=str(published.get("source") or ""),
@@ -112,7 +112,7 @@ def notices(facts: Facts) -> list[str]:
     """What a reader must know before any number: a changed budget, an unfinished training, a missing test."""
     said: list[str] = []
     for field, (before, after) in sorted(facts.overrides.items()):
-        if field.split(".")[0] == "budget":
+        if field.startswith("budget"):
             said.append(f"budget changed: {field.partition('.')[2] or field} {plain(after)} instead of {plain(before)}")
     if not facts.run.finished():
         limit = facts.part("budget").get("steps")
@@ -162,7 +162,7 @@ def _uncertainty(main: Measure) -> str:
     return ", ".join([*said, *([f"n = {main.n:,}"] if main.n else [])])
 
 
-def _verdict(main: Measure, published: Any) -> str:
+def _verdict(facts: Facts, main: Measure, published: Any) -> str:
     if not is_number(published):
         return ""
     difference = main.value - published
@@ -173,12 +173,14 @@ def _verdict(main: Measure, published: Any) -> str:
     if main.interval is not None:
         low, high = main.interval
         said += f"; that lies {'within' if low <= published <= high else 'outside'} this run's interval"
+    if any(field.startswith("budget") for field in facts.overrides):
+        said += "; the budgets differ"
     return said
 
 
 def _bars(facts: Facts) -> list[Bar]:
     budget = facts.part("budget")
-    used = {"parameters": facts.parameters, "steps": facts.steps, "evaluations": facts.part("task").get("evaluations")}
+    used = {"parameters": facts.parameters, "steps": facts.steps, "evaluations": facts.environment.get("evaluations")}
     return [Bar(name, count, budget[name]) for name, count in used.items() if count is not None and budget.get(name)]
 
 

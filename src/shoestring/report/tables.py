@@ -109,6 +109,7 @@ def environment(facts: Facts) -> list[tuple[str, str]]:
     """Versions, commit, machine, wall time and speed."""
     known = facts.environment
     rows = [(str(name), plain(value)) for name, value in as_object(known.get("versions")).items()]
+    rows += [("system", str(known["system"]))] if known.get("system") else []
     rows += [("commit", str(known["commit"]))] if known.get("commit") else []
     rows += [(str(name), plain(value)) for name, value in as_object(known.get("machine")).items() if value is not None]
     if facts.seconds is not None:
