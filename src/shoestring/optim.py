@@ -1,12 +1,13 @@
 """Optimisers: specs and what they build."""
 
-from collections.abc import Iterable
-from typing import Annotated, Literal
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from shoestring.muon import MuonAdamW
 from shoestring.spec import Spec
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -28,27 +29,61 @@ class Adam(Spec):
     """Decay the weights directly, and only those of two dimensions and more (no norms, no biases)."""
 
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
-        """The optimiser of a net's parameters.
-
-        On a GPU the learning rate is a tensor, so that a captured graph reads the current one.
-        """
+        """The optimiser of a net's parameters."""
         parameters = list(net.parameters())
-        on_gpu = bool(parameters) and parameters[0].is_cuda
-        rate = torch.tensor(self.learning_rate, device=parameters[0].device) if on_gpu else self.learning_rate
         kind = torch.optim.AdamW if self.decoupled else torch.optim.Adam
         groups = _decayed_groups(parameters, self.weight_decay) if self.decoupled else parameters
         return kind(
             groups,
-            lr=rate,
             betas=self.betas,
             eps=self.epsilon,
             weight_decay=0.0 if self.decoupled else self.weight_decay,
-            fused=True,
-            capturable=on_gpu,
+            **_on_device(parameters, self.learning_rate),
         )
 
 
-Optimiser = Adam
+class Muon(Spec):
+    """Muon for the kernels of ungrouped convolutions (Jordan et al. 2024), AdamW for all else.
+
+    Updates of both have the same root mean square, so the learning rate is Adam's.
+    """
+
+    kind: Literal["muon"] = "muon"
+    learning_rate: PositiveFloat = 1e-3
+    """Peak learning rate; the schedule scales it."""
+    momentum: Beta = 0.95
+    """Decay of the running mean of the gradient, for Muon."""
+    iterations: PositiveInt = 5
+    """Newton-Schulz iterations, for Muon."""
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square, for AdamW."""
+    epsilon: PositiveFloat = 1e-8
+    """Added to the root of the mean square, for AdamW."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decay of those kernels and of linear layers per unit of learning rate (no norms, biases, depthwise kernels)."""
+
+    def build(self, net: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of a net's parameters."""
+        parameters = list(net.parameters())
+        kernels = {id(m.weight) for m in net.modules() if isinstance(m, nn.Conv2d) and m.groups == 1}
+        mixing = [p for p in parameters if id(p) in kernels]
+        matrices = [p for p in parameters if p.ndim == 2]
+        rest = [p for p in parameters if id(p) not in kernels and p.ndim != 2]
+        return MuonAdamW(
+            [
+                {"params": mixing, "weight_decay": self.weight_decay, "orthogonal": True},
+                {"params": matrices, "weight_decay": self.weight_decay, "orthogonal": False},
+                {"params": rest, "weight_decay": 0.0, "orthogonal": False},
+            ],
+            momentum=self.momentum,
+            iterations=self.iterations,
+            betas=self.betas,
+            eps=self.epsilon,
+            **_on_device(parameters, self.learning_rate),
+        )
+
+
+Optimiser = Annotated[Adam | Muon, Field(discriminator="kind")]
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
@@ -58,6 +93,13 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) ->
             group["lr"].fill_(learning_rate)
         else:
             group["lr"] = learning_rate
+
+
+def _on_device(parameters: Sequence[nn.Parameter], learning_rate: float) -> dict[str, Any]:
+    """Options that suit the device; on a GPU the learning rate is a tensor, so that a captured graph reads it anew."""
+    on_gpu = bool(parameters) and parameters[0].is_cuda
+    rate = torch.tensor(learning_rate, device=parameters[0].device) if on_gpu else learning_rate
+    return {"lr": rate, "fused": True, "capturable": on_gpu}
 
 
 def _decayed_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Adds up digits it has read: one net for every channel, whose digit distributions are convolved into that of the sum."""
+"""Adds up digits it has read: one net for all channels, whose digit distributions are convolved into the sum's."""
 
 import math
 from typing import Literal
@@ -26,7 +26,7 @@ class DigitSum(Spec):
 
     kind: Literal["digit-sum"] = "digit-sum"
     width: PositiveInt = 22
-    """Channels of the first stage; the second has twice, the third three times as many. Parameters grow as its square."""
+    """Channels of the first stage; the second has twice, the third three times as many."""
     depth: PositiveInt = 2
     """3x3 convolutions per stage; the first of every stage after the first halves the resolution."""
     stem_stride: Literal[1, 2] = 1
@@ -48,8 +48,8 @@ class DigitSum(Spec):
         channels = 1
         for stage, width in enumerate(widths):
             for block in range(self.depth):
-                stride = self.stem_stride if stage == 0 else 2
-                layers.append(conv_norm(channels, width, 3, stride if block == 0 else 1, activation=nn.ReLU(inplace=True)))
+                stride = 1 if block > 0 else self.stem_stride if stage == 0 else 2
+                layers.append(conv_norm(channels, width, 3, stride, activation=nn.ReLU(inplace=True)))
                 channels = width
         reader = nn.Sequential(*layers, classifier_head(channels, DIGITS))
         return nn.ModuleDict({"classifier": DigitAdder(reader, shape[0], num_classes)})

@@ -20,8 +20,9 @@ from shoestring.nets.bottleneck import BottleneckNet
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
+from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.unet import ThriftyUNet
-from shoestring.optim import Optimiser
+from shoestring.optim import Adam, Optimiser
 from shoestring.schedule import Constant, Schedule
 from shoestring.spec import Spec
 from shoestring.tasks.adversarial import Adversarial
@@ -30,7 +31,8 @@ from shoestring.tasks.flow import Flow
 
 Data = Annotated[CIFAR100 | AddNIST | MNISTDigits | ImageFolder, Field(discriminator="kind")]
 Net = Annotated[
-    MBConvNet | BottleneckNet | DigitSum | PlainDCGAN | RefinedDCGAN | ThriftyUNet, Field(discriminator="kind")
+    MBConvNet | BottleneckNet | MixConvNet | DigitSum | PlainDCGAN | RefinedDCGAN | ThriftyUNet,
+    Field(discriminator="kind"),
 ]
 Learning = Annotated[Classify | Adversarial | Flow, Field(discriminator="kind")]
 
@@ -76,7 +78,7 @@ class Recipe(Spec):
     """The architecture."""
     task: Learning
     """What is learnt."""
-    optimiser: Optimiser = Optimiser()
+    optimiser: Optimiser = Adam()
     """How weights follow gradients; one optimiser of this kind for each phase."""
     schedule: Schedule = Constant()
     """Learning rate over the steps."""

@@ -1,0 +1,124 @@
+"""ConvNeXt-like classifier whose depthwise kernels differ between channels (Tan and Le 2019; Liu et al. 2022)."""
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from shoestring.nets.blocks import conv_norm
+from shoestring.spec import Spec
+
+Width = Annotated[int, Field(gt=0, multiple_of=4)]
+
+
+class MixConvNet(Spec):
+    """Two or more stages of mixed depthwise kernels and gated feed-forward layers, at high resolution for long.
+
+    Each block looks around with a depthwise convolution (nothing, 3x3, 7x7 and dilated 7x7, for a quarter of the
+    channels each), then mixes channels at every pixel with a gated 1x1 layer. The proportions follow a net of 97,530
+    parameters that reaches 94.4 % on CIFAR-10 (xvel, cifar10-tiniest); batch norm in place of layer norm, and average
+    pooling with a 1x1 convolution between stages, are cheaper on every device. The defaults have 97,652 parameters on
+    3x32x32 images with 100 classes.
+    """
+
+    kind: Literal["mixconv"] = "mixconv"
+    widths: tuple[Width, ...] = (48, 80)
+    """Channels of each stage, multiples of 4; every stage but the first halves the resolution."""
+    hidden: tuple[PositiveInt, ...] = (48, 72)
+    """Channels inside the gated layers of each stage."""
+    depths: tuple[PositiveInt, ...] = (3, 3)
+    """Blocks in each stage."""
+    repeats: PositiveInt = 1
+    """Times each block is applied in a row: 1x1 layers are shared, depthwise kernels, norms and scales are not."""
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> "MixConvNet":
+        if not len(self.widths) == len(self.hidden) == len(self.depths):
+            raise ValueError(
+                f"widths, hidden and depths must have one number per stage, "
+                f"got {len(self.widths)}, {len(self.hidden)} and {len(self.depths)}"
+            )
+        return self
+
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
+        """The net as {"classifier": module}; images (n, *shape) -> logits (n, num_classes)."""
+        channels = self.widths[0]
+        layers: list[nn.Module] = [conv_norm(shape[0], channels, 3)]
+        for stage, (width, hidden, depth) in enumerate(zip(self.widths, self.hidden, self.depths, strict=True)):
+            if stage > 0:
+                layers += [nn.AvgPool2d(2), conv_norm(channels, width, 1)]
+            layers += [MixBlock(width, hidden, self.repeats) for _ in range(depth)]
+            channels = width
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(channels), nn.Linear(channels, num_classes)]
+        return nn.ModuleDict({"classifier": nn.Sequential(*layers)})
+
+    def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
+        """One input image, by net name."""
+        return {"classifier": (torch.zeros(1, *shape),)}
+
+
+class MixBlock(nn.Module):
+    """Mixed depthwise convolution, batch norm, gated 1x1 layer; the input, scaled for each channel, is added.
+
+    A block that is repeated has its own looks and scales for each time, and one gated layer for all.
+    """
+
+    def __init__(self, width: int, hidden: int, repeats: int) -> None:
+        super().__init__()
+        self.looks = nn.ModuleList(nn.Sequential(MixedDepthwise(width), nn.BatchNorm2d(width)) for _ in range(repeats))
+        self.scales = nn.ParameterList(nn.Parameter(torch.ones(width)) for _ in range(repeats))
+        self.expand = nn.Conv2d(width, 2 * hidden, 1, bias=False)
+        self.project = nn.Conv2d(hidden, width, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same shape."""
+        for look, scale in zip(self.looks, self.scales, strict=True):
+            gate, value = self.expand(look(x)).chunk(2, 1)
+            # In the precision of x: a float32 scale would turn all that follows into float32.
+            x = self.project(F.silu(gate) * value) + x * scale.to(x.dtype).view(-1, 1, 1)
+        return x
+
+
+class MixedDepthwise(nn.Module):
+    """Depthwise convolution with another kernel for each quarter of the channels: none, 3x3, 7x7, 7x7 dilated by 3.
+
+    The dilated kernel reads means of 3x3 pixels, so that it skips none; it reaches 10 pixels far.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        quarter = width // 4
+        self.near = Depthwise(quarter, 3)
+        self.around = Depthwise(quarter, 7)
+        self.far = nn.Sequential(nn.AvgPool2d(3, 1, 1), Depthwise(quarter, 7, dilation=3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same shape."""
+        here, near, around, far = x.chunk(4, 1)
+        return torch.cat((here, self.near(near), self.around(around), self.far(far)), 1)
+
+
+class Depthwise(nn.Conv2d):
+    """Depthwise convolution without bias that keeps the size.
+
+    On a GPU it runs as a full convolution with a diagonal kernel: kernels for few channels of their own are slow
+    there, in the backward pass most of all, while the multiplications by zero cost tensor cores nothing.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, dilation: int = 1) -> None:
+        padding = dilation * (kernel_size // 2)
+        super().__init__(
+            channels, channels, kernel_size, padding=padding, dilation=dilation, groups=channels, bias=False
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, channels, h, w) -> the same shape."""
+        if not input.is_cuda:
+            return super().forward(input)
+        return F.conv2d(input, self.full_kernel(), padding=self.padding, dilation=self.dilation)
+
+    def full_kernel(self) -> Tensor:
+        """The kernel of the same map as a convolution of one group, (channels, channels, size, size)."""
+        return torch.diag_embed(self.weight[:, 0].permute(1, 2, 0)).permute(2, 3, 0, 1)
