@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from shoestring.progress import Advance, Progress
+
+PAUSE_SECONDS = 2.0  # between two lines about the same work, where there is no bar
 
 
 class Display(Progress):
@@ -79,18 +82,22 @@ class Bar(Advance):
 
 
 class Lines(Advance):
-    """Writes a line at every twentieth of the work, for logs."""
+    """Writes a line at every twentieth of the work, for logs; one in two seconds at most, but always the last."""
 
     def __init__(self, console: Console, title: str, total: int, unit: str, start: int) -> None:
         self.console = console
         self.title = title
-        self.total = total
+        self.total = max(total, 1)
         self.unit = unit
         self.done = start
+        self.shown = start
+        self.quiet_until = time.monotonic() + PAUSE_SECONDS
 
     def __call__(self, amount: int = 1, **facts: str) -> None:
-        before, self.done = self.done, self.done + amount
-        if self.done * 20 // self.total > before * 20 // self.total:
+        self.done += amount
+        due = self.done * 20 // self.total > self.shown * 20 // self.total
+        if self.done >= self.total or (due and time.monotonic() >= self.quiet_until):
+            self.shown, self.quiet_until = self.done, time.monotonic() + PAUSE_SECONDS
             text = f"{self.title}: {self.done:,}/{self.total:,} {self.unit} {_join(facts)}".rstrip()
             self.console.print(text, markup=False, soft_wrap=True)
 

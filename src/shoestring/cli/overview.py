@@ -7,7 +7,7 @@ from shoestring.cli.display import Display
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
-from shoestring.training.build import build
+from shoestring.training.build import build, count
 
 
 def overview() -> list[dict[str, Any]]:
@@ -15,7 +15,7 @@ def overview() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, make in RECIPES.items():
         recipe = make()
-        parameters = build(recipe).parameters
+        parameters = count(recipe)
         published = recipe.published
         accuracy = published is not None and published.measure == "accuracy"
         value = None if published is None else published.value

@@ -12,7 +12,7 @@ from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.spec import changed
-from shoestring.training.build import Built, build
+from shoestring.training.build import Built, build, initialise
 from shoestring.training.environment import close_session, open_session
 from shoestring.training.loop import loop
 from shoestring.training.model import Model
@@ -65,7 +65,7 @@ def load(run: Run, device: str | None, average: float | None = None) -> Model:
     """The model of a finished run; with `average`, that of the running mean of this decay."""
     recipe = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
     machine = Machine.choose(recipe.engine, device)
-    nets = build(recipe).nets
+    nets = initialise(recipe)
     tensors, expected = run.read_weights(average), _floats(nets)
     if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
         raise RunError(f"{run.weights_file} does not fit {run.recipe_file}: names or shapes of the weights differ")
@@ -80,8 +80,8 @@ def _floats(nets: nn.ModuleDict) -> dict[str, Tensor]:
 def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
     """Makes the folder this recipe's, or checks that it already is."""
     if not run.exists():
-        run.write_recipe(recipe.to_json(), built.layers, overrides)
         run.write_json("classes.json", list(recipe.data.classes))
+        run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
         return
     there = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
     if there.fingerprint() != recipe.fingerprint():
