@@ -144,7 +144,7 @@ class Sample(Options):
     """Steps from noise to image, where the recipe samples in steps. By default the recipe's."""
     guidance: float | None = None
     """Weight of the guidance; 1 is none. By default the recipe's."""
-    solver: Literal["euler", "heun", "midpoint", "multistep"] | None = None
+    solver: Literal["euler", "heun", "multistep"] | None = None
     """How steps are taken. By default the recipe's."""
     guide: Literal["classless", "weak"] | None = None
     """What guidance moves away from: the net without the class, or with fewer blocks. By default the recipe's."""

@@ -1,7 +1,7 @@
 """A thrifty U-Net that estimates what noise hides, without norms and biases (after Karras et al. 2024, "EDM2")."""
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -55,14 +55,13 @@ class UNet(nn.Module):
         super().__init__()
         full, half, quarter = (16 * round(spec.width * growth / 16) for growth in GROWTH)
         early = (spec.depths[2] + 1) // 2
-        self.modulated = 0  # hidden channels of all blocks so far
+        modulated = 0  # hidden channels of all blocks so far
 
         def stage(channels: int, depth: int) -> nn.ModuleList:
-            blocks = nn.ModuleList()
-            for _ in range(depth):
-                blocks.append(Block(channels, spec.block == "bottleneck", self.modulated))
-                self.modulated += blocks[-1].hidden  # pyright: ignore[reportOperatorIssue, reportAttributeAccessIssue]
-            return blocks
+            nonlocal modulated
+            hidden = channels // 2 if spec.block == "bottleneck" else channels
+            start, modulated = modulated, modulated + depth * hidden
+            return nn.ModuleList(Block(channels, hidden, start + index * hidden) for index in range(depth))
 
         self.embed = Embedding(num_classes, spec.embedding)
         self.stem = UnitConv(channels + 1, full, 3)
@@ -78,7 +77,7 @@ class UNet(nn.Module):
         self.from_half = Join(half, full)
         self.up_full = stage(full, spec.depths[0])
         self.head = Head(full, channels)
-        self.modulate = Modulation(spec.embedding, self.modulated)
+        self.modulate = Modulation(spec.embedding, modulated)
 
     def forward(self, x: Tensor, log_noise: Tensor, labels: Tensor, weak: bool = False) -> Tensor:
         """An estimate for every pixel.
@@ -110,33 +109,33 @@ class UNet(nn.Module):
         return self.head(x)
 
 
-class UnitConv(nn.Module):
+class UnitConv(nn.Conv2d):
     """Convolution that keeps the size, without bias, whose filters have the length `gain` whatever the weights' scale.
 
     Inputs of deviation 1 that are uncorrelated give outputs of deviation `gain` (Karras et al. 2024, eq. 66).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, gain: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+        nn.init.normal_(self.weight)
         self.gain = gain
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, h, w)."""
-        return F.conv2d(x, unit(self.weight, self.gain), padding=self.weight.shape[-1] // 2)
+        return F.conv2d(input, unit(self.weight, self.gain), padding=self.padding)
 
 
-class UnitLinear(nn.Module):
+class UnitLinear(nn.Linear):
     """Linear layer without bias whose rows have the length `gain` whatever the weights' scale."""
 
     def __init__(self, in_features: int, out_features: int, gain: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        super().__init__(in_features, out_features, bias=False)
+        nn.init.normal_(self.weight)
         self.gain = gain
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(n, in_features) -> (n, out_features)."""
-        return F.linear(x, unit(self.weight, self.gain))
+        return F.linear(input, unit(self.weight, self.gain))
 
 
 class Embedding(nn.Module):
@@ -178,13 +177,13 @@ class Modulation(nn.Module):
 class Block(nn.Module):
     """Residual block whose hidden channels are scaled by the embedding; keeps the deviation of its input."""
 
-    def __init__(self, channels: int, bottleneck: bool, offset: int) -> None:
+    def __init__(self, channels: int, hidden: int, offset: int) -> None:
         super().__init__()
-        self.hidden = channels // 2 if bottleneck else channels
-        self.scaled = slice(offset, offset + self.hidden)
-        self.first = UnitConv(channels, self.hidden, 1 if bottleneck else 3, SILU_GAIN)
-        self.middle = UnitConv(self.hidden, self.hidden, 3, SILU_GAIN) if bottleneck else None
-        self.last = UnitConv(self.hidden, channels, 1 if bottleneck else 3, SILU_GAIN * ADDED)
+        bottleneck = hidden < channels
+        self.scaled = slice(offset, offset + hidden)
+        self.first = UnitConv(channels, hidden, 1 if bottleneck else 3, SILU_GAIN)
+        self.middle = UnitConv(hidden, hidden, 3, SILU_GAIN) if bottleneck else None
+        self.last = UnitConv(hidden, channels, 1 if bottleneck else 3, SILU_GAIN * ADDED)
 
     def forward(self, x: Tensor, factors: Tensor) -> Tensor:
         """(n, channels, h, w) and the factors of all blocks (n, …, 1, 1) -> (n, channels, h, w)."""
@@ -206,10 +205,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) -> the same shape."""
         n, _, height, width = x.shape
-        parts = self.ask(x).reshape(n, 3, self.heads, -1, height * width).transpose(3, 4)
-        query, key, value = unit_pixels(parts, dimension=4).unbind(1)
+        # Pixels first, as channels_last already has them: nothing is copied.
+        parts = self.ask(x).permute(0, 2, 3, 1).reshape(n, height * width, 3, self.heads, -1)
+        query, key, value = unit_pixels(parts, dimension=4).permute(2, 0, 3, 1, 4).unbind(0)
         found = F.scaled_dot_product_attention(query, key, value)
-        return torch.add(self.answer(found.transpose(2, 3).reshape(n, -1, height, width)), x, alpha=KEPT)
+        found = found.transpose(1, 2).reshape(n, height, width, -1).permute(0, 3, 1, 2)
+        return torch.add(self.answer(found), x, alpha=KEPT)
 
 
 class Head(nn.Module):
@@ -252,11 +253,11 @@ class Join(nn.Module):
 
 def unit(weight: Tensor, gain: float) -> Tensor:
     """The weight with each output's filter scaled to the length `gain`."""
-    dimensions = tuple(range(1, weight.ndim))
-    return weight * (gain / (torch.linalg.vector_norm(weight, dim=dimensions, keepdim=True) + 1e-4))
+    length = cast("Tensor", torch.linalg.vector_norm(weight, dim=tuple(range(1, weight.ndim)), keepdim=True))
+    return weight * (gain / (length + 1e-4))
 
 
 def unit_pixels(x: Tensor, dimension: int = 1) -> Tensor:
     """The tensor with mean square 1 along a dimension."""
-    mean = (x * x).mean(dimension, keepdim=True, dtype=torch.float32)
+    mean = torch.mean(x * x, dimension, keepdim=True, dtype=torch.float32)
     return x * torch.rsqrt(mean + 1e-4).to(x.dtype)

@@ -54,7 +54,7 @@ class Flow(Spec):
         count, device = len(images), images.device
         strata = torch.randperm(count, generator=generator, device=device)
         uniform = (strata + torch.rand(count, generator=generator, device=device)) / count
-        standard: Tensor = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))  # pyright: ignore[reportUnknownVariableType]
+        standard = math.sqrt(2) * torch.erfinv(2 * uniform.clamp(1e-6, 1 - 1e-6) - 1)
         kept = torch.rand(count, generator=generator, device=device) >= self.label_dropout
         return batch | {
             "noise": torch.randn(images.shape, generator=generator, device=device),

@@ -24,9 +24,8 @@ Solver = Callable[[Velocity, Tensor, Sequence[float]], Tensor]
 class Sampling(Spec):
     """How a trained flow makes images."""
 
-    solver: Literal["euler", "heun", "midpoint", "multistep"] = "heun"
-    """Euler (first order) and multistep (second) call the net once a step; Heun and midpoint (second) twice, but in the
-    last step once."""
+    solver: Literal["euler", "heun", "multistep"] = "heun"
+    """Euler (first order) and multistep (second) call the net once a step; Heun (second) twice, but at last once."""
     steps: PositiveInt = 18
     """Steps from noise to image."""
     grid: Literal["uniform", "karras"] = "karras"
@@ -119,16 +118,6 @@ def heun(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
     return x
 
 
-def midpoint(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
-    """Error of second order; two calls a step, one where the step ends at 0."""
-    for now, then in itertools.pairwise(times):
-        slope = velocity(x, now)
-        if then > 0:
-            slope = velocity(x + (then - now) / 2 * slope, (now + then) / 2)
-        x = x + (then - now) * slope
-    return x
-
-
 def multistep(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
     """Error of second order with one call a step: DPM-Solver++(2M), Lu et al. 2022, algorithm 2.
 
@@ -149,7 +138,7 @@ def multistep(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
     return x
 
 
-SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun, "midpoint": midpoint, "multistep": multistep}
+SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun, "multistep": multistep}
 
 
 def _log_signal(time: float) -> float:

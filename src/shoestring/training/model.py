@@ -124,7 +124,7 @@ class Model:
         size = SMALL_BATCH if device.type == "cpu" else BATCH
         made: list[Tensor] = []
         with progress.task("making images", len(latents), "images") as advance:
-            for batch, classes in zip(latents.split(size), labels.split(size), strict=True):
+            for batch, classes in zip(torch.split(latents, size), torch.split(labels, size), strict=True):
                 with self.machine.autocast():
                     images = task.generate(self.nets, batch.to(device), classes.to(device))
                 made.append(denormalise(images, self.recipe.data).cpu())
@@ -165,13 +165,13 @@ class Model:
         """The discriminator's logit for each image, uint8 (n, c, h, w) -> float32 (n,), on the CPU."""
         scores = [
             self.nets["discriminator"](normalise(batch.to(self.machine.device), self.recipe.data)).float().cpu()
-            for batch in images.split(BATCH)
+            for batch in torch.split(images, BATCH)
         ]
         return torch.cat(scores)
 
     def classify(self, images: Tensor) -> Iterator[Tensor]:
         """Class logits batch by batch."""
-        return (self.logits(batch) for batch in images.split(BATCH))
+        return (self.logits(batch) for batch in torch.split(images, BATCH))
 
 
 def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
