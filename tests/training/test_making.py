@@ -1,0 +1,119 @@
+import json
+
+import pytest
+import torch
+
+from shoestring.engine import Machine
+from shoestring.errors import OverBudgetError, RecipeError, RunError
+from shoestring.progress import Progress
+from shoestring.recipes.generators import cifar100_flow_quick
+from shoestring.recipes.papers import cifar100_dcgan_44, cifar100_resnet
+from shoestring.recipes.recipe import Recipe
+from shoestring.run import Run
+from shoestring.tasks.phase import NO_CLASS
+from shoestring.training.build import initialise
+from shoestring.training.loop import latent_shape
+from shoestring.training.model import Model, great_circle
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    changes = {"width": 32, "depths": (1, 1, 1), "embedding": 16, "attention": 32}
+    values = cifar100_flow_quick().to_json()
+    values["net"] |= changes
+    values["task"]["sampling"] |= {"steps": 3, "guidance": 1.0}
+    recipe = Recipe.from_json(values)
+    nets = initialise(recipe).eval()
+    with torch.no_grad():
+        nets["denoiser"].head.strength.factor.fill_(1)
+        nets["denoiser"].modulate.gain.fill_(1)
+    return Model(recipe, nets, Machine.choose(recipe.engine, "cpu"))
+
+
+def test_latent_of_a_flow_is_an_image_of_noise_and_of_a_gan_its_vector() -> None:
+    assert latent_shape(cifar100_flow_quick()) == (3, 32, 32)
+    assert latent_shape(cifar100_dcgan_44()) == (110,)
+    assert latent_shape(cifar100_resnet()) == ()
+
+
+def test_images_are_a_function_of_seed_and_place_and_show_every_class_in_turn(model: Model) -> None:
+    three, five = model.sample(3, 1, Progress()), model.sample(5, 1, Progress())
+    assert three.dtype == torch.uint8
+    assert three.shape == (3, 3, 32, 32)
+    assert (three.int() - five[:3].int()).abs().max() <= 1  # a batch of another size rounds differently
+    assert not three.equal(model.sample(3, 2, Progress()))
+    assert model.labels(201).tolist() == [*range(100), *range(100), 0]
+    assert five.equal(model.sample(5, 1, Progress(), labels=torch.arange(5)))
+
+
+def test_class_is_chosen_by_name(model: Model) -> None:
+    rose = model.recipe.data.classes.index("rose")
+    assert model.labels(2, "rose").tolist() == [rose, rose]
+    assert model.labels(1, "none").tolist() == [NO_CLASS]
+    assert not model.sample(2, 0, Progress(), model.labels(2, "rose")).equal(
+        model.sample(2, 0, Progress(), model.labels(2, "none"))
+    )
+    with pytest.raises(RecipeError, match="did you mean 'rose'"):
+        model.labels(1, "roze")
+
+
+def test_options_of_sampling_change_the_images_and_what_is_recorded(model: Model) -> None:
+    other = model.sampling(steps=5, guidance=2.0, solver=None)
+    assert (other.recipe.task.sampling.steps, other.recipe.task.sampling.guidance) == (5, 2.0)
+    assert other.recipe.task.sampling.solver == model.recipe.task.sampling.solver
+    assert not other.sample(2, 0, Progress()).equal(model.sample(2, 0, Progress()))
+    assert model.sampling(steps=None) is model
+
+
+def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: Model) -> None:
+    with pytest.raises(OverBudgetError, match="101 net calls, 1 over the budget of 100"):
+        model.sampling(steps=101, solver="euler")
+    with pytest.raises(RecipeError, match="solver"):
+        model.sampling(solver="magic")
+    gan = cifar100_dcgan_44()
+    with pytest.raises(RecipeError, match="takes no steps"):
+        Model(gan, initialise(gan), model.machine).sampling(steps=5)
+    with pytest.raises(OverBudgetError):
+        Recipe.from_json(
+            cifar100_flow_quick().to_json() | {"budget": {"parameters": 1_000_000, "steps": 9, "evaluations": 3}}
+        )
+
+
+def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Model) -> None:
+    first, last = torch.tensor([1, 2]), torch.tensor([1, 7])
+    paths = model.interpolate(2, 4, 3, Progress(), (first, last))
+    assert paths.shape == (2, 4, 3, 32, 32)
+    latents = model.latents(4, 3)
+    for index, labels in ((0, first), (-1, last)):
+        ends = model.decode(latents[0::2] if index == 0 else latents[1::2], Progress(), labels)
+        assert (paths[:, index].int() - ends.int()).abs().max() <= 1
+    assert not paths[0, 1].equal(paths[0, 0])
+
+
+def test_great_circle_keeps_the_length_and_halves_the_angle() -> None:
+    start, end = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
+    half = great_circle(start, end, torch.tensor([0.5]))
+    assert half.allclose(torch.tensor([2**0.5, 2**0.5]))
+    assert great_circle(start, end, torch.tensor([0.0])).allclose(start)
+    assert great_circle(start, end, torch.tensor([1.0])).allclose(end, atol=1e-6)
+    assert great_circle(start, start, torch.tensor([0.3])).allclose(start)
+
+
+def test_run_keeps_running_means_apart_from_the_final_weights(tmp_path) -> None:
+    run = Run(tmp_path)
+    with pytest.raises(RunError, match="no final weights"):
+        run.read_weights(0.99)
+    run.write_weights({"w": torch.tensor([1.0])}, {"recipe": "x"})
+    for decay in (0.999, 0.9):
+        run.write_average(decay, {"w": torch.tensor([decay])})
+    assert run.averages() == [0.9, 0.999]
+    assert run.read_weights()["w"].item() == 1
+    assert run.read_weights(0.999)["w"].item() == pytest.approx(0.999)
+    assert [file.name for file in tmp_path.glob("*.safetensors")] == ["weights.safetensors"]
+    with pytest.raises(RunError, match=r"it has: 0\.9, 0\.999"):
+        run.read_weights(0.5)
+
+
+def test_recipe_with_its_sampling_survives_json() -> None:
+    recipe = cifar100_flow_quick()
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
