@@ -1,0 +1,78 @@
+"""The best classifiers we know within 100,000 parameters and 10,000 steps, and smaller siblings."""
+
+from shoestring.budget import Budget
+from shoestring.data.addnist import AddNIST
+from shoestring.data.augment import Augment
+from shoestring.data.cifar100 import CIFAR100
+from shoestring.nets.digit_sum import DigitSum
+from shoestring.nets.mixconv import MixConvNet
+from shoestring.optim import Adam, Muon
+from shoestring.recipes.recipe import Cadence, Recipe
+from shoestring.schedule import OneCycle, Trapezoid
+from shoestring.tasks.classify import Classify
+
+
+def addnist_best() -> Recipe:
+    """AddNIST classifier that reads the digits and adds them up.
+
+    `shoestring train addnist-best --data.tune 0`
+    """
+    return Recipe(
+        name="addnist-best",
+        summary="AddNIST classifier that reads each digit with one net and adds them up",
+        budget=Budget(parameters=100_000, steps=10_000),
+        data=AddNIST(),
+        augment=Augment(rotation_degrees=15, translation=0.1, scale=(0.85, 1.15), shear_degrees=15, per_channel=True),
+        net=DigitSum(),
+        task=Classify(),
+        optimiser=Adam(learning_rate=0.006, weight_decay=0.02, decoupled=True),
+        schedule=OneCycle(start=0.25, end=1e-3),
+        batch_size=512,
+        ema=(0.999,),
+        cadence=CADENCE,
+    )
+
+
+def addnist_best_small() -> Recipe:
+    """The same with a quarter of the parameters.
+
+    `shoestring train addnist-best-small --data.tune 0`
+    """
+    changes = {"name": "addnist-best-small", "summary": "addnist-best with a quarter of the parameters"}
+    return addnist_best().model_copy(
+        update=changes | {"budget": Budget(parameters=25_000, steps=10_000), "net": DigitSum(width=11)}
+    )
+
+
+def cifar100_best() -> Recipe:
+    """CIFAR-100 classifier of mixed depthwise kernels.
+
+    `shoestring train cifar100-best --data.tune 0`
+    """
+    return Recipe(
+        name="cifar100-best",
+        summary="CIFAR-100 classifier of mixed depthwise kernels and gated layers",
+        budget=Budget(parameters=100_000, steps=10_000),
+        data=CIFAR100(),
+        augment=Augment(horizontal_flip=True, crop_padding=4),
+        net=MixConvNet(),
+        task=Classify(label_smoothing=0.05),
+        optimiser=Muon(learning_rate=0.01, weight_decay=0.02),
+        schedule=Trapezoid(warmup=0.03, cooldown=0.7),
+        batch_size=1024,
+        ema=(0.999,),
+        cadence=CADENCE,
+    )
+
+
+def cifar100_best_small() -> Recipe:
+    """The same with a quarter of the parameters.
+
+    `shoestring train cifar100-best-small --data.tune 0`
+    """
+    changes = {"name": "cifar100-best-small", "summary": "cifar100-best with a quarter of the parameters"}
+    net = MixConvNet(widths=(24, 40), hidden=(24, 32), depths=(3, 2))
+    return cifar100_best().model_copy(update=changes | {"budget": Budget(parameters=25_000, steps=10_000), "net": net})
+
+
+CADENCE = Cadence(log=100, evaluate=1000, checkpoint=1000)
