@@ -1,7 +1,7 @@
 """All that changes while training: the step, the nets, their running means, the optimisers."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.engine import Machine
+from shoestring.errors import DivergedError
 from shoestring.recipes.recipe import Recipe
 
 
@@ -39,6 +40,7 @@ class State:
             averages={decay: copy.deepcopy(nets).eval().requires_grad_(False) for decay in recipe.ema},
         )
 
+    @torch.no_grad()
     def average(self) -> None:
         """Moves every running mean towards the nets; the decay rises with the steps, min(decay, (1 + t) / (10 + t))."""
         for decay, mean in self.averages.items():
@@ -49,6 +51,16 @@ class State:
             for i, tensor in enumerate(old):
                 if not tensor.is_floating_point():
                     tensor.copy_(new[i])
+
+    def require_finite(self) -> None:
+        """Does nothing, unless an update left something that no later step can mend.
+
+        Raises:
+            DivergedError: A weight, a running mean or a mean of an optimiser is NaN or infinite.
+        """
+        for name, tensor in _named_tensors(self.state_dict()):
+            if not tensor.isfinite().all():
+                raise DivergedError(f"{name} became NaN or infinite by step {self.step:,}")
 
     def answering(self) -> nn.ModuleDict:
         """The nets that are evaluated: the first running mean if the recipe keeps any, else the nets themselves."""
@@ -71,6 +83,15 @@ class State:
             optimiser.load_state_dict(saved["optimisers"][name])
         for decay, nets in self.averages.items():
             nets.load_state_dict(saved["averages"][decay])
+
+
+def _named_tensors(values: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Tensor]]:
+    for key, value in values.items():
+        name = f"{path}/{key}" if path else str(key)
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, Mapping):
+            yield from _named_tensors(value, name)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _tensors(nets: nn.Module) -> list[Tensor]:
