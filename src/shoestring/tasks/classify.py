@@ -24,7 +24,7 @@ class Classify(Spec):
     evaluations: ClassVar[int] = 1
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
-        """The batch as it is; with mixup, each image blended with the next of the batch, whose order is random.
+        """The batch as it is; with mixup, each image blended with the one before it; batches are in random order.
 
         Adds "mixed_labels" (n,), the classes of the other images, and "mixed_weight" (n,), how much of them there is.
         """
