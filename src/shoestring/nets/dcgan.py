@@ -65,6 +65,8 @@ class RefinedDCGAN(Spec):
     """Dimension of the normal latent vector."""
     width: PositiveInt = 64
     """Channels from 8x8 upwards; doubled at 4x4."""
+    refinement: Literal["relu", "leaky-relu", "linear"] = "relu"
+    """What follows each 3x3 convolution; the paper does not say."""
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """{"generator": (n, latent) -> (n, *shape) in -1..1, "discriminator": (n, *shape) -> (n,) logits}."""
@@ -72,9 +74,9 @@ class RefinedDCGAN(Spec):
         w, act = self.width, nn.ReLU()
         generator = nn.Sequential(
             nn.Unflatten(1, (self.latent, 1, 1)),
-            *up(self.latent, 2 * w, stride=1, padding=0), act, *refine(2 * w),
-            *up(2 * w, w), act, *refine(w),
-            *up(w, w), act, *refine(w),
+            *up(self.latent, 2 * w, stride=1, padding=0), act, *refine(2 * w, self.refinement),
+            *up(2 * w, w), act, *refine(w, self.refinement),
+            *up(w, w), act, *refine(w, self.refinement),
             *up(w, w), act, nn.Conv2d(w, shape[0], 3, padding=1, bias=False), nn.Tanh(),
         )  # fmt: skip
         leaky = nn.LeakyReLU(SLOPE)
@@ -104,10 +106,13 @@ def down(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Mod
     return [nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=bias), nn.BatchNorm2d(out_channels)]
 
 
-def refine(channels: int) -> list[nn.Module]:
-    """Two 3x3 convolutions that keep the shape."""
+def refine(channels: int, activation: Literal["relu", "leaky-relu", "linear"]) -> list[nn.Module]:
+    """Two 3x3 convolutions that keep the shape, each followed by an activation."""
     conv = [nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2)]
-    return [conv[0], nn.ReLU(), conv[1], nn.ReLU()]
+    if activation == "linear":
+        return [*conv]
+    act = nn.ReLU() if activation == "relu" else nn.LeakyReLU(SLOPE)
+    return [conv[0], act, conv[1], act]
 
 
 def gan(generator: nn.Module, discriminator: nn.Module) -> nn.ModuleDict:
