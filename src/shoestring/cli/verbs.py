@@ -46,7 +46,10 @@ class List(Options):
         rows = overview()
         display.result({"recipes": rows})
         columns = ("recipe", "task", "data", "parameters", "budget", "steps", "published", "measured")
-        cells = ([str(row[f"{column}_text"] if f"{column}_text" in row else row[column]) for column in columns] for row in rows)
+        cells = (
+            [str(row[f"{column}_text"] if f"{column}_text" in row else row[column]) for column in columns]
+            for row in rows
+        )
         display.table("Recipes", columns, cells, numbers=("parameters", "budget", "steps"))
         display.line("shoestring show NAME tells all about one; shoestring train NAME trains it.")
 
@@ -109,21 +112,70 @@ class Train(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Options):
-    """Measure a run, or shipped weights, on a split."""
+    """Measure a run, or shipped weights, on a split; or any generated images against real ones.
 
-    target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
+    `shoestring evaluate --generated FOLDER --real FOLDER` needs no run: each is a folder of PNG files, a .npy or .npz
+    file of uint8 images, or a data set or recipe with its split, such as cifar100:test.
+    """
+
+    target: Annotated[Positional[str | None], arg(metavar="RUN_OR_NAME")] = None
     """A run's folder, or the name of a recipe whose weights are shipped."""
     split: Literal["tune", "test"] = "test"
     """tune: held out of train, for development. test: for the final figure."""
+    generated: str | None = None
+    """Images to judge, in place of a run."""
+    real: str | None = None
+    """Real images to compare them with."""
+    floor: str | None = None
+    """Further real images, whose scores are the floor. By default train, where --real is another split."""
+    count: int | None = None
+    """Generated images, and as many real ones. By default 10,000, or all there are."""
+    seeds: int = 1
+    """Samplings of a generator to average over."""
+    inception: Path | None = None
+    """The FID Inception, .pth or .safetensors; none does without. By default the official file, downloaded once."""
+    dimensions: Literal[64, 192, 768, 2048] | None = None
+    """Inception's features per image. By default 2048, or 768 if the file ends there."""
+    resizing: Literal["clean", "legacy"] = "clean"
+    """How images are brought to Inception's size: bicubic as clean-fid does it, or bilinear as older tools do."""
+    average: float | None = None
+    """Decay of a running mean of the weights that the run kept. By default the final weights."""
+    steps: int | None = None
+    """Sampling steps, where the recipe samples in steps. By default the recipe's."""
+    guidance: float | None = None
+    """Weight of the guidance; 1 is none. By default the recipe's."""
 
     def do(self, display: Display) -> None:
         """Prints the measures."""
         from shoestring import api
 
-        found = api.evaluate(self.target, self.split, self.data_folder, self.device, display)
-        measures = {name: measure.to_json() for name, measure in found.items()}
-        display.result({"target": self.target, "split": self.split} | measures)
-        show_measures(display, measures, self.split)
+        how = {
+            "count": self.count,
+            "inception": self.inception,
+            "dimensions": self.dimensions,
+            "resizing": self.resizing,
+        }
+        if self.generated is not None or self.real is not None:
+            if self.generated is None or self.real is None or self.target is not None:
+                raise ShoestringError("give a run or name, or else both --generated and --real")
+            if self.average is not None or self.steps is not None or self.guidance is not None or self.seeds != 1:
+                raise ShoestringError("--average, --steps, --guidance and --seeds are for a run, not for given images")
+            scores = api.compare_images(
+                self.generated, self.real, self.floor, self.data_folder, self.device, display, **how
+            )
+            facts, split = {"generated": self.generated, "real": self.real}, self.real
+            measures = {name: score.to_json() for name, score in scores.items()}
+        elif self.target is None:
+            raise ShoestringError("name what to measure: shoestring evaluate RUN_OR_NAME, or --generated and --real")
+        elif self.floor is not None:
+            raise ShoestringError("--floor goes with --generated and --real; a run's floor comes from its train images")
+        else:
+            how |= {"seeds": self.seeds, "average": self.average, "steps": self.steps, "guidance": self.guidance}
+            found = api.evaluate(self.target, self.split, self.data_folder, self.device, display, **how)
+            facts, split = {"target": self.target, "split": self.split}, self.split
+            measures = {name: measure.to_json() for name, measure in found.items()}
+        display.result(facts | measures)
+        show_measures(display, measures, split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,13 +295,19 @@ class Report(Options):
 
 
 def show_measures(display: Display, measures: dict[str, Any], split: str) -> None:
-    """A table of the measures that are single numbers."""
+    """A table of the measures that are single numbers, those of generated images with floor and excess."""
     rows: list[list[str]] = []
-    for name, measure in _scalars(measures).items():
+    single = _scalars(measures)
+    judged = any(measure.get("floor") is not None for measure in single.values())
+    for name, measure in single.items():
         low_high = measure.get("interval")
         interval = f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
-        rows.append([name.replace("_", " "), f"{measure['value']:.4f}", interval, f"{measure['n']:,}"])
-    display.table(f"Measured on {split}", ("measure", "value", "95% interval", "n"), rows, numbers=("value", "n"))
+        beside = [_decimal(measure.get(key)) for key in ("floor", "excess")] if judged else []
+        rows.append([name.replace("_", " "), f"{measure['value']:.4f}", *beside, interval, f"{measure['n']:,}"])
+    columns = ("measure", "value", *(("floor", "excess") if judged else ()), "95% interval", "n")
+    display.table(f"Measured on {split}", columns, rows, numbers=("value", "floor", "excess", "n"))
+    if judged:
+        display.line("floor: what as many other real images get; excess: value less floor.")
 
 
 def require_png(path: Path) -> None:
@@ -276,12 +334,21 @@ def with_recipe(verb: type[Show] | type[Train], name: str, words: Sequence[str])
     default = whole(target=name, recipe=api.recipe(name))
     prog = f"shoestring {verb.__name__.lower()} {name}"
     return tyro.cli(
-        whole, default=default, args=list(words), prog=prog, description=verb.__doc__, config=(tyro.conf.AvoidSubcommands,)
+        whole,
+        default=default,
+        args=list(words),
+        prog=prog,
+        description=verb.__doc__,
+        config=(tyro.conf.AvoidSubcommands,),
     )
 
 
 def _scalars(measures: dict[str, Any]) -> dict[str, Any]:
     return {name: measure for name, measure in measures.items() if isinstance(measure["value"], int | float)}
+
+
+def _decimal(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _write(display: Display, path: Path, content: bytes, facts: dict[str, Any]) -> None:

@@ -21,6 +21,12 @@ def data_folder(given: Path | None = None) -> Path:
     return _cache_folder(sys.platform) / "shoestring"
 
 
+def cache_folder(data: Path) -> Path:
+    """Where things computed from data are kept: below the data folder, or the user's cache where that is read-only."""
+    existing = next((folder for folder in (data, *data.parents) if folder.exists()), data)
+    return (data if os.access(existing, os.W_OK) else _cache_folder(sys.platform) / "shoestring") / "cache"
+
+
 def _cache_folder(platform: str) -> Path:
     if platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")

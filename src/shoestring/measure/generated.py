@@ -1,0 +1,179 @@
+"""All scores of a set of generated images against a set of real ones."""
+
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import torch
+from torch import Tensor
+
+from shoestring.errors import DataError
+from shoestring.measure import distance
+from shoestring.measure.collapse import class_collapse
+from shoestring.measure.distance import extrapolated_frechet_distance, frechet_distance, kernel_distance
+from shoestring.measure.diversity import diversity
+from shoestring.measure.features import moments
+from shoestring.measure.fidelity import fidelity
+from shoestring.measure.measure import Measure, computed_by
+from shoestring.measure.score import Score, as_scores
+from shoestring.measure.spectrum import checkerboard
+from shoestring.progress import Progress
+
+FEWEST = 50  # images; with fewer no distance means anything
+DIVERSE = 2000  # images whose pairwise distances are averaged; a mean over pairs has no bias
+SUBSETS = 50  # of 1,000 images each, for the standard error of the kernel distance
+CITED = 2048  # dimensions of the FID of papers
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images and what extractors make of them.
+
+    Attributes:
+        images: uint8, (n, c, h, w).
+        inception: Features of the FID Inception (n, d), None when there is none.
+        fast: Features of the shipped classifier (n, d), None where it does not fit the images.
+        classes: What that classifier takes each image for, int64 (n,), None likewise.
+    """
+
+    images: Tensor
+    inception: Tensor | None = None
+    fast: Tensor | None = None
+    classes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How the features of `Seen` are called in names and records.
+
+    Attributes:
+        inception: Identity of the Inception extractor, "NAME DIMENSIONS RESIZING HASH".
+        suffix: Its dimensions and resizing, as the names of scores end: "_768_clean".
+        fast: Identity of the shipped classifier's features.
+        num_classes: How many classes that classifier knows.
+    """
+
+    inception: str = ""
+    suffix: str = ""
+    fast: str = ""
+    num_classes: int = 0
+
+
+def check_sets(real: Tensor, generated: Tensor) -> None:
+    """Refuses sets that cannot be compared.
+
+    Raises:
+        DataError: Channels, height or width differ, or a set has too few images.
+    """
+    if real.shape[1:] != generated.shape[1:]:
+        made, seen = ("x".join(map(str, part.shape[1:])) for part in (generated, real))
+        raise DataError(
+            f"generated images are {made}, real ones {seen} (channels x height x width); resizing would decide the "
+            "score: make both of one size, and say how"
+        )
+    fewest = min(len(real), len(generated))
+    if fewest < FEWEST:
+        raise DataError(
+            f"{fewest} images are too few: a distance needs at least {FEWEST} of each kind, and 10,000 to be cited"
+        )
+
+
+def scores(real: Seen, generated: Seen, naming: Naming, progress: Progress) -> dict[str, Score]:
+    """Everything that two sets of images tell.
+
+    Args:
+        real: Real images.
+        generated: What is judged; or other real images, whose scores are the floor.
+        naming: How the features are called.
+        progress: Told of each kind of score.
+
+    Returns:
+        Where there are Inception features, with names that end in dimensions and resizing ("fid_768_clean"): the
+        distances of `inception_distances`, "precision", "recall", "density" and "coverage". Where there are features of
+        the shipped classifier: "fast_distance", the measures of `class_collapse`, and "diversity_fast" and its parts.
+        Always: the measures of `checkerboard`, "spectrum" (a list of {"frequency", "generated", "real"}), and
+        "diversity_pixels" and its parts.
+
+    Raises:
+        DataError: The images differ in size or are too few.
+    """
+    check_sets(real.images, generated.images)
+    found = distances(real, generated, naming, progress)
+    n_real = len(real)
+    if real.inception is not None and generated.inception is not None:
+        with progress.task("precision and recall", 1) as advance:
+            faithful = fidelity(real.inception, generated.inception, naming.inception)
+            advance()
+        found |= as_scores(faithful, naming.suffix, naming.inception, n_real)
+    if real.classes is not None and generated.classes is not None:
+        collapsed = class_collapse(generated.classes, real.classes, naming.num_classes).measures
+        found |= as_scores(collapsed, features=naming.fast, n_real=n_real)
+    board = checkerboard(generated.images, real.images)
+    found |= as_scores(board.measures, n_real=n_real)
+    curves = torch.stack([board.real.frequencies, board.generated.radial, board.real.radial], dim=1)
+    rows = [dict(zip(("frequency", "generated", "real"), map(float, point), strict=True)) for point in curves]
+    note = "Variance of luma on the 0..1 scale, by cycles per pixel: the mean over each ring of frequencies."
+    code = computed_by("shoestring.measure.spectrum")
+    found["spectrum"] = Score(rows, len(generated), computed_by=code, note=note, n_real=n_real)
+    spread = diversity(generated.images[:DIVERSE], real.images[:DIVERSE]).measures
+    found |= as_scores(spread, "_pixels", n_real=min(n_real, DIVERSE))
+    if real.fast is not None and generated.fast is not None:
+        spread = diversity(generated.fast[:DIVERSE], real.fast[:DIVERSE]).measures
+        found |= as_scores(spread, "_fast", naming.fast, min(n_real, DIVERSE))
+    return found
+
+
+def distances(real: Seen, generated: Seen, naming: Naming, progress: Progress) -> dict[str, Score]:
+    """The distances alone: those of `inception_distances` and "fast_distance", as far as there are features."""
+    found: dict[str, Score] = {}
+    if real.inception is not None and generated.inception is not None:
+        with progress.task("distances", 1) as advance:
+            found |= inception_distances(real.inception, generated.inception, naming)
+            advance()
+    if real.fast is not None and generated.fast is not None:
+        found["fast_distance"] = fast_distance(real.fast, generated.fast, naming.fast)
+    return found
+
+
+def inception_distances(real: Tensor, generated: Tensor, naming: Naming) -> dict[str, Score]:
+    """FID, the same for infinitely many generated images ("fid_..._infinite"), and KID, of features (n, d)."""
+    code = computed_by(distance.__name__)
+    reference, made = moments(real, naming.inception), moments(generated, naming.inception)
+    other_scale = real.shape[1] != CITED
+    scale = (
+        f"{real.shape[1]}-dimensional features: another scale than the FID of 2,048 dimensions. " if other_scale else ""
+    )
+    caution = next((one.caution for one in (reference, made) if one.caution), "")
+    fid = Measure(
+        frechet_distance(reference, made), made.count, computed_by=code, note=f"{scale}{caution}".strip() or None
+    )
+    infinite = extrapolated_frechet_distance(reference, generated)
+    kernel = kernel_distance(real, generated, subsets=SUBSETS)
+    half = NormalDist().inv_cdf(0.975) * kernel.standard_error
+    kid = Measure(
+        kernel.value,
+        made.count,
+        (kernel.value - half, kernel.value + half),
+        computed_by=code,
+        note=f"Unbiased. Error from {kernel.subsets} subsets of {kernel.subset_size:,}.",
+    )
+    endless = Measure(
+        infinite.value,
+        made.count,
+        computed_by=code,
+        note=f"{scale}Read off a line at infinitely many generated images, from {infinite.counts[0]:,} on.",
+    )
+    found = as_scores({"fid": fid, "kid": kid}, naming.suffix, naming.inception, len(real))
+    found |= as_scores({"fid": endless}, f"{naming.suffix}_infinite", naming.inception, len(real))
+    errors = {f"kid{naming.suffix}": kernel.standard_error, f"fid{naming.suffix}_infinite": infinite.standard_error}
+    return {name: replace(score, standard_error=errors.get(name)) for name, score in found.items()}
+
+
+def fast_distance(real: Tensor, generated: Tensor, features: str) -> Score:
+    """The Fréchet distance of a small classifier's features (n, d): for watching a training, never to be called FID."""
+    value = frechet_distance(moments(real, features), moments(generated, features))
+    note = "Fréchet distance of the shipped CIFAR-100 classifier's features: no FID, comparable with itself alone."
+    code = computed_by(distance.__name__)
+    return Score(value, len(generated), computed_by=code, note=note, n_real=len(real), features=features)

@@ -1,0 +1,167 @@
+"""How good a generator is: samples of several seeds against real images, beside what other real images would get."""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from shoestring.data.images import Split
+from shoestring.errors import DataError, DivergedError
+from shoestring.measure.features import extract_once
+from shoestring.measure.generated import FEWEST, Seen, distances, scores
+from shoestring.measure.measure import Measure
+from shoestring.measure.neighbours import memorisation, squared_distances
+from shoestring.measure.score import Score, as_scores, over_seeds, with_floor
+from shoestring.measure.smoothness import smoothness
+from shoestring.pictures import grid
+from shoestring.progress import Progress
+from shoestring.rng import generator
+from shoestring.run import Run
+from shoestring.training.extractors import Eyes
+from shoestring.training.model import Model
+
+COUNT = 10_000  # images of each kind in the protocol of the papers
+COMPARED = 1000  # samples whose nearest training images are looked for
+PAIRS, STEPS = 64, 8  # interpolations whose smoothness is measured; as many steps as the papers show
+SHOWN, NEIGHBOURS = 16, 3
+
+
+@dataclass(frozen=True)
+class GeneratorAssessment:
+    """What was measured of a generator.
+
+    Attributes:
+        split: The split of the real images.
+        sections: Scores by section: the split's name and, beside test, "train" for the distances to train images.
+        neighbours: Samples, each followed by its nearest training images, uint8 (n (1 + NEIGHBOURS), c, h, w).
+        source: Where the real images came from.
+    """
+
+    split: Split
+    sections: dict[str, dict[str, Score]]
+    neighbours: Tensor
+    source: str
+
+
+def assess_generator(
+    model: Model,
+    folder: Path,
+    split: Split,
+    eyes: Eyes,
+    progress: Progress,
+    count: int | None = None,
+    seeds: int = 1,
+) -> GeneratorAssessment:
+    """All scores of a generator on a split, averaged over sampling seeds 0, 1, ….
+
+    Images go through uint8, as they would be saved. The floor of every score is what as many train images get in place
+    of the samples.
+
+    Args:
+        model: The generator.
+        folder: The data folder.
+        split: "test", or "tune" to choose anything by.
+        eyes: The extractors.
+        progress: Told of everything, since it takes minutes.
+        count: Samples of each seed, and real images; by default 10,000, or all of the split when it has fewer.
+        seeds: How many samplings.
+
+    Raises:
+        DataError: The split or train has fewer images than `count`, or `count` is too small to measure anything.
+        DivergedError: The generator's weights or features are not finite.
+    """
+    if not all(bool(weight.isfinite().all()) for weight in model.nets.state_dict().values()):
+        raise DivergedError(f"the weights of {model.recipe.name} hold NaN or infinity; train it again")
+    loaded = model.recipe.data.load(split, folder, progress)
+    train = model.recipe.data.load("train", folder, progress).images
+    n = _count(count, len(loaded), len(train), split)
+    if seeds < 1:
+        raise DataError(f"--seeds {seeds}: at least one sampling is needed")
+    naming = eyes.naming
+    real = eyes.see(_some(loaded.images, n, "real images"), progress, real=True)
+    further = eyes.see(_some(train, n, "further real images"), progress, real=True)
+    floor = scores(real, further, naming, progress)
+    samplings: list[dict[str, Score]] = []
+    to_train: list[dict[str, Score]] = []
+    first: Seen | None = None
+    with progress.task("samplings", seeds) as advance:
+        for seed in range(seeds):
+            made = eyes.see(model.sample(n, seed, progress), progress, real=False)
+            samplings.append(scores(real, made, naming, progress))
+            to_train.append(distances(further, made, naming, progress))
+            first = first or made
+            advance()
+    assert first is not None
+    found = with_floor(over_seeds(samplings), floor)
+    copies, pictures = _neighbours(first, real, train, eyes, progress)
+    paths = model.interpolate(PAIRS, STEPS, seed=0, progress=progress)
+    found |= copies | as_scores(smoothness(paths).measures)
+    sections = {split: found}
+    if split == "test":
+        # These distances are symmetric, so that test images get the same to train images as these to them.
+        sections["train"] = with_floor(over_seeds(to_train), floor)
+    return GeneratorAssessment(split, sections, pictures, loaded.source)
+
+
+def record_generator(run: Run, found: GeneratorAssessment) -> None:
+    """Writes an assessment into its run, and a picture of samples beside their nearest training images."""
+    facts = {"source": found.source, "measured": datetime.date.today().isoformat()}
+    run.write_bytes("samples/neighbours.png", grid(found.neighbours, columns=2 * (1 + NEIGHBOURS)))
+    for section, measured in found.sections.items():
+        run.write_measures(section, {name: score.to_json() | facts for name, score in measured.items()})
+
+
+def _count(asked: int | None, real: int, train: int, split: str) -> int:
+    count = min(COUNT, real, train) if asked is None else asked
+    if count > min(real, train):
+        raise DataError(
+            f"{count:,} images were asked for, but {split} has {real:,} and train {train:,}; distances compare equal "
+            f"numbers only: --count {min(real, train)} at most"
+        )
+    if count < FEWEST:
+        raise DataError(f"{count} images of {split} are too few to measure a generator: at least {FEWEST}, best 10,000")
+    return count
+
+
+def _some(images: Tensor, count: int, purpose: str) -> Tensor:
+    """So many images by chance, always the same; all of them in their order when there are no more."""
+    if count == len(images):
+        return images
+    return images[torch.randperm(len(images), generator=generator(0, purpose))[:count]]
+
+
+def _neighbours(
+    made: Seen, real: Seen, train: Tensor, eyes: Eyes, progress: Progress
+) -> tuple[dict[str, Score], Tensor]:
+    """How near samples come to training images, and a picture: the first samples, then those that come nearest."""
+    samples, held_out = made.images[:COMPARED], real.images[:COMPARED]
+    with progress.task("nearest training images", 2) as advance:
+        close = memorisation(samples, held_out, train)
+        found = _copying(close.measures, "_pixels", None, len(train))
+        advance()
+        points, targets, nearness = samples.flatten(1), train.flatten(1), close.generated.distances
+        if eyes.judge and made.fast is not None and real.fast is not None:
+            targets = extract_once(eyes.judge.extractor, train, eyes.cache, progress, eyes.batch_size)
+            points = made.fast[:COMPARED]
+            close = memorisation(points, real.fast[:COMPARED], targets)
+            found |= _copying(close.measures, "_fast", eyes.naming.fast, len(train))
+            nearness = close.generated.distances
+        advance()
+    half = SHOWN // 2
+    nearest = nearness[half:].argsort(stable=True)[: SHOWN - half] + half
+    chosen = torch.cat([torch.arange(half), nearest])
+    apart = torch.cat(
+        [squared_distances(points[chosen].double(), part.double()) for part in torch.split(targets, 2048)], dim=1
+    )
+    indices = apart.topk(NEIGHBOURS, dim=1, largest=False).indices
+    rows = torch.cat([samples[chosen][:, None], train[indices]], dim=1)
+    return found, rows.flatten(0, 1)
+
+
+def _copying(measures: dict[str, Measure], suffix: str, features: str | None, n_train: int) -> dict[str, Score]:
+    """Scores of memorisation whose floor is what the held-out real images get."""
+    usual = {"memorised": measures["memorised_held_out"], "nearer_than_held_out": Measure(0.5, 0)}
+    found = as_scores({name: measures[name] for name in usual}, suffix, features, n_train)
+    return with_floor(found, as_scores(usual, suffix))

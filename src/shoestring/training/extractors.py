@@ -1,0 +1,192 @@
+"""The frozen nets that images are measured with: the FID Inception from its file, and the shipped classifier."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from shoestring import zoo
+from shoestring.data.download import fetch
+from shoestring.data.images import normalise
+from shoestring.data.location import cache_folder
+from shoestring.errors import DataError
+from shoestring.measure.collapse import predicted_classes
+from shoestring.measure.features import BATCH, Extractor, FunctionExtractor, extract, extract_once, identity
+from shoestring.measure.generated import Naming, Seen
+from shoestring.measure.inception import Dimensions
+from shoestring.measure.inception_extractor import OFFICIAL_FILE, OFFICIAL_SHA256, OFFICIAL_URL, InceptionExtractor
+from shoestring.measure.resize import Resizing
+from shoestring.progress import Progress
+from shoestring.recipes.recipe import Recipe
+from shoestring.run import Run
+from shoestring.training.build import build
+
+JUDGE = "cifar100-resnet"  # the shipped classifier whose features give the fast distance
+
+
+def open_inception(
+    file: Path | None,
+    folder: Path,
+    dimensions: Dimensions | None,
+    resizing: Resizing,
+    device: torch.device | str,
+    progress: Progress,
+) -> InceptionExtractor:
+    """The FID Inception, from a file, from DATA_FOLDER/inception, or else from its official place.
+
+    Args:
+        file: The user's file; None looks for the official one, and downloads it when it is not there.
+        folder: The data folder.
+        dimensions: Features per image; None takes 2,048, or 768 when the file ends before those.
+        resizing: How images are brought to 299x299.
+        device: Where to compute.
+        progress: Told of a download.
+
+    Raises:
+        DataError: The file is missing, damaged, of another checksum, or lacks the layers; or the download failed.
+    """
+    if file is None:
+        remedy = (
+            "Or name a file that you have with --inception FILE, .pth or .safetensors; --inception none does without."
+        )
+        official = folder / "inception" / OFFICIAL_FILE
+        file = fetch([OFFICIAL_URL], official, f"sha256:{OFFICIAL_SHA256}", progress, remedy=remedy)
+    if dimensions is not None:
+        return InceptionExtractor(file, dimensions, resizing, device=device)
+    try:
+        return InceptionExtractor(file, 2048, resizing, device=device)
+    except DataError:
+        return InceptionExtractor(file, 768, resizing, device=device)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A classifier that looks at images: its features before the last layer, and the class that layer gives them.
+
+    Attributes:
+        extractor: The features.
+        last: The last layer.
+        num_classes: How many classes it knows.
+    """
+
+    extractor: FunctionExtractor
+    last: nn.Linear
+    num_classes: int
+
+    def classes(self, features: Tensor) -> Tensor:
+        """The class of each image, int64 (n,), from its features (n, d)."""
+        weight = self.last.weight
+        return predicted_classes(lambda part: self.last(part.to(weight)), features)
+
+
+def open_judge(shape: tuple[int, int, int], device: torch.device, run: Run | None = None) -> Judge | None:
+    """The shipped CIFAR-100 classifier as a judge of images of this shape; None where it is absent or does not fit.
+
+    Args:
+        shape: Channels, height, width of the images.
+        device: Where to compute.
+        run: Another run of a classifier in its place.
+    """
+    run = run or Run(zoo.FOLDER / JUDGE)
+    if not run.exists() or not run.finished():
+        return None
+    recipe = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
+    if recipe.data.shape != shape:
+        return None
+    net = build(recipe).nets.eval()
+    net.load_state_dict(run.read_weights(), strict=False)
+    net.to(device)
+    last = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]
+
+    def features(images: Tensor) -> Tensor:
+        """What the last layer is given."""
+        given: list[Tensor] = []
+        handle = last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        try:
+            net["classifier"](normalise(images.to(device), recipe.data))
+        finally:
+            handle.remove()
+        return given[0]
+
+    digest = hashlib.sha256(run.weights_file.read_bytes()).hexdigest()[:12]
+    extractor = FunctionExtractor(f"shoestring-{recipe.name}", last.in_features, digest, features)
+    return Judge(extractor, last, len(recipe.data.classes))
+
+
+Weights = Path | Literal["none"] | None
+"""A user's choice of Inception file: one of theirs, none at all, or the official one."""
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """The extractors that look at a set of images.
+
+    Attributes:
+        inception: The FID Inception, or None.
+        judge: The shipped classifier, or None.
+        cache: Where features of real images are kept.
+        batch_size: Images to hand to an extractor at once.
+    """
+
+    inception: Extractor | None
+    judge: Judge | None
+    cache: Path
+    batch_size: int = BATCH
+
+    @property
+    def naming(self) -> Naming:
+        """How their features are called."""
+        inception, judge = self.inception, self.judge
+        return Naming(
+            inception=identity(inception) if inception else "",
+            suffix=f"_{inception.dimensions}_{inception.resizing}" if inception else "",
+            fast=identity(judge.extractor) if judge else "",
+            num_classes=judge.num_classes if judge else 0,
+        )
+
+    def see(self, images: Tensor, progress: Progress, *, real: bool) -> Seen:
+        """What the extractors make of images, uint8 (n, c, h, w); that of real ones is kept in the cache."""
+
+        def features(extractor: Extractor) -> Tensor:
+            if real:
+                return extract_once(extractor, images, self.cache, progress, self.batch_size)
+            return extract(extractor, images, progress, self.batch_size)
+
+        fast = features(self.judge.extractor) if self.judge else None
+        classes = self.judge.classes(fast) if self.judge and fast is not None else None
+        return Seen(images, features(self.inception) if self.inception else None, fast, classes)
+
+
+def open_eyes(
+    shape: tuple[int, int, int],
+    inception: Weights,
+    dimensions: Dimensions | None,
+    resizing: Resizing,
+    folder: Path,
+    device: torch.device,
+    progress: Progress,
+) -> Eyes:
+    """The extractors for images of a shape.
+
+    Args:
+        shape: Channels, height, width of the images.
+        inception: As `Weights` says.
+        dimensions: As of `open_inception`.
+        resizing: As of `open_inception`.
+        folder: The data folder.
+        device: Where to compute.
+        progress: Told of a download.
+
+    Raises:
+        DataError: As of `open_inception`; or the images do not have three channels, which Inception needs.
+    """
+    judge, cache = open_judge(shape, device), cache_folder(folder)
+    if inception is not None and str(inception) == "none":
+        return Eyes(None, judge, cache)
+    if shape[0] != 3:
+        raise DataError(f"Inception sees images of 3 channels, not {shape[0]}; --inception none measures without it")
+    file = None if inception is None else Path(inception)
+    return Eyes(open_inception(file, folder, dimensions, resizing, device, progress), judge, cache)
