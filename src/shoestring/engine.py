@@ -53,9 +53,7 @@ class Machine:
         Raises:
             ShoestringError: The device is not there.
         """
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if chosen.type == "cuda" and not torch.cuda.is_available():
-            raise ShoestringError("--device cuda: torch finds no GPU here; use --device cpu or install a CUDA build of torch")
+        chosen = _find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_gpu = chosen.type == "cuda"
         if engine.threads:
             torch.set_num_threads(engine.threads)
@@ -94,6 +92,15 @@ class Machine:
             "graphs": self.graphs,
             "compile": self.compile,
         }
+
+
+def _find_device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # what torch raises for an unknown name and for an absent device
+        raise ShoestringError(
+            f"--device {name}: torch cannot use it here; use --device cpu, or install a build of torch for that device"
+        ) from error
 
 
 def _keep_freed_memory() -> None:

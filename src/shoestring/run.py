@@ -178,7 +178,9 @@ class Run:
         try:
             return json.loads((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.folder / name} cannot be read ({error}); is {self.folder} a complete run?") from error
+            raise RunError(
+                f"{self.folder / name} cannot be read ({error}); is {self.folder} a complete run?"
+            ) from error
 
     def write_json(self, name: str, content: Any) -> None:
         """Replaces a JSON file of the folder."""
@@ -210,7 +212,7 @@ def write_atomic(path: Path, content: bytes) -> Path:
 
 
 def _complete_lines(file: Path) -> Iterator[dict[str, Any]]:
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_bytes().splitlines():
         try:
             yield json.loads(line)
         except ValueError:

@@ -56,13 +56,16 @@ def loop(
     latent = latent_shape(recipe)
     steps, rate = recipe.budget.steps, 0.0
 
-    def settle(save: bool) -> None:
+    def report() -> None:
         record = journal.record(rate)
         if record:
             run.append_log([record])
             advance(record["count"], **_summary(record))
-        if save:
-            run.write_checkpoint(state.step, state.state_dict())
+
+    def save() -> None:
+        report()
+        state.require_finite()
+        run.write_checkpoint(state.step, state.state_dict())
 
     with progress.task(recipe.name, steps, "steps", start=state.step) as advance, caught_signals() as caught:
         try:
@@ -78,16 +81,17 @@ def loop(
                 state.average()
                 last = state.step == steps
                 if last or state.step % recipe.cadence.log == 0:
-                    settle(save=False)
+                    report()
                 if last or state.step % recipe.cadence.evaluate == 0:
-                    settle(save=False)
+                    report()
+                    state.require_finite()
                     seen = watch(state)
                     if seen:
                         run.append_log([{"step": state.step} | seen])
                 if last or state.step % recipe.cadence.checkpoint == 0:
-                    settle(save=True)
+                    save()
             if caught:
-                settle(save=True)
+                save()
                 raise Interrupted(caught[0], state.step)
         except DivergedError as error:
             saved = run.last_checkpoint()

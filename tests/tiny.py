@@ -1,0 +1,131 @@
+"""Recipes that train in a second: a classifier and a generator on a folder of small pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shoestring.budget import Budget
+from shoestring.data.augment import Augment
+from shoestring.data.folder import ImageFolder
+from shoestring.nets.dcgan import PlainDCGAN
+from shoestring.nets.mbconv import MBConvNet
+from shoestring.optim import Adam
+from shoestring.pictures import to_pil
+from shoestring.progress import Advance, Progress
+from shoestring.recipes.recipe import Cadence, Recipe
+from shoestring.rng import generator
+from shoestring.schedule import OneCycle, StepDecay
+from shoestring.tasks.adversarial import Adversarial
+from shoestring.tasks.classify import Classify
+
+CLASSES = ("blue", "green", "red")
+
+
+def write_pictures(root: Path, train: int = 12, test: int = 5, size: int = 8) -> Path:
+    """PATH/train/CLASS/*.png and PATH/test/CLASS/*.png: noise, one colour brighter than the others."""
+    for part, count in (("train", train), ("test", test)):
+        for label, name in enumerate(CLASSES):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                noise = torch.randint(0, 128, (3, size, size), generator=generator(0, part, label, index))
+                noise[2 - label] += 100
+                to_pil(noise.to(torch.uint8)).save(folder / f"{index:02d}.png")
+    return root
+
+
+def classifier(pictures: Path, **changes: Any) -> Recipe:
+    """12 steps; classes drawn in colour, running mean of the weights, tune split."""
+    recipe = Recipe(
+        name="tiny-classifier",
+        budget=Budget(parameters=2_000, steps=12),
+        data=ImageFolder(path=pictures, size=8, tune=6),
+        augment=Augment(horizontal_flip=True, rotation_degrees=10),
+        net=MBConvNet(stem=4, widths=(4, 6), depth=1),
+        task=Classify(label_smoothing=0.1),
+        optimiser=Adam(learning_rate=0.01, weight_decay=1e-4),
+        schedule=OneCycle(),
+        batch_size=8,
+        ema=(0.9,),
+        cadence=Cadence(log=4, evaluate=6, checkpoint=3),
+    )
+    return changed(recipe, changes)
+
+
+def gan(pictures: Path, **changes: Any) -> Recipe:
+    """12 steps of both nets, with soft labels and instance noise."""
+    recipe = Recipe(
+        name="tiny-gan",
+        budget=Budget(parameters=20_000, steps=12, evaluations=1),
+        data=ImageFolder(path=pictures, size=32),
+        net=PlainDCGAN(latent=4, width=4),
+        task=Adversarial(label_bound=0.1, instance_noise=0.25, noise_decay=0.9),
+        optimiser=Adam(learning_rate=0.002, betas=(0.5, 0.999)),
+        schedule=StepDecay(decay=0.5, every=5),
+        batch_size=4,
+        cadence=Cadence(log=4, evaluate=6, checkpoint=3),
+    )
+    return changed(recipe, changes)
+
+
+def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """The recipe with other values; keys are dotted with double underscores, such as budget__steps=3."""
+    values = recipe.to_json()
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        inner = values
+        for part in path:
+            inner = inner[part]
+        inner[last] = value
+    return Recipe.from_json(values)
+
+
+class Heard(Progress):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+
+class Crash(Exception):
+    """Stands for anything that ends a process in the middle of a training."""
+
+
+class Crashing(Progress):
+    """Raises as soon as a training reports that a number of steps is done, before anything is saved then."""
+
+    def __init__(self, after: int, error: type[BaseException] = Crash) -> None:
+        self.after = after
+        self.error = error
+
+    def task(self, title: str, total: int, unit: str = "", start: int = 0):
+        return _Context(_CrashingAdvance(self, start) if unit == "steps" else Advance())
+
+
+class _CrashingAdvance(Advance):
+    def __init__(self, owner: Crashing, start: int) -> None:
+        self.owner = owner
+        self.done = start
+
+    def __call__(self, amount: int = 1, **facts: str) -> None:
+        self.done += amount
+        if self.done >= self.owner.after:
+            raise self.owner.error
+
+
+class _Context:
+    def __init__(self, advance: Advance) -> None:
+        self.advance = advance
+
+    def __enter__(self) -> Advance:
+        return self.advance
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+__all__ = ["CLASSES", "Crash", "Crashing", "Heard", "changed", "classifier", "gan", "write_pictures"]
