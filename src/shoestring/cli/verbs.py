@@ -149,7 +149,7 @@ class Evaluate(Options):
         """Prints the measures."""
         from shoestring import api
 
-        how = {
+        how: dict[str, Any] = {
             "count": self.count,
             "inception": self.inception,
             "dimensions": self.dimensions,

@@ -14,6 +14,7 @@ from shoestring.report.classes import (
 from shoestring.report.curves import Mark, chart, curve
 from shoestring.report.drawing import Key, Picture
 from shoestring.report.facts import SPLITS, Facts
+from shoestring.report.generated import generated_charts
 from shoestring.report.headline import Headline, headline, limitations, notices
 from shoestring.report.pictures import gallery, strip
 from shoestring.report.scores import ScoreTable, score_table
@@ -29,6 +30,7 @@ class Chapter:
     headline: Headline
     notices: list[str]
     charts: list[Picture]
+    generated: list[Picture]
     scores: ScoreTable
     split: str
     confusion: Picture | None
@@ -61,6 +63,7 @@ def chapter(facts: Facts, name: str) -> Chapter:
         headline=headline(facts),
         notices=notices(facts),
         charts=charts(facts, name),
+        generated=generated_charts(facts, name),
         scores=score_table(facts),
         split=split,
         confusion=confusion_map(facts, split, f"{name}-confusion"),

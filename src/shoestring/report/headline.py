@@ -7,6 +7,9 @@ from shoestring.report.facts import SPLITS, Facts, Measure
 from shoestring.report.scores import in_percent, title
 from shoestring.report.wording import ABSENT, integer, interval, is_number, number, percent, plain, points
 
+_FIDS = tuple(f"fid_{size}_{resizing}" for size in (2048, 768, 192, 64) for resizing in ("clean", "legacy"))
+"""What FIDs are called, the one to show first first."""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -64,9 +67,10 @@ def main_measure(facts: Facts) -> Measure | None:
     """The measure the run is judged by, on test where measured, else on tune."""
     wanted = (facts.part("published").get("measure") or ("accuracy" if facts.classifies else "fid")).lower()
     for split in SPLITS[:2]:
-        for one in facts.measures:
-            if one.split == split and is_number(one.value) and one.name.lower().split("@")[0] == wanted:
-                return one
+        for name in (wanted, *_FIDS) if wanted == "fid" else (wanted,):
+            for one in facts.measures:
+                if one.split == split and is_number(one.value) and one.name.lower().split("@")[0] == name:
+                    return one
     return None
 
 
@@ -159,12 +163,17 @@ def limitations(facts: Facts) -> list[str]:
 def _uncertainty(main: Measure) -> str:
     bounds = interval(main.interval, in_percent=in_percent(main.name))
     said = [f"95 % interval {bounds}"] if bounds != ABSENT else []
+    floor, excess = main.rest.get("floor"), main.rest.get("excess")
+    if is_number(floor) and is_number(excess):
+        said.append(f"real images get {number(floor)}, excess {number(excess)}")
     return ", ".join([*said, *([f"n = {main.n:,}"] if main.n else [])])
 
 
 def _verdict(facts: Facts, main: Measure, published: Any) -> str:
     if not is_number(published):
         return ""
+    if main.name in _FIDS and not main.name.startswith("fid_2048"):
+        return "of 2,048-dimensional features: not the same scale, so the two do not compare"
     difference = main.value - published
     if in_percent(main.name):
         said = f"{points(difference)} against the published value"

@@ -18,6 +18,11 @@ _TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": 
 _KNOWN = {
     "samples.png": ("Samples", "Not picked by hand: the first images drawn."),
     "interpolations.png": ("Interpolations", "Each row goes from one latent point to another in equal steps."),
+    "neighbours.png": (
+        "Nearest training images",
+        "Each sample is followed by the three training images nearest to it. Upper half: samples not picked; lower "
+        "half: those that come nearest to a training image.",
+    ),
     "picked.png": ("Picked samples", "Picked, so not typical; the samples above are."),
 }
 _STEP = re.compile(r"step-(\d+)\.\w+")

@@ -1,5 +1,6 @@
 """The table of all single-number measures."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ _NAMES = {
     "fid": "FID",
     "kid": "KID",
 }
+_OF_FEATURES = re.compile(r"(?P<name>\w+?)_(?P<dimensions>\d+)_(?P<resizing>clean|legacy)(?P<infinite>_infinite)?")
 _PROVENANCE = ("source", "measured", "computed_by")
 _COLUMNS = ("interval", "deviation", "n", "floor", "excess")
 
@@ -53,7 +55,11 @@ def in_percent(name: str) -> bool:
 
 
 def title(name: str) -> str:
-    """A measure's name in words: "top5_accuracy" is "top-5 accuracy"."""
+    """A measure's name in words: "top5_accuracy" is "top-5 accuracy", "fid_768_clean" is "FID (768, clean)"."""
+    parts = _OF_FEATURES.fullmatch(name.lower())
+    if parts is not None:
+        which = f"{parts['dimensions']}, {parts['resizing']}"
+        return f"{title(parts['name'])} ({which}{', for endless samples' if parts['infinite'] else ''})"
     return _NAMES.get(name.lower(), name.replace("_", " ").replace("/", " "))
 
 

@@ -1,24 +1,33 @@
-"""What is looked at during training: the tune split for classifiers, a grid of samples for generators."""
+"""What is looked at during training: a classifier's answers to the tune split, a generator's samples beside it."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
+
+from torch import Tensor
 
 from shoestring.data.feed import batches
 from shoestring.data.images import Images
 from shoestring.engine import Machine
 from shoestring.measure.accuracy import answers, classification_measures
+from shoestring.measure.features import FunctionExtractor, extract, identity
+from shoestring.measure.generated import FEWEST, fast_distance
 from shoestring.pictures import grid
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
+from shoestring.training.extractors import open_judge
 from shoestring.training.loop import Watch
 from shoestring.training.model import Model
 from shoestring.training.state import State
 
 WATCHED = 64  # samples in a progress picture, always of the same latent vectors
+SAMPLES, FEW_SAMPLES = 2000, 500  # of which the fast distance is taken; few where each costs many net calls
 
 
 def watcher(recipe: Recipe, run: Run, machine: Machine, tune: Images | None) -> Watch:
     """The function that the loop calls now and then; it leaves the state as it was."""
+    distance = _distance_watch(recipe, machine, tune)
 
     def look(state: State) -> dict[str, Any] | None:
         nets = state.answering()
@@ -32,7 +41,7 @@ def watcher(recipe: Recipe, run: Run, machine: Machine, tune: Images | None) -> 
         if model.generates:
             samples = model.sample(WATCHED, seed=0, progress=Progress())
             run.write_bytes(f"samples/step-{step:08d}.png", grid(samples, columns=8))
-            return None
+            return distance(model)
         if tune is None:
             return None
         given = answers(model.logits, batches(tune, recipe.data, 500, machine.device))
@@ -41,3 +50,30 @@ def watcher(recipe: Recipe, run: Run, machine: Machine, tune: Images | None) -> 
         return {"kind": "tune", "n": len(tune), "mean": mean}
 
     return look
+
+
+def _distance_watch(recipe: Recipe, machine: Machine, tune: Images | None) -> Callable[[Model], dict[str, Any] | None]:
+    """A function that gives the log's record of the fast distance of a generator's samples to the tune split.
+
+    It gives None where nothing is held out, or the shipped classifier is not there or sees images of another shape.
+    Every call takes the same latent vectors and the same real images.
+    """
+
+    @cache
+    def judge() -> tuple[FunctionExtractor, Tensor] | None:
+        found = open_judge(recipe.data.shape, machine.device) if tune is not None and len(tune) >= FEWEST else None
+        if found is None or tune is None:
+            return None
+        count = max(FEW_SAMPLES, SAMPLES // max(recipe.task.evaluations, 1))
+        return found.extractor, extract(found.extractor, tune.images[:count], Progress())
+
+    def watch(model: Model) -> dict[str, Any] | None:
+        eye = judge()
+        if eye is None:
+            return None
+        extractor, real = eye
+        made = extract(extractor, model.sample(len(real), seed=0, progress=Progress()), Progress())
+        value = fast_distance(real, made, identity(extractor)).value
+        return {"kind": "tune", "n": len(real), "mean": {"fast_distance": value}}
+
+    return watch
