@@ -1,6 +1,6 @@
 """How long work reports itself without printing: the library calls a Progress, the command line draws it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -11,7 +11,7 @@ class Progress:
     """
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Iterator["Advance"]:
+    def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Generator["Advance"]:
         """A piece of work of known length.
 
         Args:

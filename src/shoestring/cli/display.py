@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ class Display(Progress):
         self.notes = Console(stderr=True, highlight=False)
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Iterator[Advance]:
+    def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Generator[Advance]:
         """A progress bar; where the error stream is no terminal, a line now and then."""
         if self.notes.is_terminal:
             with Bars(

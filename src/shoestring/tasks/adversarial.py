@@ -1,6 +1,6 @@
 """Learning to make images against a critic (Goodfellow et al. 2014)."""
 
-from collections.abc import Iterator
+from collections import abc
 from contextlib import contextmanager
 from typing import Annotated, ClassVar, Literal
 
@@ -62,7 +62,7 @@ class Adversarial(Spec):
 
 
 @contextmanager
-def frozen(net: nn.Module) -> Iterator[None]:
+def frozen(net: nn.Module) -> abc.Generator[None]:
     """Inside, gradients flow through the net but not into its parameters."""
     net.requires_grad_(False)
     try:

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,7 +106,7 @@ def latent_shape(recipe: Recipe) -> tuple[int, ...]:
 
 
 @contextmanager
-def caught_signals() -> Iterator[list[int]]:
+def caught_signals() -> Generator[list[int]]:
     """Inside, the first SIGINT or SIGTERM is noted in the list instead of ending the process; a second one ends it."""
     caught: list[int] = []
 

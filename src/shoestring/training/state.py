@@ -47,7 +47,7 @@ class State:
             weight = 1 - min(decay, (1 + self.step) / (10 + self.step))
             old, new = _tensors(mean), _tensors(self.nets)
             floats = [i for i, tensor in enumerate(old) if tensor.is_floating_point()]
-            torch._foreach_lerp_([old[i] for i in floats], [new[i] for i in floats], weight)  # pyright: ignore[reportPrivateUsage]
+            torch._foreach_lerp_([old[i] for i in floats], [new[i] for i in floats], weight)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
             for i, tensor in enumerate(old):
                 if not tensor.is_floating_point():
                     tensor.copy_(new[i])
