@@ -14,7 +14,7 @@ from shoestring.tasks.samplers import Sampling
 def cifar100_flow() -> Recipe:
     """CIFAR-100 generator that follows a learnt flow from noise to images.
 
-    `shoestring train cifar100-flow --data.tune 0 --engine.precision bfloat16 --engine.compile True`, on a GPU.
+    `shoestring train cifar100-flow --data.tune 0 --engine.precision bfloat16 --engine.compile`, on a GPU.
     """
     return Recipe(
         name="cifar100-flow",
