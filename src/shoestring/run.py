@@ -137,16 +137,16 @@ class Run:
         """The final weights by name, or those of the running mean of a decay.
 
         Raises:
-            RunError: The training is not finished, or kept no such running mean.
+            RunError: The training is not finished, or kept no such running mean, or the file is damaged.
         """
         if not self.finished():
             raise RunError(f"{self.folder} has no final weights yet; run the same `train` command again to finish it")
         if average is None:
-            return safetensors.torch.load(self.weights_file.read_bytes())
+            return _read_tensors(self.weights_file)
         if average not in self.averages():
             kept = ", ".join(map(str, self.averages())) or "none"
             raise RunError(f"{self.folder} kept no running mean of decay {average}; it has: {kept}")
-        return safetensors.torch.load((self.folder / "averages" / f"{average}.safetensors").read_bytes())
+        return _read_tensors(self.folder / "averages" / f"{average}.safetensors")
 
     def measures(self) -> dict[str, Any]:
         """All measures so far: split -> name -> measure."""
@@ -209,6 +209,13 @@ def write_atomic(path: Path, content: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(file.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise RunError(f"{file} is damaged ({error}); delete it and run the same `train` command again") from error
 
 
 def _complete_lines(file: Path) -> Iterator[dict[str, Any]]:

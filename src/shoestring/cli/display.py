@@ -18,7 +18,7 @@ PAUSE_SECONDS = 2.0  # between two lines about the same work, where there is no 
 
 
 class Display(Progress):
-    """Shows progress on the error stream and results on standard output; with `as_json`, one JSON object and no bars."""
+    """Shows progress on the error stream, results on standard output; with `as_json`, only one JSON object there."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
@@ -58,7 +58,9 @@ class Display(Progress):
         if not self.as_json:
             self.out.print(text, markup=False, soft_wrap=True)
 
-    def table(self, title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], numbers: Iterable[str] = ()) -> None:
+    def table(
+        self, title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], numbers: Iterable[str] = ()
+    ) -> None:
         """A table of the result, for people; the columns named in `numbers` are set flush right."""
         if self.as_json:
             return
@@ -78,6 +80,7 @@ class Bar(Advance):
         self.task = task
 
     def __call__(self, amount: int = 1, **facts: str) -> None:
+        """Moves the bar and shows the facts beside it."""
         self.bars.update(self.task, advance=amount, facts=_join(facts))
 
 
@@ -94,6 +97,7 @@ class Lines(Advance):
         self.quiet_until = time.monotonic() + PAUSE_SECONDS
 
     def __call__(self, amount: int = 1, **facts: str) -> None:
+        """Writes the line when it is due."""
         self.done += amount
         due = self.done * 20 // self.total > self.shown * 20 // self.total
         if self.done >= self.total or (due and time.monotonic() >= self.quiet_until):

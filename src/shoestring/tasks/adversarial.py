@@ -18,7 +18,7 @@ class Adversarial(Spec):
 
     kind: Literal["adversarial"] = "adversarial"
     label_bound: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for made images."""
+    """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for made ones."""
     instance_noise: NonNegativeFloat = 0.0
     """Deviation, at step 0, of the normal noise added to all images the discriminator sees (Sonderby et al. 2017)."""
     noise_decay: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -1,0 +1,49 @@
+import pytest
+
+from shoestring.spec import Spec, changed, unknown
+
+
+class Inner(Spec):
+    rate: float = 0.5
+    steps: int = 3
+
+
+class Outer(Spec):
+    inner: Inner = Inner()
+    other: Inner | None = None
+    name: str = "a"
+
+
+def test_an_unknown_key_names_the_nearest_one() -> None:
+    with pytest.raises(ValueError, match=r"unknown key of Inner 'step'; did you mean 'steps'\?"):
+        Inner.model_validate({"step": 4})
+    with pytest.raises(ValueError, match=r"unknown key of Inner 'rates'; did you mean 'rate'\?"):
+        Outer.model_validate({"inner": {"rates": 1}})
+
+
+def test_a_key_like_no_other_lists_those_there_are() -> None:
+    assert unknown("fruit", "zzz", ["pear", "apple"]) == "unknown fruit 'zzz'; known: apple, pear"
+    assert unknown("fruit", "aple", ["pear", "apple"]) == "unknown fruit 'aple'; did you mean 'apple'?"
+
+
+def test_specs_are_frozen_and_refuse_nan_and_infinity() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Inner().rate = 1.0  # type: ignore[misc]
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="finite"):
+            Inner(rate=value)
+
+
+def test_differences_are_dotted_with_before_and_after() -> None:
+    assert changed(Outer(), Outer()) == {}
+    after = Outer(inner=Inner(rate=0.25), name="b")
+    assert changed(Outer(), after) == {"inner.rate": (0.5, 0.25), "name": ("a", "b")}
+    assert changed(Outer(), Outer(other=Inner())) == {"other": (None, Inner())}
+
+
+def test_field_docstrings_are_descriptions() -> None:
+    class Documented(Spec):
+        size: int = 1
+        """How large."""
+
+    assert Documented.model_fields["size"].description == "How large."
