@@ -1,6 +1,6 @@
 """Samples against real images: the classes seen in them, and their spectrum."""
 
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from shoestring.report.drawing import SERIES, Key, Picture, canvas, svg
 from shoestring.report.facts import SPLITS, Facts
@@ -38,6 +38,7 @@ def histogram(facts: Facts, name: str) -> Picture | None:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("class, by how often it is seen")
         axes.set_ylabel("images")
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         missing = sum(count == 0 for count in made)
         said = f"Of {len(made)} classes the most frequent has {made[0]} samples, {missing} have none; real images: "
@@ -64,6 +65,8 @@ def spectrum(facts: Facts, name: str) -> Picture | None:
         for column, key in (("generated", _MADE), ("real", _REAL)):
             axes.plot(places, [row[column] for row in measure.value], color=SERIES[key.series - 1])
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.0e}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("frequency (cycles per pixel)")
         axes.set_ylabel("energy")
         last = measure.value[-1]
