@@ -18,13 +18,13 @@ def addnist_quick() -> Recipe:
     return Recipe(
         name="addnist-quick",
         summary="AddNIST classifier on the digits shipped with the package, in a minute",
-        budget=Budget(parameters=100_000, steps=800),
+        budget=Budget(parameters=100_000, steps=900),
         data=AddNIST(digits="embedded", tune=0),
         augment=Augment(rotation_degrees=12, translation=0.08, scale=(0.9, 1.1), shear_degrees=8, per_channel=True),
         net=DigitSum(width=16, stem_stride=2),
         task=Classify(),
-        optimiser=Adam(learning_rate=0.004, weight_decay=1e-4),
+        optimiser=Adam(learning_rate=0.005),
         schedule=OneCycle(start=0.25, end=1e-3),
         batch_size=64,
-        cadence=Cadence(log=10, evaluate=200, checkpoint=200),
+        cadence=Cadence(log=10, evaluate=300, checkpoint=300),
     )
