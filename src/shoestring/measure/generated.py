@@ -138,7 +138,10 @@ def distances(real: Seen, generated: Seen, naming: Naming, progress: Progress) -
 
 
 def inception_distances(real: Tensor, generated: Tensor, naming: Naming) -> dict[str, Score]:
-    """FID, the same for infinitely many generated images ("fid_..._infinite"), and KID, of features (n, d)."""
+    """FID and KID of features (n, d), and FID for infinitely many generated images ("fid_..._infinite").
+
+    The last only from twice as many images as dimensions on.
+    """
     code = computed_by(distance.__name__)
     reference, made = moments(real, naming.inception), moments(generated, naming.inception)
     other_scale = real.shape[1] != CITED
@@ -149,7 +152,6 @@ def inception_distances(real: Tensor, generated: Tensor, naming: Naming) -> dict
     fid = Measure(
         frechet_distance(reference, made), made.count, computed_by=code, note=f"{scale}{caution}".strip() or None
     )
-    infinite = extrapolated_frechet_distance(reference, generated)
     kernel = kernel_distance(real, generated, subsets=SUBSETS)
     half = NormalDist().inv_cdf(0.975) * kernel.standard_error
     kid = Measure(
@@ -159,16 +161,20 @@ def inception_distances(real: Tensor, generated: Tensor, naming: Naming) -> dict
         computed_by=code,
         note=f"Unbiased. Error from {kernel.subsets} subsets of {kernel.subset_size:,}.",
     )
-    endless = Measure(
-        infinite.value,
-        made.count,
-        computed_by=code,
-        note=f"{scale}Read off a line at infinitely many generated images, from {infinite.counts[0]:,} on.",
-    )
     found = as_scores({"fid": fid, "kid": kid}, naming.suffix, naming.inception, len(real))
-    found |= as_scores({"fid": endless}, f"{naming.suffix}_infinite", naming.inception, len(real))
-    errors = {f"kid{naming.suffix}": kernel.standard_error, f"fid{naming.suffix}_infinite": infinite.standard_error}
-    return {name: replace(score, standard_error=errors.get(name)) for name, score in found.items()}
+    found[f"kid{naming.suffix}"] = replace(found[f"kid{naming.suffix}"], standard_error=kernel.standard_error)
+    if made.count // 2 >= real.shape[1]:  # with fewer images the bias is not linear in 1/n
+        line = extrapolated_frechet_distance(reference, generated)
+        found[f"fid{naming.suffix}_infinite"] = Score(
+            line.value,
+            made.count,
+            computed_by=code,
+            note=f"{scale}Read off a line at infinitely many generated images, from {line.counts[0]:,} on.",
+            standard_error=line.standard_error,
+            n_real=len(real),
+            features=naming.inception,
+        )
+    return found
 
 
 def fast_distance(real: Tensor, generated: Tensor, features: str) -> Score:

@@ -74,11 +74,11 @@ def assess_generator(
     """
     if not all(bool(weight.isfinite().all()) for weight in model.nets.state_dict().values()):
         raise DivergedError(f"the weights of {model.recipe.name} hold NaN or infinity; train it again")
+    if seeds < 1:
+        raise DataError(f"--seeds {seeds}: at least one sampling is needed")
     loaded = model.recipe.data.load(split, folder, progress)
     train = model.recipe.data.load("train", folder, progress).images
     n = _count(count, len(loaded), len(train), split)
-    if seeds < 1:
-        raise DataError(f"--seeds {seeds}: at least one sampling is needed")
     naming = eyes.naming
     real = eyes.see(_some(loaded.images, n, "real images"), progress, real=True)
     further = eyes.see(_some(train, n, "further real images"), progress, real=True)
