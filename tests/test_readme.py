@@ -1,0 +1,122 @@
+"""What the documents promise: commands that exist, examples that work, links that lead somewhere, the runs' tables."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import tiny
+
+import shoestring
+from shoestring.cli import main
+from shoestring.recipes import RECIPES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("docs/**/*.md"))
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_first_two_shell_blocks_are_one_line_each_and_install_what_they_run() -> None:
+    job, tests = blocks("shell")[:2]
+    for command in (job, tests):
+        assert command.count("\n") == 1
+        assert command.endswith("\n")
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+        assert "-c constraints.txt" in command
+    words = shlex.split(job.split("&&")[-1])
+    assert words[:2] == [".venv/bin/shoestring", "train"]
+    assert words[2] in RECIPES
+    recipe = RECIPES[words[2]]()
+    assert getattr(recipe.data, "digits", None) == "embedded", "the first command must not download data"
+    assert " -m pytest" in tests.split("&&")[-1]
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    program = re.search(r"awk '(.*)' README.md", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+    assert program is not None
+    found = subprocess.run(["awk", program[1], ROOT / "README.md"], capture_output=True, text=True, check=True)
+    assert found.stdout == blocks("shell")[1]
+
+
+def test_commands_of_the_tour_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    from shoestring.cli.main import parse
+
+    monkeypatch.chdir(ROOT)
+    commands = [line.split("#")[0] for block in blocks("shell")[2:] for line in block.splitlines()]
+    assert len(commands) >= 8
+    for command in commands:
+        program, *words = shlex.split(command)
+        assert program == "shoestring"
+        if not any(word.endswith(".toml") for word in words):
+            parse(words)  # ends the process where an option is unknown
+
+
+def test_the_recipe_of_the_readme_trains_and_predicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures = tiny.write_pictures(tmp_path / "flowers")
+    assert "/data/flowers" in blocks("toml")[0]
+    (tmp_path / "flowers.toml").write_text(blocks("toml")[0].replace("/data/flowers", pictures.as_posix()))
+    train, predict = (shlex.split(line)[1:] for line in blocks("shell")[-1].splitlines())
+    assert main([*train, "--budget.steps", "2"]) == 0
+    assert (tmp_path / "runs" / "flowers" / "weights.safetensors").stat().st_size < 420_000
+    (tmp_path / "new.jpg").write_bytes((pictures / "test" / "red" / "00.png").read_bytes())
+    capsys.readouterr()
+    assert main([*predict, "--json"]) == 0
+    assert all(name in capsys.readouterr().out for name in tiny.CLASSES)
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = blocks("python")[0]
+    assert '"steps": 200' in code
+    names: dict[str, object] = {}
+    exec(code.replace('"steps": 200', '"steps": 2'), names)
+    assert names["images"].shape == (64, 3, 32, 32)  # type: ignore[attr-defined]
+    assert names["logits"].shape == (64, 100)  # type: ignore[attr-defined]
+    assert set(re.findall(r"shoestring\.(\w+)\(", code)) <= set(shoestring.__all__)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere_and_no_path_is_of_one_machine(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+    assert not re.findall(r"(?<![\w.~])/(?:work|opt|root|tmp|home|usr|mnt)\b", text)
+    assert "../" + "shared" not in text
+
+
+def test_tables_are_those_of_the_runs() -> None:
+    results = _script("results")
+    runs = results.kept_runs()
+    for page in results.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert text.count("<!-- begin: ") >= 1
+        assert results.with_tables(text, runs) == text, "run python scripts/results.py"
+
+
+def test_version_stands_in_one_place_and_in_the_changelog() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    released = re.findall(r"^## \[(\d\S*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert released[0] == version
+    assert not [file for file in (ROOT / "src").rglob("*.py") if f'"{version}"' in file.read_text(encoding="utf-8")]
+
+
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
