@@ -1,0 +1,148 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from shoestring.rng import generator
+from shoestring.tasks.adversarial import Adversarial, frozen
+from shoestring.tasks.phase import Batch
+
+SHAPE = (3, 4, 4)
+
+
+def make_nets() -> nn.ModuleDict:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.ModuleDict({
+            "generator": nn.Sequential(nn.Linear(2, 48), nn.Tanh(), nn.Unflatten(1, SHAPE)),
+            "discriminator": nn.Sequential(nn.Flatten(), nn.Linear(48, 1), nn.Flatten(0)),
+        })  # fmt: skip
+
+
+def draw(task: Adversarial, n: int = 6, step: int = 0, seed: int = 0) -> Batch:
+    images = torch.rand(n, *SHAPE, generator=generator(1, "images"))
+    batch = {"images": images, "labels": torch.zeros(n, dtype=torch.int64)}
+    return task.draw(batch, (2,), step, generator(seed, "noise", step))
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """-t log p - (1 - t) log (1 - p), in float64."""
+    p = logits.double().sigmoid()
+    return -(targets.double() * p.log() + (1 - targets.double()) * (1 - p).log()).mean()
+
+
+def test_losses_of_hard_labels_are_those_of_goodfellow() -> None:
+    nets, task = make_nets(), Adversarial()
+    batch = draw(task)
+    assert set(batch) == {"images", "labels", "latent"}
+    loss, facts = task.loss("discriminator", nets, batch)
+    real, fake = nets["discriminator"](batch["images"]), nets["discriminator"](nets["generator"](batch["latent"]))
+    expected = cross_entropy(real, torch.ones(6)) + cross_entropy(fake, torch.zeros(6))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert facts["real"].item() == pytest.approx(real.sigmoid().mean().item(), rel=1e-6)
+    assert facts["fake"].item() == pytest.approx(fake.sigmoid().mean().item(), rel=1e-6)
+    loss, facts = task.loss("generator", nets, batch)
+    assert loss.item() == pytest.approx(-fake.double().sigmoid().log().mean().item(), rel=1e-6)  # non-saturating
+    assert facts == {}
+
+
+def test_losses_of_soft_labels_and_noisy_images() -> None:
+    nets, task = make_nets(), Adversarial(label_bound=0.3, instance_noise=0.5)
+    batch = draw(task)
+    loss, _ = task.loss("discriminator", nets, batch)
+    discriminator = nets["discriminator"]
+    real = discriminator(batch["images"] + batch["real_noise"])
+    fake = discriminator(nets["generator"](batch["latent"]) + batch["fake_noise"])
+    expected = cross_entropy(real, batch["real_target"]) + cross_entropy(fake, batch["fake_target"])
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    loss, _ = task.loss("generator", nets, batch)  # the generator's own target stays hard, its images noisy
+    assert loss.item() == pytest.approx(cross_entropy(fake, torch.ones(6)).item(), rel=1e-6)
+
+
+def test_soft_labels_are_uniform_within_their_bound() -> None:
+    batch = draw(Adversarial(label_bound=0.1), n=4_000)
+    for target, low in ((batch["real_target"], 0.9), (batch["fake_target"], 0.0)):
+        assert target.shape == (4_000,)
+        assert low <= target.min() < low + 0.002
+        assert low + 0.098 < target.max() <= low + 0.1
+        assert target.mean().item() == pytest.approx(low + 0.05, abs=0.003)
+        assert target.std().item() == pytest.approx(0.1 / math.sqrt(12), rel=0.05)
+    correlation = torch.corrcoef(torch.stack((batch["real_target"], batch["fake_target"])))[0, 1]
+    assert abs(correlation.item()) < 0.06
+
+
+@pytest.mark.parametrize("step", [0, 1_000, 10_000])
+def test_instance_noise_has_its_deviation_at_every_step(step: int) -> None:
+    batch = draw(Adversarial(instance_noise=0.25, noise_decay=0.9997), n=500, step=step)
+    expected = {0: 0.25, 1_000: 0.1852, 10_000: 0.01245}[step]  # 0.25 x 0.9997^step
+    for name in ("real_noise", "fake_noise"):
+        assert batch[name].shape == (500, *SHAPE)
+        assert batch[name].std().item() == pytest.approx(expected, rel=0.02)
+        assert abs(batch[name].mean().item()) < expected / 25
+    assert not torch.equal(batch["real_noise"], batch["fake_noise"])
+
+
+def test_draws_are_a_function_of_the_generator_alone() -> None:
+    task = Adversarial(label_bound=0.1, instance_noise=0.25)
+    first, again, other = draw(task, seed=3), draw(task, seed=3), draw(task, seed=4)
+    for name in set(first) - {"images", "labels"}:
+        assert torch.equal(first[name], again[name])
+        assert not torch.equal(first[name], other[name])
+    assert first["latent"].shape == (6, 2)
+
+
+def test_the_discriminator_learns_from_made_images_without_moving_the_generator() -> None:
+    nets, task = make_nets(), Adversarial(instance_noise=0.1)
+    loss, _ = task.loss("discriminator", nets, draw(task))
+    loss.backward()
+    assert all(parameter.grad is None for parameter in nets["generator"].parameters())
+    assert all(parameter.grad.abs().sum() > 0 for parameter in nets["discriminator"].parameters())
+
+
+def test_the_generator_learns_through_the_discriminator_without_moving_it() -> None:
+    nets, task = make_nets(), Adversarial(instance_noise=0.1)
+    batch = draw(task)
+    task.loss("discriminator", nets, batch)
+    nets.zero_grad()
+    loss, _ = task.loss("generator", nets, batch)
+    loss.backward()
+    assert all(parameter.grad is None for parameter in nets["discriminator"].parameters())
+    assert all(parameter.grad.abs().sum() > 0 for parameter in nets["generator"].parameters())
+    assert all(parameter.requires_grad for parameter in nets["discriminator"].parameters())
+    # The same gradient as without the freezing.
+    expected = F.softplus(-nets["discriminator"](nets["generator"](batch["latent"]) + batch["fake_noise"])).mean()
+    weight = nets["generator"][0].weight
+    torch.testing.assert_close(torch.autograd.grad(expected, weight)[0], weight.grad)
+
+
+def test_both_phases_share_the_made_images() -> None:
+    nets, task = make_nets(), Adversarial()
+    batch = draw(task)
+    calls: list[int] = []
+    nets["generator"].register_forward_hook(lambda *_: calls.append(1))
+    task.loss("discriminator", nets, batch)
+    task.loss("generator", nets, batch)
+    assert len(calls) == 1
+
+
+def test_a_frozen_net_is_thawed_even_after_an_error() -> None:
+    net = nn.Linear(2, 2)
+
+    def fail() -> None:
+        with frozen(net):
+            assert not any(parameter.requires_grad for parameter in net.parameters())
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"label_bound": 0.5}, {"noise_decay": 0}, {"noise_decay": 1.1}, {"instance_noise": -1}]
+)
+def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Adversarial.model_validate(wrong)
