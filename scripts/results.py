@@ -61,10 +61,10 @@ def summary(runs: Sequence[Facts]) -> Table:
         elif main is not None:
             measured = f"**{number(main.value)}** {fid_name(main)}"
         else:
-            measured = "samples below"
+            measured = "[samples](docs/results.md#generators)"
         rows.append([
             f"`{name}`", first.recipe["summary"], integer(first.parameters), integer(first.steps),
-            headline(first).published or ABSENT, measured,
+            published(first), measured,
         ])  # fmt: skip
     return ("system", "what it is", "parameters", "steps", "published", "measured here"), rows
 
@@ -141,6 +141,12 @@ def accuracies(seeds: Sequence[Facts]) -> list[float]:
     """Test accuracy of each run that was measured on test."""
     found = [facts.value("test", "accuracy") for facts in seeds]
     return [value for value in found if value is not None]
+
+
+def published(facts: Facts) -> str:
+    """The published result with its name, where it is not an accuracy."""
+    result = headline(facts).published or ABSENT
+    return f"FID {result}" if facts.part("published").get("measure") == "fid" else result
 
 
 def command(facts: Facts) -> str:
