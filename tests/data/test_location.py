@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from shoestring.data import location
-from shoestring.data.location import data_folder
+from shoestring.data.location import cache_folder, data_folder
 
 
 def test_the_given_folder_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +40,13 @@ def test_the_default_is_the_users_cache(
         monkeypatch.setenv("XDG_CACHE_HOME", cache)
     monkeypatch.setattr(location.sys, "platform", platform)
     assert data_folder() == Path(expected)
+
+
+def test_what_is_computed_lies_with_the_data_unless_that_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cache_folder(tmp_path / "not" / "yet") == tmp_path / "not" / "yet" / "cache"
+    monkeypatch.setattr(location.os, "access", lambda path, mode: path != tmp_path)
+    monkeypatch.setattr(location.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/big/cache")
+    assert cache_folder(tmp_path / "not") == Path("/big/cache/shoestring/cache")

@@ -199,7 +199,9 @@ def test_the_judge_gives_the_classifiers_own_features_and_classes(classifier_run
 
 def test_the_fast_distance_of_tune_is_logged_during_a_training(run, tmp_path):
     recipe = api.Recipe.from_json(run.read_recipe())
-    logged = api.train(tiny.changed(recipe, {"cadence__evaluate": 1, "budget__steps": 2}), tmp_path / "run", device="cpu").log("tune")
+    logged = api.train(
+        tiny.changed(recipe, {"cadence__evaluate": 1, "budget__steps": 2}), tmp_path / "run", device="cpu"
+    ).log("tune")
     assert [record["step"] for record in logged] == [1, 2]
     assert all(record["n"] == 54 and record["mean"]["fast_distance"] > 0 for record in logged)
     # By hand, of the final weights.
