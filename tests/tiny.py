@@ -1,5 +1,6 @@
 """Recipes that train in a second: a classifier and a generator on a folder of small pictures."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,13 @@ def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     return Recipe.from_json(values)
 
 
+def toml(values: dict[str, Any], path: str = "") -> str:
+    """The values as TOML, without those that are None, which TOML does not know."""
+    plain = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, dict) and v is not None]
+    tables = [f"[{path}{key}]\n{toml(v, f'{path}{key}.')}" for key, v in values.items() if isinstance(v, dict)]
+    return "\n".join([*plain, *tables]) + "\n"
+
+
 class Heard(Progress):
     """Remembers what was said."""
 
@@ -126,6 +134,3 @@ class _Context:
 
     def __exit__(self, *_: object) -> None:
         return None
-
-
-__all__ = ["CLASSES", "Crash", "Crashing", "Heard", "changed", "classifier", "gan", "write_pictures"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shoestring import zoo
-from shoestring.data.folder import read_image
+from shoestring.data.folder import ImageFolder, read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.engine import Engine, Machine
@@ -72,7 +72,7 @@ def train(
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of everything that takes time.
     """
-    asked = what if isinstance(what, Recipe) else recipe(what)
+    asked = located(what if isinstance(what, Recipe) else recipe(what), data_folder)
     home = Run(Path(run) if run else Path("runs") / f"{asked.name}-{asked.fingerprint()}")
     progress = progress or Progress()
     model = train_run(asked, home, resolve_data_folder(data_folder), device, progress, overrides_of(asked))
@@ -84,6 +84,19 @@ def train(
         _measure(model, home, split, data_folder, progress)
     write_report([home])
     return home
+
+
+def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
+    """The recipe with a folder of images by its absolute path and its classes by name; any other recipe as it is.
+
+    So the run says all there is to know, and its model answers when the folder is gone.
+
+    Raises:
+        DataError: The folder of images is missing or has no class.
+    """
+    if not isinstance(asked.data, ImageFolder):
+        return asked
+    return asked.model_copy(update={"data": asked.data.named(resolve_data_folder(data_folder))})
 
 
 def evaluate(

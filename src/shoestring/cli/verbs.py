@@ -64,9 +64,10 @@ class Show(Options):
 
     def do(self, display: Display) -> None:
         """Prints recipe and layer table."""
+        from shoestring import api
         from shoestring.cli.overview import show
 
-        show(self.recipe, display)
+        show(api.located(self.recipe, self.data_folder), display)
 
 
 @dataclass(frozen=True, kw_only=True)
