@@ -51,6 +51,21 @@ def test_full_kernel_is_the_same_convolution() -> None:
         assert torch.equal(layer.full_kernel().count_nonzero(), torch.tensor(layer.weight.numel()))
 
 
+@pytest.mark.parametrize(("channels", "size", "dilation"), [(2, 7, 3), (12, 7, 3), (12, 7, 1), (12, 3, 1)])
+def test_gradients_under_autocast_are_those_of_float64(channels: int, size: int, dilation: int) -> None:
+    torch.manual_seed(0)
+    layer = Depthwise(channels, size, dilation).to(memory_format=torch.channels_last)
+    images, downstream = torch.randn(2, 4, channels, 32, 32).to(torch.bfloat16)
+    expected = layer.weight.detach().double().requires_grad_()
+    padding, groups = layer.padding, layer.groups
+    F.conv2d(images.double(), expected, padding=padding, dilation=dilation, groups=groups).backward(downstream.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(images.contiguous(memory_format=torch.channels_last))
+    assert found.dtype == torch.bfloat16
+    found.backward(downstream)
+    torch.testing.assert_close(layer.weight.grad.double(), expected.grad, rtol=1e-3, atol=1e-2)
+
+
 def test_each_quarter_of_the_channels_sees_its_own_distance() -> None:
     layer = MixedDepthwise(8)
     for convolution in (m for m in layer.modules() if isinstance(m, Depthwise)):
