@@ -103,9 +103,9 @@ class MixedDepthwise(nn.Module):
 class Depthwise(nn.Conv2d):
     """Depthwise convolution without bias that keeps the size.
 
-    On a GPU it runs as a full convolution with a diagonal kernel: kernels for few channels of their own are slow
-    there, in the backward pass most of all, while the multiplications by zero cost tensor cores nothing. Elsewhere it
-    runs in the precision of its weights: on CPUs bfloat16 is no faster, and gradients of dilated kernels come out wrong (torch 2.13).
+    On a GPU it runs as a full convolution with a diagonal kernel, which tensor cores can do while kernels for groups
+    cannot (benchmarks/depthwise.py times both). Elsewhere it runs in the precision of its weights: on CPUs bfloat16 is
+    no faster, and gradients of dilated kernels come out wrong (torch 2.13).
     """
 
     def __init__(self, channels: int, kernel_size: int, dilation: int = 1) -> None:
