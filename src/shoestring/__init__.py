@@ -11,11 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoestring.api import evaluate, load, open_run, recipe, sample, train, write_report
+    from shoestring.api import evaluate, load, open_run, predict, sample, train, write_report
     from shoestring.budget import Budget
     from shoestring.errors import ShoestringError
-    from shoestring.recipes.recipe import Recipe
     from shoestring.recipes import RECIPES
+    from shoestring.recipes.lookup import recipe
+    from shoestring.recipes.recipe import Recipe
     from shoestring.run import Run
     from shoestring.training.model import Model
 
@@ -29,7 +30,8 @@ _HOMES = {
     "evaluate": "api",
     "load": "api",
     "open_run": "api",
-    "recipe": "api",
+    "predict": "api",
+    "recipe": "recipes.lookup",
     "sample": "api",
     "train": "api",
     "write_report": "api",
@@ -45,6 +47,7 @@ __all__ = [
     "evaluate",
     "load",
     "open_run",
+    "predict",
     "recipe",
     "sample",
     "train",
@@ -57,3 +60,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'shoestring' has no attribute {name!r}")
     return getattr(import_module(f"shoestring.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not."""
+    return __all__

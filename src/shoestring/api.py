@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shoestring import zoo
-from shoestring.data.folder import ImageFolder, read_image
+from shoestring.data.folder import read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.engine import Engine, Machine
@@ -20,9 +20,10 @@ from shoestring.measure.resize import Resizing
 from shoestring.measure.score import Score
 from shoestring.progress import Progress
 from shoestring.recipes import RECIPES
+from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
-from shoestring.spec import changed, unknown
+from shoestring.spec import unknown
 from shoestring.training.assess import assess_classifier, draw_generator, record_classifier
 from shoestring.training.assess_generator import assess_generator, record_generator
 from shoestring.training.extractors import Weights, open_eyes
@@ -32,26 +33,6 @@ from shoestring.training.train import load as load_run
 from shoestring.training.train import train as train_run
 
 ZOO = zoo.FOLDER
-
-
-def recipe(name_or_file: str | Path, **fields: Any) -> Recipe:
-    """A recipe by name or from a TOML or JSON file.
-
-    Args:
-        name_or_file: Such as "cifar100-resnet" or "my.toml".
-        fields: Values that replace the recipe's own; nested ones as dicts, such as budget={"steps": 60}.
-
-    Raises:
-        RecipeError: No such recipe or file, or a field that does not fit.
-    """
-    name = str(name_or_file)
-    if name in RECIPES:
-        found = RECIPES[name]()
-    elif Path(name).suffix in (".toml", ".json"):
-        found = Recipe.from_file(Path(name))
-    else:
-        raise RecipeError(f"{unknown('recipe', name, RECIPES)}. A recipe file ends in .toml or .json.")
-    return Recipe.from_json(_merge(found.to_json(), fields), name) if fields else found
 
 
 def train(
@@ -81,22 +62,9 @@ def train(
         if not home.has_pictures():
             draw_generator(model, home, progress)
     elif split not in home.measures():
-        _measure(model, home, split, data_folder, progress)
+        _measure(model, home, split, data_folder, progress, record=True)
     write_report([home])
     return home
-
-
-def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
-    """The recipe with a folder of images by its absolute path and its classes by name; any other recipe as it is.
-
-    So the run says all there is to know, and its model answers when the folder is gone.
-
-    Raises:
-        DataError: The folder of images is missing or has no class.
-    """
-    if not isinstance(asked.data, ImageFolder):
-        return asked
-    return asked.model_copy(update={"data": asked.data.named(resolve_data_folder(data_folder))})
 
 
 def evaluate(
@@ -146,14 +114,14 @@ def evaluate(
         raise RecipeError(
             f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test"
         )
+    own = average is None and all(value is None for value in sampling.values()) and home.folder.parent != ZOO
     if not model.generates:
-        return _measure(model, home, split, data_folder, progress)
+        return _measure(model, home, split, data_folder, progress, record=own)
     folder = resolve_data_folder(data_folder)
     shape, place = model.recipe.data.shape, model.machine.device
     eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
     found = assess_generator(model, folder, split, eyes, progress, count, seeds)
-    changed_model = average is not None or any(value is not None for value in sampling.values())
-    if not changed_model and home.folder.parent != ZOO:
+    if own:  # what is shipped keeps the record of its own final evaluation
         record_generator(home, found)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
     return {**found.sections[split], **beside}
@@ -279,12 +247,13 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
 
     Args:
         runs: Runs, their folders, or names of shipped weights.
-        file: Where to write; by default report.html in the first run's folder.
+        file: Where to write; by default report.html in the first run's folder, or NAME.html here for shipped weights.
     """
     from shoestring.report.page import build  # matplotlib takes a second to import: only when a page is asked for
 
     homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
-    return build(homes, file or homes[0].report_file)
+    first = homes[0]
+    return build(homes, file or (Path(f"{first.name}.html") if first.folder.parent == ZOO else first.report_file))
 
 
 def open_run(what: Path | str) -> Run:
@@ -302,30 +271,11 @@ def open_run(what: Path | str) -> Run:
     raise RunError(f"{unknown('run or shipped model', str(what), shipped)}. A run is the folder that `train` wrote.")
 
 
-def overrides_of(asked: Recipe) -> dict[str, list[Any]]:
-    """The fields in which a recipe differs from the shipped one of its name, as {dotted field: [shipped, asked]}."""
-    shipped = RECIPES.get(asked.name)
-    if shipped is None:
-        return {}
-    differences = changed(shipped(), asked)
-    return {key: [_plain(before), _plain(after)] for key, (before, after) in differences.items()}
-
-
-def _measure(model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress) -> dict[str, Measure]:
+def _measure(
+    model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress, record: bool
+) -> dict[str, Measure]:
     images = model.recipe.data.load(split, resolve_data_folder(data_folder), progress)
     found = assess_classifier(model, images, split, progress)
-    if home.folder.parent != ZOO:  # what is shipped keeps the record of its own final evaluation
+    if record:
         record_classifier(home, found, model.recipe.data.classes)
     return found.measures
-
-
-def _merge(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for key, value in fields.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value  # pyright: ignore[reportUnknownArgumentType]
-    return merged
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

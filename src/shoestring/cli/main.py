@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from shoestring.cli import verbs
+from shoestring.cli import making, verbs
 from shoestring.cli.display import Display
 from shoestring.errors import ShoestringError
 
@@ -15,8 +15,8 @@ Verb = (
     | Annotated[verbs.Show, tyro.conf.subcommand("show")]
     | Annotated[verbs.Train, tyro.conf.subcommand("train")]
     | Annotated[verbs.Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[verbs.Sample, tyro.conf.subcommand("sample")]
-    | Annotated[verbs.Interpolate, tyro.conf.subcommand("interpolate")]
+    | Annotated[making.Sample, tyro.conf.subcommand("sample")]
+    | Annotated[making.Interpolate, tyro.conf.subcommand("interpolate")]
     | Annotated[verbs.Predict, tyro.conf.subcommand("predict")]
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
 )

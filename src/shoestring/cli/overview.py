@@ -72,7 +72,9 @@ def show(recipe: Recipe, display: Display) -> None:
     numbers = ("parameters", "multiply-adds")
     display.table("Layers", ("layer", "type", "output", *numbers), rows, numbers=numbers)
     display.line(f"{built.parameters:,} parameters of {recipe.budget.parameters:,}: {left:,} left.")
-    display.line(f"{operations:,} multiply-adds for one image. {recipe.budget.steps:,} steps of {recipe.batch_size} images.")
+    display.line(
+        f"{operations:,} multiply-adds for one image. {recipe.budget.steps:,} steps of {recipe.batch_size} images."
+    )
     if recipe.published:
         display.line(f"Published: {recipe.published.line} ({recipe.published.source}).")
 

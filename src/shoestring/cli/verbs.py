@@ -180,81 +180,6 @@ class Evaluate(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(Options):
-    """Make images with a generator, as one PNG grid."""
-
-    target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
-    """A run's folder, or the name of a recipe whose weights are shipped."""
-    count: int = 64
-    """How many images."""
-    seed: int = 0
-    """Decides which."""
-    columns: int = 8
-    """Images in a row."""
-    class_name: Annotated[str | None, arg(name="class")] = None
-    """The class of all images, such as rose, or none for no class at all. By default every class in turn."""
-    steps: int | None = None
-    """Steps from noise to image, where the recipe samples in steps. By default the recipe's."""
-    guidance: float | None = None
-    """Weight of the guidance; 1 is none. By default the recipe's."""
-    solver: Literal["euler", "heun", "multistep"] | None = None
-    """How steps are taken. By default the recipe's."""
-    guide: Literal["classless", "weak"] | None = None
-    """What guidance moves away from: the net without the class, or with fewer blocks. By default the recipe's."""
-    average: float | None = None
-    """Decay of a running mean of the weights that the run kept. By default the final weights."""
-    out: Path = Path("samples.png")
-    """The PNG file to write."""
-
-    def do(self, display: Display) -> None:
-        """Writes the grid."""
-        from shoestring import api
-        from shoestring.pictures import grid
-
-        require_png(self.out)
-        options = {"steps": self.steps, "guidance": self.guidance, "solver": self.solver, "guide": self.guide}
-        images = api.sample(
-            self.target, self.count, self.seed, self.device, display, self.class_name, self.average, **options
-        )
-        facts = {"count": self.count, "seed": self.seed, "class": self.class_name} | options
-        _write(display, self.out, grid(images, self.columns), facts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interpolate(Options):
-    """Walk between pairs of a generator's latent vectors, as one PNG grid: a row for each pair."""
-
-    target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
-    """A run's folder, or the name of a recipe whose weights are shipped."""
-    pairs: int = 8
-    """Rows."""
-    steps: int = 8
-    """Images in a row, both ends included."""
-    seed: int = 0
-    """Decides the pairs."""
-    class_name: Annotated[str | None, arg(name="class")] = None
-    """The class to walk from, such as rose. By default row i shows class i."""
-    to_class: str | None = None
-    """The class to walk to. By default the one walked from."""
-    guidance: float | None = None
-    """Weight of the guidance; 1 is none. By default the recipe's."""
-    out: Path = Path("interpolations.png")
-    """The PNG file to write."""
-
-    def do(self, display: Display) -> None:
-        """Writes the grid."""
-        from shoestring import api
-        from shoestring.pictures import grid
-
-        require_png(self.out)
-        model = api.load(self.target, self.device).sampling(guidance=self.guidance)
-        labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, self.to_class or self.class_name)
-        paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
-        facts = {"pairs": self.pairs, "steps": self.steps, "from": self.class_name, "to": self.to_class}
-        _write(display, self.out, grid(paths.flatten(0, 1), self.steps), facts)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Predict(Options):
     """Name what is in image files, with probabilities."""
 
@@ -311,12 +236,6 @@ def show_measures(display: Display, measures: dict[str, Any], split: str) -> Non
         display.line("floor: what as many other real images get; excess: value less floor.")
 
 
-def require_png(path: Path) -> None:
-    """Refuses an output that is not named like a PNG, before any work is done."""
-    if path.suffix.lower() != ".png":
-        raise ShoestringError(f"--out {path}: pictures are written as PNG; end the name in .png")
-
-
 def with_recipe(verb: type[Show] | type[Train], name: str, words: Sequence[str]) -> Verb:
     """A verb whose recipe was named, with the recipe's fields as typed options.
 
@@ -350,11 +269,3 @@ def _scalars(measures: dict[str, Any]) -> dict[str, Any]:
 
 def _decimal(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _write(display: Display, path: Path, content: bytes, facts: dict[str, Any]) -> None:
-    from shoestring.run import write_atomic
-
-    write_atomic(path, content)
-    display.result({"file": str(path.resolve())} | facts)
-    display.line(f"picture  {path.resolve()}")
