@@ -229,13 +229,14 @@ def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str |
     images = torch.stack([torch.from_numpy(read_image(file, height)) for file in files])
     if channels == 1:
         images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
-    best = model.logits(images).softmax(1).cpu().topk(min(top, len(model.recipe.data.classes)))
+    classes = model.recipe.data.classes
+    best = model.logits(images).softmax(1).cpu().topk(min(top, len(classes)))
     return [
         {
             "image": str(file),
             "classes": [
-                {"class": model.recipe.data.classes[label], "probability": round(p, 6)}
-                for p, label in zip(values.tolist(), labels.tolist(), strict=True)
+                {"class": classes[int(label)], "probability": round(float(p), 6)}
+                for p, label in zip(values, labels, strict=True)
             ],
         }
         for file, values, labels in zip(files, best.values, best.indices, strict=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, cast
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -253,7 +253,7 @@ def with_recipe(verb: type[Show] | type[Train], name: str, words: Sequence[str])
     whole = dataclasses.make_dataclass(verb.__name__, fields, bases=(verb,), frozen=True, kw_only=True)
     default = whole(target=name, recipe=api.recipe(name))
     prog = f"shoestring {verb.__name__.lower()} {name}"
-    return tyro.cli(
+    parsed: object = tyro.cli(
         whole,
         default=default,
         args=list(words),
@@ -261,6 +261,7 @@ def with_recipe(verb: type[Show] | type[Train], name: str, words: Sequence[str])
         description=verb.__doc__,
         config=(tyro.conf.AvoidSubcommands,),
     )
+    return cast(Verb, parsed)
 
 
 def _scalars(measures: dict[str, Any]) -> dict[str, Any]:

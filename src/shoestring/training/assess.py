@@ -54,14 +54,13 @@ def record_classifier(run: Run, found: Assessment, classes: tuple[str, ...]) -> 
     if not len(worst):
         return
     run.write_bytes("samples/mistakes.png", grid(found.images.images[worst], columns=8))
-    named = [f"{classes[int(predicted[i])]} for {classes[int(found.answers.labels[i])]}" for i in worst[:8].tolist()]
+    named = [f"{classes[int(predicted[i])]} for {classes[int(found.answers.labels[i])]}" for i in worst[:8]]
     caption = f"The {len(worst)} most confident wrong answers on {found.split}. First row: {'; '.join(named)}."
     write_captions(run, [{"file": "mistakes.png", "title": "Most confident mistakes", "caption": caption}])
 
 
 def draw_generator(model: Model, run: Run, progress: Progress) -> None:
     """Pictures of a generator: samples not picked by hand, interpolations, and the ones its discriminator picks."""
-    data = model.recipe.data
     samples = model.sample(SAMPLES, seed=0, progress=progress)
     run.write_bytes("samples/samples.png", grid(samples, columns=8))
     paths = model.interpolate(PAIRS, STEPS, seed=0, progress=progress).flatten(0, 1)

@@ -16,7 +16,9 @@ PACKAGES = ("shoestring", "torch", "numpy", "pillow")
 
 def open_session(run: Run, machine: Machine, step: int) -> None:
     """Records the environment, and that a session of training starts at a step."""
-    known = run.read_json("environment.json") if (run.folder / "environment.json").is_file() else {"sessions": []}
+    known: dict[str, Any] = {"sessions": []}
+    if (run.folder / "environment.json").is_file():
+        known = run.read_json("environment.json")
     session = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "clock": time.time(),

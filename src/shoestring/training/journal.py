@@ -1,6 +1,5 @@
 """The training's log: facts of each step gathered on the device, fetched and checked every so many steps."""
 
-import math
 import time
 from typing import Any
 
@@ -29,7 +28,7 @@ class Journal:
         self.rows.append(torch.stack([fact.float() for fact in facts.values()]))
 
     def record(self, learning_rate: float) -> dict[str, Any] | None:
-        """A log record of the steps since the last one: mean and population deviation of every fact; None without steps.
+        """A log record of the steps since the last one: mean and population deviation of every fact; None if no steps.
 
         Raises:
             DivergedError: A fact of some step is NaN or infinite.
@@ -38,20 +37,22 @@ class Journal:
             return None
         rows = torch.stack(self.rows).double().cpu()
         count, first = len(rows), self.step
-        broken = (~rows.isfinite().all(1)).nonzero().flatten().tolist()
-        if broken:
-            fact = next(n for n, value in zip(self.names, rows[broken[0]].tolist(), strict=True) if not math.isfinite(value))
-            raise DivergedError(f"{fact} became NaN or infinite at step {first + broken[0] + 1:,}")
-        deviation = rows.std(0, correction=0)
+        broken = (~rows.isfinite()).nonzero()
+        if len(broken):
+            row, column = int(broken[0, 0]), int(broken[0, 1])
+            raise DivergedError(f"{self.names[column]} became NaN or infinite at step {first + row + 1:,}")
         seconds = time.perf_counter() - self.started
         self.step, self.rows, self.started = first + count, [], time.perf_counter()
         return {
             "step": self.step,
             "kind": "train",
             "count": count,
-            "mean": {name: round(value, 6) for name, value in zip(self.names, rows.mean(0).tolist(), strict=True)},
-            "deviation": {name: round(value, 6) for name, value in zip(self.names, deviation.tolist(), strict=True)},
+            "mean": self._named(rows.mean(0)),
+            "deviation": self._named(rows.std(0, correction=0)),
             "learning_rate": learning_rate,
             "images_per_second": round(count * self.batch_size / seconds, 1),
             "seconds": round(seconds, 3),
         }
+
+    def _named(self, facts: Tensor) -> dict[str, float]:
+        return {name: round(float(fact), 6) for name, fact in zip(self.names, facts, strict=True)}

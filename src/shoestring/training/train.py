@@ -85,7 +85,8 @@ def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any])
         return
     there = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
     if there.fingerprint() != recipe.fingerprint():
-        differences = "; ".join(f"{key} is {old} there, {new} now" for key, (old, new) in changed(there, recipe).items())
+        fields = changed(there, recipe).items()
+        differences = "; ".join(f"{key} is {old} there, {new} now" for key, (old, new) in fields)
         raise RunError(
             f"{run.folder} holds a run of another recipe ({differences}). Name another folder with --run, or delete it."
         )

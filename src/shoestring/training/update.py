@@ -54,6 +54,7 @@ class GraphedUpdate:
         self.facts: dict[str, Tensor] = {}
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Takes one step."""
         if self.taken < WARM_UP:
             self.taken += 1
             self.stream.wait_stream(torch.cuda.current_stream())
