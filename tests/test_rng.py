@@ -35,4 +35,3 @@ def test_generators_are_fresh_and_leave_the_global_one_alone() -> None:
     assert torch.equal(torch.randn(5, generator=first), torch.randn(5, generator=second))
     assert not torch.equal(torch.randn(5, generator=first), torch.randn(5, generator=generator(3, "x")))
     assert torch.equal(torch.get_rng_state(), state)
-

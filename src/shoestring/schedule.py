@@ -30,7 +30,7 @@ class StepDecay(Spec):
     """Steps between decays."""
 
     def factor(self, step: int, steps: int) -> float:
-        """decay ^ floor(step / every)."""
+        """The decay to the power of floor(step / every)."""
         return self.decay ** (step // self.every)
 
 

@@ -57,7 +57,8 @@ class RefinedDCGAN(Spec):
     """DCGAN without biases whose generator refines each resolution with plain 3x3 convolutions.
 
     The defaults are `cifar100-dcgan-64`: generator 727,360 and discriminator 202,112 parameters on 3x32x32 images. The
-    paper's diagrams are lost; this table is reconstructed from its text and count. Batch norm follows the 4x4 layers only.
+    paper's diagrams are lost; this table is reconstructed from its text and count. Batch norm follows the 4x4 layers
+    only.
     """
 
     kind: Literal["refined-dcgan"] = "refined-dcgan"
@@ -136,4 +137,3 @@ def require_32(shape: tuple[int, int, int]) -> None:
     """Refuses images these nets cannot make."""
     if shape[1:] != (32, 32):
         raise RecipeError(f"this DCGAN makes 32x32 images, the data has {shape[1]}x{shape[2]}; choose another net")
-

@@ -44,7 +44,8 @@ def _rows(name: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Layer]:
 
         return hook
 
-    owners = {path: module for path, module in net.named_modules() if _own_parameters(module)}
+    modules: dict[str, nn.Module] = dict(net.named_modules())  # pyright: ignore[reportUnknownArgumentType]
+    owners = {path: module for path, module in modules.items() if _own_parameters(module)}
     handles = [module.register_forward_pre_hook(before(path)) for path, module in owners.items()]
     handles += [module.register_forward_hook(after(path)) for path, module in owners.items()]
     training = net.training
