@@ -22,7 +22,7 @@ def test_an_unknown_key_names_the_nearest_one() -> None:
 
 
 def test_a_key_like_no_other_lists_those_there_are() -> None:
-    assert unknown("fruit", "zzz", ["pear", "apple"]) == "unknown fruit 'zzz'; known: apple, pear"
+    assert unknown("fruit", "zzz", ["pear", "apple"]) == "unknown fruit 'zzz'; known: apple, pear."
     assert unknown("fruit", "aple", ["pear", "apple"]) == "unknown fruit 'aple'; did you mean 'apple'?"
 
 

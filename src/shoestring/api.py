@@ -226,7 +226,7 @@ def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str |
     """
     model = load(what, device)
     channels, height, _ = model.recipe.data.shape
-    images = torch.stack([torch.from_numpy(read_image(file, height)) for file in files])
+    images = torch.stack([torch.tensor(read_image(file, height)) for file in files])
     if channels == 1:
         images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
     classes = model.recipe.data.classes
@@ -269,7 +269,7 @@ def open_run(what: Path | str) -> Run:
     if str(what) in RECIPES:
         raise RunError(f"no trained weights of {what} are shipped; train it: shoestring train {what}")
     shipped = [folder.name for folder in ZOO.iterdir() if Run(folder).exists()]
-    raise RunError(f"{unknown('run or shipped model', str(what), shipped)}. A run is the folder that `train` wrote.")
+    raise RunError(f"{unknown('run or shipped model', str(what), shipped)} A run is the folder that `train` wrote.")
 
 
 def _measure(

@@ -34,7 +34,7 @@ def unknown(what: str, given: str, known: Any) -> str:
     """
     names = sorted(str(name) for name in known)
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names)}"
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names)}."
     return f"unknown {what} {given!r}; {hint}"
 
 

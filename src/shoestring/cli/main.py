@@ -42,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ShoestringError as error:
         display.say(f"error: {error}")
         return 1
+    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # no room, no permission: the message names the file
+        display.say(f"error: {error}")
+        return 1
     except SystemExit as stop:  # tyro has explained itself
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
@@ -52,12 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(words: list[str]) -> verbs.Verb:
     """The verb with its arguments.
 
-    `train` and `show` name a recipe first, and take its fields as typed options after it.
+    `train` and `show` name a recipe, and take its fields as typed options after it.
     """
     takes_recipe = {"train": verbs.Train, "show": verbs.Show}.get(words[0] if words else "")
-    if takes_recipe and len(words) > 1 and not words[1].startswith("-"):
-        return verbs.with_recipe(takes_recipe, words[1], words[2:])
-    parsed: verbs.Verb = tyro.cli(Verb, args=words or ["--help"], prog="shoestring", description=verbs.DESCRIPTION)  # pyright: ignore
-    if isinstance(parsed, verbs.Train | verbs.Show):
-        return verbs.with_recipe(type(parsed), parsed.target, [word for word in words[1:] if word != parsed.target])
-    return parsed
+    place = recipe_place(words)
+    if takes_recipe and place:
+        return verbs.with_recipe(takes_recipe, words[place], words[1:place] + words[place + 1 :])
+    return tyro.cli(Verb, args=words or ["--help"], prog="shoestring", description=verbs.DESCRIPTION)  # pyright: ignore
+
+
+def recipe_place(words: Sequence[str]) -> int | None:
+    """Which word names the recipe: the first after the verb that is neither an option nor an option's value."""
+    for place in range(1, len(words)):
+        before = words[place - 1]
+        is_value = before.startswith("--") and "=" not in before and before != "--json"
+        if not words[place].startswith("-") and not is_value:
+            return place
+    return None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.verbs import Options, RunOrName
+from shoestring.cli.verbs import Options, RunOrName, require_positive
 from shoestring.errors import ShoestringError
 
 
@@ -44,6 +44,7 @@ class Sample(Options):
         from shoestring.pictures import grid
 
         require_png(self.out)
+        require_positive(count=self.count, columns=self.columns, steps=self.steps)
         options = {"steps": self.steps, "guidance": self.guidance, "solver": self.solver, "guide": self.guide}
         images = api.sample(
             self.target, self.count, self.seed, self.device, display, self.class_name, self.average, **options
@@ -79,6 +80,7 @@ class Interpolate(Options):
         from shoestring.pictures import grid
 
         require_png(self.out)
+        require_positive(pairs=self.pairs, steps=self.steps)
         model = api.load(self.target, self.device).sampling(guidance=self.guidance)
         labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, self.to_class or self.class_name)
         paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, cast
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, Suppress, arg
 
 from shoestring.cli.display import Display
-from shoestring.errors import ShoestringError
+from shoestring.errors import RecipeError, ShoestringError
 
 DESCRIPTION = "Image models under a hard budget of parameters and optimisation steps."
 
@@ -60,7 +60,7 @@ class Show(Options):
 
     target: Annotated[Positional[str], arg(metavar="NAME_OR_FILE")]
     """A recipe's name, or a TOML or JSON file."""
-    recipe: Any = None
+    recipe: Suppress[Any] = None
 
     def do(self, display: Display) -> None:
         """Prints recipe and layer table."""
@@ -81,7 +81,7 @@ class Train(Options):
     """A recipe's name, or a TOML or JSON file."""
     run: Path | None = None
     """The run's folder. By default runs/NAME-FINGERPRINT, where the fingerprint is that of the recipe."""
-    recipe: Any = None
+    recipe: Suppress[Any] = None
 
     def do(self, display: Display) -> int | None:
         """Trains; on SIGINT and SIGTERM saves and gives 128 plus the signal's number."""
@@ -194,6 +194,9 @@ class Predict(Options):
         """Prints the likeliest classes of each image."""
         from shoestring import api
 
+        if not self.images:
+            raise ShoestringError("name at least one picture: shoestring predict RUN_OR_NAME IMAGE")
+        require_positive(top=self.top)
         predictions = api.predict(self.target, self.images, self.top, self.device)
         display.result({"predictions": predictions})
         rows = ([p["image"], c["class"], f"{100 * c['probability']:.1f} %"] for p in predictions for c in p["classes"])
@@ -236,31 +239,42 @@ def show_measures(display: Display, measures: dict[str, Any], split: str) -> Non
         display.line("floor: what as many other real images get; excess: value less floor.")
 
 
+def require_positive(**options: int | None) -> None:
+    """Refuses counts below 1, before any work is done; None stands for an option that was not given."""
+    for name, value in options.items():
+        if value is not None and value < 1:
+            raise ShoestringError(f"--{name} {value}: give a whole number of at least 1")
+
+
 def with_recipe(verb: type[Show] | type[Train], name: str, words: Sequence[str]) -> Verb:
     """A verb whose recipe was named, with the recipe's fields as typed options.
 
     Raises:
-        RecipeError: There is no such recipe.
+        RecipeError: There is no such recipe, or the options make none that fits.
     """
     import dataclasses
 
     import tyro
+    from pydantic import ValidationError
 
     from shoestring import api
-    from shoestring.recipes.recipe import Recipe
+    from shoestring.recipes.recipe import Recipe, explain
 
-    fields = [("target", tyro.conf.Suppress[str]), ("recipe", Annotated[Recipe, arg(name="")])]
+    fields = [("target", Suppress[str]), ("recipe", Annotated[Recipe, arg(name="")])]
     whole = dataclasses.make_dataclass(verb.__name__, fields, bases=(verb,), frozen=True, kw_only=True)
     default = whole(target=name, recipe=api.recipe(name))
     prog = f"shoestring {verb.__name__.lower()} {name}"
-    parsed: object = tyro.cli(
-        whole,
-        default=default,
-        args=list(words),
-        prog=prog,
-        description=verb.__doc__,
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+    try:
+        parsed = tyro.cli(  # pyright: ignore[reportUnknownVariableType]
+            whole,
+            default=default,
+            args=list(words),
+            prog=prog,
+            description=verb.__doc__,
+            config=(tyro.conf.AvoidSubcommands,),
+        )
+    except ValidationError as error:  # of the recipe as a whole; tyro explains those of its parts
+        raise RecipeError(f"{name} with these options is not valid:\n{explain(error)}") from error
     return cast(Verb, parsed)
 
 

@@ -27,7 +27,7 @@ def recipe(name_or_file: str | Path, **fields: Any) -> Recipe:
     elif Path(name).suffix in (".toml", ".json"):
         found = Recipe.from_file(Path(name))
     else:
-        raise RecipeError(f"{unknown('recipe', name, RECIPES)}. A recipe file ends in .toml or .json.")
+        raise RecipeError(f"{unknown('recipe', name, RECIPES)} A recipe file ends in .toml or .json.")
     return Recipe.from_json(_merge(found.to_json(), fields), name) if fields else found
 
 

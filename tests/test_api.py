@@ -1,0 +1,216 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+import shoestring
+from shoestring import api
+from shoestring.data.embedded_digits import read_embedded_digits
+from shoestring.errors import DataError, OverBudgetError, RecipeError, RunError
+from shoestring.run import Run
+from shoestring.training.build import build
+
+SYSTEMS = {
+    "addnist-effnet": 98_720,
+    "cifar100-resnet": 99_364,
+    "cifar100-dcgan-44": 998_553,
+    "cifar100-dcgan-64": 929_472,
+}
+
+
+def test_training_leaves_a_whole_run(classifier_run: Run) -> None:
+    assert classifier_run.finished()
+    assert classifier_run.report_file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert set(classifier_run.measures()) == {"train", "tune"}  # development does not look at test
+    assert classifier_run.measures()["tune"]["accuracy"]["n"] == 6
+    assert sum(layer.parameters for layer in classifier_run.layers()) == 1_157
+    assert classifier_run.read_json("classes.json") == list(tiny.CLASSES)
+    assert classifier_run.averages() == [0.9]
+
+
+def test_generators_leave_pictures(gan_run: Run) -> None:
+    for name, size in (("samples.png", (2 * 270, 2 * 270)), ("interpolations.png", (2 * 270, 2 * 270))):
+        with Image.open(gan_run.pictures / name) as image:
+            assert image.size == size  # 8 x 8 images of 32 pixels, 2 pixels between, twice as large
+    titles = [picture["title"] for picture in gan_run.read_json("samples/pictures.json")]
+    assert titles[:3] == ["Samples", "Interpolations", "Picked samples"]
+
+
+def test_the_same_call_again_returns_at_once(classifier_run: Run, pictures: Path) -> None:
+    before = (classifier_run.folder / "weights.safetensors").stat().st_mtime_ns
+    again = api.train(tiny.classifier(pictures), classifier_run.folder, device="cpu")
+    assert again == classifier_run
+    assert (classifier_run.folder / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_measuring_is_finished_when_it_was_cut_off(classifier_run: Run, pictures: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(classifier_run.folder, run.folder)
+    for name in ("measures.json", "report.html"):
+        (run.folder / name).unlink()
+    api.train(tiny.classifier(pictures), run.folder, device="cpu")
+    assert run.measures()["tune"]["accuracy"]["value"] == classifier_run.measures()["tune"]["accuracy"]["value"]
+    assert run.report_file.is_file()
+
+
+def test_a_run_without_tune_is_measured_on_test(pictures: Path, tmp_path: Path) -> None:
+    run = api.train(tiny.classifier(pictures, data__tune=0, budget__steps=2), tmp_path, device="cpu")
+    assert run.measures()["test"]["accuracy"]["n"] == 15
+    with pytest.raises(RecipeError, match=r"data\.tune is 0.*--split test"):
+        api.evaluate(tmp_path, "tune", device="cpu")
+
+
+def test_a_net_over_budget_is_refused_before_anything_is_written(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(OverBudgetError, match=r"1,157 parameters, 157 over the budget of 1,000") as refused:
+        api.train(tiny.classifier(pictures, budget__parameters=1_000), tmp_path / "run", device="cpu")
+    for layer in build(tiny.classifier(pictures)).layers:
+        assert layer.name in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_larger_budget_is_allowed_and_recorded(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(api.RECIPES, "tiny-classifier", lambda: tiny.classifier(pictures))
+    wide = {"net__stem": 8, "budget__steps": 2}
+    with pytest.raises(OverBudgetError, match="budget of 1,200"):
+        api.train(tiny.classifier(pictures, budget__parameters=1_200, **wide), tmp_path / "refused", device="cpu")
+    run = api.train(tiny.classifier(pictures, budget__parameters=9_000, **wide), tmp_path / "run", device="cpu")
+    overrides = run.read_json("overrides.json")
+    assert overrides["budget.parameters"] == [2_000, 9_000]
+    assert overrides["budget.steps"] == [12, 2]
+    assert "9,000" in run.report_file.read_text(encoding="utf-8")
+
+
+def test_a_folder_below_the_data_folder_is_found_there_and_not_needed_afterwards(tmp_path: Path) -> None:
+    tiny.write_pictures(tmp_path / "data" / "mine", train=6, test=3)
+    recipe = tiny.classifier(Path("mine"), budget__steps=2, data__tune=0)
+    run = api.train(recipe, tmp_path / "run", data_folder=tmp_path / "data", device="cpu")
+    picture = tmp_path / "data" / "mine" / "test" / "red" / "00.png"
+    kept = shutil.copy(picture, tmp_path / "kept.png")
+    shutil.rmtree(tmp_path / "data")
+    (found,) = api.predict(run.folder, [Path(kept)], device="cpu")
+    assert {row["class"] for row in found["classes"]} == set(tiny.CLASSES)
+    with pytest.raises(DataError, match="mine"):
+        api.evaluate(run.folder, device="cpu")
+
+
+def test_evaluation_measures_the_whole_split_and_is_recorded(classifier_run: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(classifier_run.folder, run.folder)
+    found = api.evaluate(run.folder, "test", device="cpu")
+    model = api.load(run.folder, "cpu")
+    images = model.recipe.data.load("test", Path(), api.Progress())
+    right = (model.logits(images.images).argmax(1) == images.labels).sum().item()
+    accuracy = found["accuracy"]
+    assert (accuracy.value, accuracy.n) == (right / 15, 15)
+    assert accuracy.interval[0] < accuracy.value < accuracy.interval[1]
+    assert run.measures()["test"]["accuracy"]["value"] == accuracy.value
+    assert run.measures()["tune"] == classifier_run.measures()["tune"]
+
+
+def test_measures_of_other_weights_are_not_recorded_as_the_run_s_own(classifier_run: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(classifier_run.folder, run.folder)
+    assert api.evaluate(run.folder, "test", device="cpu", average=0.9)["accuracy"].n == 15
+    assert "test" not in run.measures()
+
+
+def test_a_loaded_model_is_the_running_mean_in_evaluation_mode(classifier_run: Run) -> None:
+    model = api.load(classifier_run.folder, "cpu")
+    assert not any(module.training for module in model.nets.modules())
+    saved = torch.load(classifier_run.last_checkpoint(), weights_only=True)
+    for name, tensor in model.nets.state_dict().items():
+        if tensor.is_floating_point():
+            assert torch.equal(tensor, saved["averages"][0.9][name])
+    assert any(not torch.equal(saved["averages"][0.9][name], saved["nets"][name]) for name in saved["nets"])
+
+
+def test_predictions_are_the_model_s_probabilities_best_first(classifier_run: Run, pictures: Path) -> None:
+    files = [pictures / "test" / name / "00.png" for name in tiny.CLASSES]
+    found = api.predict(classifier_run.folder, files, top=2, device="cpu")
+    model = api.load(classifier_run.folder, "cpu")
+    images = torch.stack([torch.tensor(list(Image.open(f).tobytes())).view(8, 8, 3).permute(2, 0, 1) for f in files])
+    expected = model.logits(images.to(torch.uint8)).softmax(1)
+    for row, file, probabilities in zip(found, files, expected, strict=True):
+        assert row["image"] == str(file)
+        best = probabilities.argsort(descending=True)[:2].tolist()
+        assert [entry["class"] for entry in row["classes"]] == [tiny.CLASSES[i] for i in best]
+        assert [entry["probability"] for entry in row["classes"]] == pytest.approx(
+            probabilities[best].tolist(), abs=1e-6
+        )
+
+
+def test_samples_depend_on_their_seed_and_place_alone(gan_run: Run) -> None:
+    images = api.sample(gan_run.folder, 5, seed=1, device="cpu")
+    assert (images.dtype, images.shape) == (torch.uint8, (5, 3, 32, 32))
+    assert torch.equal(api.sample(gan_run.folder, 3, seed=1, device="cpu"), images[:3])
+    assert not torch.equal(api.sample(gan_run.folder, 5, seed=2, device="cpu"), images)
+
+
+def test_what_is_not_there_is_an_error_with_what_is(tmp_path: Path, classifier_run: Run, gan_run: Run) -> None:
+    with pytest.raises(
+        RunError, match=r"unknown run or shipped model 'cifar100-resnt'; did you mean 'cifar100-resnet'"
+    ):
+        api.load("cifar100-resnt")
+    with pytest.raises(
+        RunError, match=r"no trained weights of addnist-quick are shipped; .*shoestring train addnist-quick"
+    ):
+        api.load("addnist-quick")
+    with pytest.raises(RunError, match="unknown run"):
+        api.load(tmp_path)
+    with pytest.raises(RecipeError, match="classifies images; it cannot make them"):
+        api.sample(classifier_run.folder, device="cpu")
+    with pytest.raises(RecipeError, match="makes images; it cannot classify"):
+        api.predict(gan_run.folder, [gan_run.pictures / "samples.png"], device="cpu")
+    with pytest.raises(DataError, match=r"nothing\.png"):
+        api.predict(classifier_run.folder, [tmp_path / "nothing.png"], device="cpu")
+
+
+def test_weights_of_another_net_are_refused(classifier_run: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(classifier_run.folder, run.folder)
+    recipe = run.read_recipe()
+    recipe["net"]["stem"] = 5
+    run.write_json("recipe.json", recipe)
+    with pytest.raises(RunError, match=r"weights.safetensors does not fit .*recipe.json"):
+        api.load(run.folder, "cpu")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_shipped_systems_load_and_answer(name: str) -> None:
+    model = shoestring.load(name, "cpu")
+    assert sum(parameter.numel() for parameter in model.nets.parameters()) == SYSTEMS[name]
+    assert model.recipe.budget.steps == shoestring.recipe(name).budget.steps
+    if model.generates:
+        images = shoestring.sample(name, 16, device="cpu")
+        assert images.shape == (16, 3, 32, 32)
+        assert images.float().std(0).mean() > 20  # not all the same
+        paths = model.interpolate(2, 3, 0, api.Progress())
+        assert paths.shape == (2, 3, 3, 32, 32)
+
+
+def test_the_shipped_classifier_adds_up_the_embedded_test_digits() -> None:
+    digits = read_embedded_digits("test")
+    picked = torch.randint(0, len(digits.labels), (300, 3), generator=torch.Generator().manual_seed(0)).numpy()
+    sums = digits.labels[picked].sum(1) - 1
+    known = (sums >= 0) & (sums < 20)
+    logits = shoestring.load("addnist-effnet", "cpu").logits(torch.from_numpy(digits.images[picked][known]))
+    right = (logits.argmax(1).numpy() == sums[known]).mean()
+    assert right > 0.88
+
+
+def test_reports_of_shipped_weights_are_not_written_into_the_package(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert api.write_report(["cifar100-resnet"]).resolve() == tmp_path / "cifar100-resnet.html"
+    assert not (api.ZOO / "cifar100-resnet" / "report.html").exists()
+
+
+def test_measuring_shipped_weights_changes_nothing_in_the_package(
+    pictures: Path, classifier_run: Run, monkeypatch
+) -> None:
+    before = {path: path.read_bytes() for path in classifier_run.folder.rglob("*.json")}
+    monkeypatch.setattr(api, "ZOO", classifier_run.folder.parent)
+    assert api.evaluate(classifier_run.folder.name, device="cpu")["accuracy"].n == 15
+    assert {path: path.read_bytes() for path in classifier_run.folder.rglob("*.json")} == before
