@@ -122,7 +122,7 @@ def cost(runs: Sequence[Facts]) -> Table:
         rows.append([
             where(facts), f"`{command(facts)}`", integer(facts.parameters), integer(facts.steps), integer(batch),
             large(facts.steps * batch), f"{duration(facts.seconds)} in {plural(len(sessions), 'session')}",
-            f"{machine['device']}, torch {facts.environment['versions']['torch']}", sessions[0]["started"][:10],
+            f"{hardware(machine)}, torch {facts.environment['versions']['torch']}", sessions[0]["started"][:10],
         ])  # fmt: skip
     columns = ("run", "command", "parameters", "steps", "batch", "images seen", "wall time", "machine", "date")
     return columns, rows
@@ -156,6 +156,11 @@ def command(facts: Facts) -> str:
         items = value if isinstance(value, list) else [value]
         words += ["--" + field.replace("_", "-"), *(str(item) for item in items)]
     return " ".join(words)
+
+
+def hardware(machine: dict[str, Any]) -> str:
+    """The GPU, or the processor with its cores."""
+    return f"{machine['processor']}, {machine['cores']} cores" if machine["device"] == "cpu" else machine["device"]
 
 
 def where(facts: Facts) -> str:
