@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -16,13 +17,15 @@ from shoestring.progress import Advance, Progress
 
 PAUSE_SECONDS = 2.0  # between two lines about the same work, where there is no bar
 
+PIPED_WIDTH = 120  # columns of tables where the output is no terminal
+
 
 class Display(Progress):
     """Shows progress on the error stream, results on standard output; with `as_json`, only one JSON object there."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False)
+        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
         self.notes = Console(stderr=True, highlight=False)
 
     @contextmanager
@@ -64,9 +67,10 @@ class Display(Progress):
         """A table of the result, for people; the columns named in `numbers` are set flush right."""
         if self.as_json:
             return
-        table = Table(title=title, title_justify="left", header_style="bold")
+        table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for column in columns:
-            table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+            whole = not table.columns or column in numbers  # names and numbers are never broken, words may be
+            table.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=whole)
         for row in rows:
             table.add_row(*row)
         self.out.print(table)
