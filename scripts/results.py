@@ -41,10 +41,10 @@ def held_out(facts: Facts) -> int:
 
 
 def by_recipe(runs: Sequence[Facts]) -> dict[str, list[Facts]]:
-    """The final runs (those that trained on all of train) of each recipe: its seeds."""
+    """The seeds of each recipe: final runs (those that trained on all of train) with no other field changed."""
     groups: dict[str, list[Facts]] = {}
     for facts in runs:
-        if not held_out(facts):
+        if not held_out(facts) and set(facts.overrides) <= {"data.tune", "seed"}:
             groups.setdefault(facts.recipe["name"], []).append(facts)
     return groups
 
