@@ -18,7 +18,7 @@ def addnist_quick() -> Recipe:
     return Recipe(
         name="addnist-quick",
         summary="AddNIST classifier on the digits shipped with the package, in a minute",
-        budget=Budget(parameters=100_000, steps=900),
+        budget=Budget(parameters=100_000, steps=600),
         data=AddNIST(digits="embedded", tune=0),
         augment=Augment(rotation_degrees=12, translation=0.08, scale=(0.9, 1.1), shear_degrees=8, per_channel=True),
         net=DigitSum(width=16, stem_stride=2),

@@ -3,7 +3,6 @@
 import datetime
 import platform
 import subprocess
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ def open_session(run: Run, machine: Machine, step: int) -> None:
     if (run.folder / "environment.json").is_file():
         known = run.read_json("environment.json")
     session = {
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "clock": time.time(),
+        "started": _now().isoformat(timespec="milliseconds"),
         "from_step": step,
         "to_step": step,
         "seconds": 0.0,
@@ -40,21 +38,25 @@ def close_session(run: Run, step: int) -> None:
     """Records how far the last session came and how long it took."""
     known = run.read_json("environment.json")
     session = known["sessions"][-1]
-    session |= {"to_step": step, "seconds": round(time.time() - session["clock"], 1)}
+    passed = _now() - datetime.datetime.fromisoformat(session["started"])
+    session |= {"to_step": step, "seconds": round(passed.total_seconds(), 1)}
     run.write_json("environment.json", known)
 
 
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
 def _commit() -> str | None:
-    """The commit of the checkout this package runs from; None when it is installed from a wheel."""
+    """The commit of the checkout this package runs from; None when it is installed, be it below another checkout."""
+    file = Path(__file__)
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
+        _git("ls-files", "--error-unmatch", file.name, folder=file.parent)
+        return _git("describe", "--always", "--dirty", "--abbrev=12", folder=file.parent) or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+
+
+def _git(*words: str, folder: Path) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
+    return done.stdout.strip()
