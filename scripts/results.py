@@ -121,7 +121,7 @@ def cost(runs: Sequence[Facts]) -> Table:
         sessions = facts.sessions
         rows.append([
             where(facts), f"`{command(facts)}`", integer(facts.parameters), integer(facts.steps), integer(batch),
-            large(facts.steps * batch), f"{duration(facts.seconds)} in {plural(len(sessions), 'session')}",
+            large(facts.steps * batch), f"{duration(facts.seconds)} in {plural(len(sessions), 'part')}",
             f"{hardware(machine)}, torch {facts.environment['versions']['torch']}", sessions[0]["started"][:10],
         ])  # fmt: skip
     columns = ("run", "command", "parameters", "steps", "batch", "images seen", "wall time", "machine", "date")
