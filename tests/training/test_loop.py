@@ -153,19 +153,20 @@ def test_before_the_first_checkpoint_it_says_that_there_is_none(pictures: Path, 
         go(tiny.classifier(pictures, optimiser__learning_rate=1e30, cadence__checkpoint=12), Run(tmp_path))
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_weights_that_are_not_finite_are_never_saved_though_the_loss_was(last, pictures, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(("step", "evaluate"), [(6, 12), (6, 3), (12, 12)])
+def test_weights_that_are_not_finite_are_neither_saved_nor_looked_at(
+    step: int, evaluate: int, pictures: Path, tmp_path: Path, monkeypatch
+) -> None:
     # The loss of the step is finite, its gradient is not: only the weights tell.
-    step = 12 if last else 6
-
     def poison(loss, nets):
         weight = next(nets.parameters())
         return loss + (weight * 0).abs().sum().sqrt()
 
-    recipe, run = tiny.classifier(pictures, cadence__evaluate=3), Run(tmp_path)
+    recipe, run = tiny.classifier(pictures, cadence__evaluate=evaluate), Run(tmp_path)
     poisoned(monkeypatch, type(recipe.task), step, poison)
     with pytest.raises(DivergedError, match=rf"nets/classifier.* became NaN or infinite by step {step}; the last good"):
         go(recipe, run)
     assert run.last_checkpoint().name.startswith(f"step-{step - 3:08d}-")
     assert all_finite(run)
+    assert all(record["step"] < step for record in run.log("tune"))
     assert not run.finished()
