@@ -142,11 +142,13 @@ def test_predictions_are_the_model_s_probabilities_best_first(classifier_run: Ru
         )
 
 
-def test_samples_depend_on_their_seed_and_place_alone(gan_run: Run) -> None:
-    images = api.sample(gan_run.folder, 5, seed=1, device="cpu")
+def test_samples_depend_on_their_seed_and_place_alone() -> None:
+    images = api.sample("cifar100-dcgan-44", 5, seed=1, device="cpu")
     assert (images.dtype, images.shape) == (torch.uint8, (5, 3, 32, 32))
-    assert torch.equal(api.sample(gan_run.folder, 3, seed=1, device="cpu"), images[:3])
-    assert not torch.equal(api.sample(gan_run.folder, 5, seed=2, device="cpu"), images)
+    fewer = api.sample("cifar100-dcgan-44", 3, seed=1, device="cpu")
+    assert (fewer.int() - images[:3].int()).abs().max() <= 1  # a batch of another size rounds differently
+    other = api.sample("cifar100-dcgan-44", 5, seed=2, device="cpu")
+    assert (other.int() - images.int()).abs().float().mean() > 10
 
 
 def test_what_is_not_there_is_an_error_with_what_is(tmp_path: Path, classifier_run: Run, gan_run: Run) -> None:
