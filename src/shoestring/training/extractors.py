@@ -22,7 +22,7 @@ from shoestring.measure.resize import Resizing
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
-from shoestring.training.build import build
+from shoestring.training.build import initialise
 
 JUDGE = "cifar100-resnet"  # the shipped classifier whose features give the fast distance
 
@@ -96,7 +96,7 @@ def open_judge(shape: tuple[int, int, int], device: torch.device, run: Run | Non
     recipe = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
     if recipe.data.shape != shape:
         return None
-    net = build(recipe).nets.eval()
+    net = initialise(recipe).eval()
     net.load_state_dict(run.read_weights(), strict=False)
     net.to(device)
     last = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]

@@ -1,6 +1,5 @@
 """Trained nets with the recipe that says what their inputs and outputs mean."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,10 +167,6 @@ class Model:
             for batch in torch.split(images, BATCH)
         ]
         return torch.cat(scores)
-
-    def classify(self, images: Tensor) -> Iterator[Tensor]:
-        """Class logits batch by batch."""
-        return (self.logits(batch) for batch in torch.split(images, BATCH))
 
 
 def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
