@@ -33,6 +33,7 @@ from shoestring.training.train import load as load_run
 from shoestring.training.train import train as train_run
 
 ZOO = zoo.FOLDER
+CHANNELS = ("red", "green", "blue")
 
 
 def train(
@@ -219,7 +220,8 @@ def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str |
         device: "cpu", "cuda", …; by default a GPU when there is one.
 
     Returns:
-        For each file {"image": path, "classes": [{"class": name, "probability": 0..1}, …]}.
+        For each file {"image": path, "classes": [{"class": name, "probability": 0..1}, …]}; of a net that reads a digit
+        in each channel also "digits": [{"channel": "red", "digit": 0..9, "probability": 0..1}, …], the likeliest ones.
 
     Raises:
         DataError: A file is missing or is no picture.
@@ -231,7 +233,7 @@ def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str |
         images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
     classes = model.recipe.data.classes
     best = model.logits(images).softmax(1).cpu().topk(min(top, len(classes)))
-    return [
+    found: list[dict[str, Any]] = [
         {
             "image": str(file),
             "classes": [
@@ -241,6 +243,14 @@ def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str |
         }
         for file, values, labels in zip(files, best.values, best.indices, strict=True)
     ]
+    digits = model.digits(images)
+    if digits is not None:
+        for prediction, read in zip(found, digits.cpu(), strict=True):
+            prediction["digits"] = [
+                {"channel": channel, "digit": int(each.argmax()), "probability": round(float(each.max()), 6)}
+                for channel, each in zip(CHANNELS if channels == 3 else ("grey",), read, strict=True)
+            ]
+    return found
 
 
 def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> Path:

@@ -181,7 +181,7 @@ class Evaluate(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Options):
-    """Name what is in image files, with probabilities."""
+    """Name what is in image files, with probabilities; of nets that add up digits, also the digits they read."""
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
     """A run's folder, or the name of a recipe whose weights are shipped."""
@@ -201,6 +201,13 @@ class Predict(Options):
         display.result({"predictions": predictions})
         rows = ([p["image"], c["class"], f"{100 * c['probability']:.1f} %"] for p in predictions for c in p["classes"])
         display.table(f"{self.target} sees", ("image", "class", "probability"), rows, numbers=("probability",))
+        read = [p for p in predictions if "digits" in p]
+        if read:
+            cells = (
+                [p["image"], *(f"{d['digit']} ({100 * d['probability']:.1f} %)" for d in p["digits"])] for p in read
+            )
+            channels = [digit["channel"] for digit in read[0]["digits"]]
+            display.table("Digits it read, by channel", ("image", *channels), cells)
 
 
 @dataclass(frozen=True, kw_only=True)

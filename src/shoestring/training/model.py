@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from shoestring.data.images import denormalise, normalise
 from shoestring.engine import Machine
 from shoestring.errors import RecipeError
+from shoestring.nets.reading import DigitReader
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator
@@ -45,11 +46,23 @@ class Model:
         """Class logits (n, num_classes) of images: uint8 (n, c, h, w), or already normalised floats."""
         if self.generates:
             raise RecipeError(f"{self.recipe.name} makes images; it cannot classify them")
-        images = images.to(self.machine.device)
-        if images.dtype == torch.uint8:
-            images = normalise(images, self.recipe.data)
         with self.machine.autocast():
-            return self.nets["classifier"](images).float()
+            return self.nets["classifier"](self._normalised(images)).float()
+
+    @torch.inference_mode()
+    def digits(self, images: Tensor) -> Tensor | None:
+        """Probabilities (n, c, 10) of the digit in each channel, where the net reads digits; else None.
+
+        Each channel's is what the net sees there, before it knows of the other channels or of which sums there are.
+
+        Args:
+            images: As for `logits`.
+        """
+        net = dict(self.nets.items()).get("classifier")
+        if not isinstance(net, DigitReader):
+            return None
+        with self.machine.autocast():
+            return net.digits(self._normalised(images)).float().exp()
 
     def sampling(self, **options: Any) -> "Model":
         """The same model with other options of its task's `sampling`; those that are None stay as they are.
@@ -167,6 +180,10 @@ class Model:
             for batch in torch.split(images, BATCH)
         ]
         return torch.cat(scores)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        images = images.to(self.machine.device)
+        return normalise(images, self.recipe.data) if images.dtype == torch.uint8 else images
 
 
 def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
