@@ -1,13 +1,12 @@
-import math
-
 import numpy as np
 import pytest
 import torch
 from scipy import linalg, stats
 
+from shoestring import rng
 from shoestring.errors import DataError
-from shoestring.measure import distance
-from shoestring.measure.distance import extrapolated_frechet_distance, frechet_distance, kernel_distance
+from shoestring.measure.distance import extrapolated_frechet_distance, frechet_distance
+from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.features import Moments, moments
 
 torch.set_num_threads(1)
@@ -73,23 +72,32 @@ def test_moments_of_other_extractors_do_not_compare():
 
 def test_extrapolation_is_the_line_through_the_subsets():
     real = moments(draw(400, 5, 7), "any")
-    generated = draw(300, 5, 7, shift=0.5)
+    generated = FeatureSet(draw(300, 5, 7, shift=0.5), "any")
     found = extrapolated_frechet_distance(real, generated, seed=1, points=6, smallest=100)
     assert found.counts == (100, 140, 180, 220, 260, 300)
     line = stats.linregress(1 / np.array(found.counts), found.distances)
     assert found.value == pytest.approx(line.intercept, rel=1e-9)
     assert found.standard_error == pytest.approx(line.intercept_stderr, rel=1e-9)
     # The largest subset is the whole set.
-    assert found.distances[-1] == pytest.approx(frechet_distance(real, moments(generated, "any")), rel=1e-9)
+    assert found.distances[-1] == pytest.approx(frechet_distance(real, generated.moments), rel=1e-9)
     assert extrapolated_frechet_distance(real, generated, seed=1, points=6, smallest=100) == found
     assert extrapolated_frechet_distance(real, generated, seed=2, points=6, smallest=100) != found
+
+
+def test_extrapolation_takes_the_distance_of_random_subsets_themselves():
+    real = moments(draw(400, 5, 7), "any")
+    generated = draw(300, 5, 8, shift=1000)  # far from the origin, where sums lose digits
+    found = extrapolated_frechet_distance(real, FeatureSet(generated, "any"), seed=1, points=6, smallest=100)
+    for size, value in zip(found.counts, found.distances, strict=True):
+        order = torch.randperm(300, generator=rng.generator(1, "subset of the Fréchet distance", size))
+        assert value == pytest.approx(frechet_distance(real, moments(generated[order[:size]], "any")), rel=1e-10)
 
 
 def test_extrapolation_takes_the_bias_of_few_images_away():
     dimensions = 40
     real = gaussian(np.zeros(dimensions), np.eye(dimensions))
     generated = torch.randn(4000, dimensions, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
-    found = extrapolated_frechet_distance(real, generated, smallest=400)
+    found = extrapolated_frechet_distance(real, FeatureSet(generated, "any"), smallest=400)
     # Of n standard normal images: d/n from the mean and to first order d (d + 1) / 4n from the covariance.
     bias = dimensions / 4000 + dimensions * (dimensions + 1) / (4 * 4000)
     assert found.distances[-1] == pytest.approx(bias, rel=0.1)
@@ -100,73 +108,7 @@ def test_extrapolation_takes_the_bias_of_few_images_away():
 def test_extrapolation_starts_at_half_the_images_or_at_5000():
     real = gaussian([0.0], [[1.0]])
     for count, first in ((1001, 500), (12_000, 5000)):
-        assert extrapolated_frechet_distance(real, torch.randn(count, 1), points=3).counts[0] == first
+        generated = FeatureSet(torch.randn(count, 1), "any")
+        assert extrapolated_frechet_distance(real, generated, points=3).counts[0] == first
     with pytest.raises(DataError, match="make more"):
-        extrapolated_frechet_distance(real, torch.randn(20, 1))
-
-
-def by_loops(real, generated):
-    def kernel(x, y):
-        return (float(x @ y) / len(x) + 1) ** 3
-
-    def within(features):
-        pairs = [kernel(x, y) for i, x in enumerate(features) for j, y in enumerate(features) if i != j]
-        return sum(pairs) / len(pairs)
-
-    cross = [kernel(x, y) for x in real for y in generated]
-    return within(real) + within(generated) - 2 * sum(cross) / len(cross)
-
-
-def test_kernel_distance_is_that_of_explicit_loops(monkeypatch):
-    real, generated = draw(23, 4, 9), draw(17, 4, 10, shift=0.3)
-    whole = kernel_distance(real, generated)
-    assert whole.value == pytest.approx(by_loops(real, generated), rel=1e-10)
-    monkeypatch.setattr(distance, "_ROWS", 5)
-    assert kernel_distance(real, generated).value == pytest.approx(whole.value, rel=1e-12)
-
-
-def test_kernel_distance_of_subsets_has_mean_deviation_and_error(monkeypatch):
-    real, generated = draw(60, 3, 11), draw(50, 3, 12)
-    seen = []
-    plain = distance._discrepancy
-
-    def listening(a, b):
-        seen.append((a, b, plain(a, b)))
-        return seen[-1][2]
-
-    monkeypatch.setattr(distance, "_discrepancy", listening)
-    found = kernel_distance(real, generated, seed=3, subsets=8, subset_size=10)
-    assert (found.subsets, found.subset_size) == (8, 10)
-    values = [value for a, b, value in seen if len(a) == len(b) == 10]
-    assert len(values) == 8
-    for a, b, value in seen:
-        assert len(a.unique(dim=0)) == len(a)
-        assert value == pytest.approx(by_loops(a, b), rel=1e-9)
-    assert found.subset_mean == pytest.approx(np.mean(values))
-    assert found.subset_deviation == pytest.approx(np.std(values, ddof=1))
-    # Only five subsets of 10 fit side by side into 50 images.
-    assert found.standard_error == pytest.approx(np.std(values, ddof=1) / math.sqrt(5))
-    assert kernel_distance(real, generated, seed=3, subsets=8, subset_size=10) == found
-    assert kernel_distance(real, generated, seed=4, subsets=8, subset_size=10).subset_mean != found.subset_mean
-
-
-def test_kernel_distance_is_unbiased_and_its_error_honest():
-    values, errors = [], []
-    for seed in range(60):
-        generator = torch.Generator().manual_seed(seed)
-        found = kernel_distance(
-            torch.randn(80, 2, generator=generator), torch.randn(80, 2, generator=generator), subsets=20, subset_size=20
-        )
-        values.append(found.subset_mean)
-        errors.append(found.standard_error)
-    # Of equal distributions the mean is 0, and the reported error is of the size of the true spread.
-    assert abs(np.mean(values)) < 3 * np.std(values) / math.sqrt(60)
-    assert 0.5 < np.mean(errors) / np.std(values) < 2.5
-
-
-def test_kernel_distance_takes_at_most_half_of_the_smaller_set():
-    assert kernel_distance(draw(30, 2, 1), draw(21, 2, 2)).subset_size == 10
-    with pytest.raises(DataError, match="at least 4 images"):
-        kernel_distance(draw(30, 2, 1), draw(3, 2, 2))
-    with pytest.raises(ValueError, match="not of one extractor"):
-        kernel_distance(draw(30, 2, 1), draw(30, 3, 2))
+        extrapolated_frechet_distance(real, FeatureSet(torch.randn(20, 1), "any"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist, squareform
 
-from shoestring.measure import neighbours
+from shoestring.measure import search
 from shoestring.measure.diversity import diversity, mean_distances
 
 torch.set_num_threads(1)
@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 
 @pytest.mark.parametrize("rows", [7, 2048])
 def test_mean_distances_are_scipys(monkeypatch, rows):
-    monkeypatch.setattr(neighbours, "CHUNK_ROWS", rows)
+    monkeypatch.setattr(search, "CHUNK_ROWS", rows)
     points = torch.randn(30, 5, generator=torch.Generator().manual_seed(0)) + 100
     expected = squareform(pdist(points.double().numpy())).sum(1) / 29
     assert np.allclose(mean_distances(points), expected, rtol=1e-10)

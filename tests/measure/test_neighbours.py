@@ -4,7 +4,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
-from shoestring.measure import neighbours
+from shoestring.measure import search
 from shoestring.measure.neighbours import memorisation, nearest
 
 torch.set_num_threads(1)
@@ -17,7 +17,7 @@ def images(n, seed, size=6):
 
 @pytest.mark.parametrize("rows", [7, 2048])
 def test_nearest_is_scipys_for_pixels_and_features(monkeypatch, rows):
-    monkeypatch.setattr(neighbours, "CHUNK_ROWS", rows)
+    monkeypatch.setattr(search, "CHUNK_ROWS", rows)
     features = torch.randn(40, 9, generator=torch.Generator().manual_seed(0))
     for queries, references in ((images(20, 0), images(50, 1)), (features[:15], features[15:])):
         found = nearest(queries, references)
@@ -41,7 +41,7 @@ def test_copies_of_features_are_at_distance_zero_far_from_the_origin():
 
 
 def test_the_first_of_equal_references_is_found_across_chunks(monkeypatch):
-    monkeypatch.setattr(neighbours, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(search, "CHUNK_ROWS", 4)
     train = images(20, 4)
     train[17] = train[6]
     assert nearest(train[17:18], train).indices.tolist() == [6]

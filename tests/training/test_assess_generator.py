@@ -10,6 +10,7 @@ import torch
 
 from shoestring import api
 from shoestring.errors import DataError, DivergedError
+from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.features import FunctionExtractor
 from shoestring.measure.generated import Seen, scores
 from shoestring.progress import Progress
@@ -79,8 +80,9 @@ def test_a_collapsed_generator_has_no_recall_no_diversity_and_one_class(eyes):
     assert found["recall_5_clean"].floor > 0.5
     assert found["diversity_pixels"].value == pytest.approx(0, abs=1e-9)
     assert found["fid_5_clean"].excess > 0
-    features = {"fast": torch.zeros(300, 2), "classes": torch.zeros(300, dtype=torch.int64)}
-    every = {"fast": noise(300, 4).flatten(1)[:, :2].float(), "classes": torch.arange(300) % 100}
+    features = {"fast": FeatureSet(torch.zeros(300, 2), "judge"), "classes": torch.zeros(300, dtype=torch.int64)}
+    spread = FeatureSet(noise(300, 4).flatten(1)[:, :2].float(), "judge")
+    every = {"fast": spread, "classes": torch.arange(300) % 100}
     naming = replace(eyes.naming, fast="judge", num_classes=100)
     judged = scores(Seen(real, **every), Seen(collapsed, **features), naming, Progress())
     assert judged["class_entropy"].value == 0

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from shoestring.measure.measure import Measure, computed_by, mean, ratio
-from shoestring.measure.neighbours import chunk_rows, squared_distances
+from shoestring.measure.search import chunk_rows, squared_distances
 
 
 @dataclass(frozen=True)

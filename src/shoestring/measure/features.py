@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -206,6 +207,14 @@ class Moments:
             f"{self.count:,} images for {dimensions:,} dimensions: the covariance is singular and the Fréchet distance "
             "far too large; compare it with equal counts only"
         )
+
+    @cached_property
+    def root(self) -> Tensor:
+        """R with R R' = covariance: float64, (dimensions, rank); directions of no variance up to rounding left out."""
+        eigenvalues, vectors = cast(tuple[Tensor, Tensor], torch.linalg.eigh(self.covariance))
+        rounding = len(self.covariance) * torch.finfo(torch.float64).eps * eigenvalues.abs().max()
+        kept = eigenvalues > rounding
+        return vectors[:, kept] * eigenvalues[kept].sqrt()
 
 
 def moments(features: Tensor | Iterable[Tensor], extractor: str) -> Moments:

@@ -1,29 +1,31 @@
 """Fidelity and diversity apart: precision and recall, density and coverage, from nearest neighbours among features."""
 
-import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from shoestring.errors import DataError
+from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.measure import Measure, computed_by, mean, share
-from shoestring.measure.neighbours import chunk_rows, squared_distances
+from shoestring.measure.search import TOLERANCE, about, nearest_few, squared_differences, squared_distances
 
 PRECISION_NEIGHBOURS = 3
 DENSITY_NEIGHBOURS = 5
+_PAIRS = 2**23  # whose distances are held at once
 
 
-def fidelity(real: Tensor, generated: Tensor, extractor: str) -> dict[str, Measure]:
+def fidelity(real: FeatureSet, generated: FeatureSet) -> dict[str, Measure]:
     """How real generated images look and how much of the real images' variety they have.
 
     The real images' region is the union of balls around each that reach to its k-th nearest other real image; the
-    generated images' region likewise. Exhaustive search in float64; a few matrices of 64 MiB at once.
+    generated images' region likewise. Exhaustive search: float32 products find the pairs that matter, and those that
+    are too near to a border for these are decided by float64 differences.
 
     Args:
-        real: Reference features, (n, dimensions).
-        generated: Generated features, (m, dimensions), of the same extractor. Precision and recall shift with the
-            counts: compare equal ones only.
-        extractor: Identity of the extractor, for the notes.
+        real: Reference features; their balls are kept with them.
+        generated: Generated features, of the same extractor. Precision and recall shift with the counts: compare equal
+            ones only.
 
     Returns:
         "precision", the share of generated images in the real region, and "recall", the share of real images in the
@@ -36,32 +38,32 @@ def fidelity(real: Tensor, generated: Tensor, extractor: str) -> dict[str, Measu
         DataError: A set has no more than 5 images.
         ValueError: The dimensions differ.
     """
-    if real.shape[1:] != generated.shape[1:]:
-        raise ValueError(f"features of {tuple(real.shape)} and {tuple(generated.shape)} are not of one extractor")
-    if min(len(real), len(generated)) <= DENSITY_NEIGHBOURS:
+    seen, made = real.features, generated.features
+    if seen.shape[1:] != made.shape[1:]:
+        raise ValueError(f"features of {tuple(seen.shape)} and {tuple(made.shape)} are not of one extractor")
+    if min(len(seen), len(made)) <= DENSITY_NEIGHBOURS:
         raise DataError(
             f"{DENSITY_NEIGHBOURS} nearest neighbours need at least {DENSITY_NEIGHBOURS + 1} images of each kind, "
-            f"got {len(real)} and {len(generated)}"
+            f"got {len(seen)} and {len(made)}"
         )
-    real_radii, generated_radii = squared_radii(real), squared_radii(generated)
-    precise = torch.zeros(len(generated), dtype=torch.bool)
-    recalled, covered = torch.zeros(len(real), dtype=torch.bool), torch.zeros(len(real), dtype=torch.bool)
-    balls = torch.zeros(len(generated), dtype=torch.int64)
-    for rows in _chunks(generated):
-        for columns in _chunks(real):
-            distances = squared_distances(generated[rows].double(), real[columns].double())
-            precise[rows] |= (distances <= real_radii[columns, PRECISION_NEIGHBOURS - 1]).any(1)
-            recalled[columns] |= (distances <= generated_radii[rows, PRECISION_NEIGHBOURS - 1, None]).any(0)
-            within = distances <= real_radii[columns, DENSITY_NEIGHBOURS - 1]
-            balls[rows] += within.sum(1)
-            covered[columns] |= within.any(0)
+    wide, narrow = (real.once("radii", squared_radii)[:, k - 1] for k in (DENSITY_NEIGHBOURS, PRECISION_NEIGHBOURS))
+    made_narrow = generated.once("radii", squared_radii)[:, PRECISION_NEIGHBOURS - 1]
+    precise = torch.zeros(len(made), dtype=torch.bool)
+    recalled, covered = torch.zeros(len(seen), dtype=torch.bool), torch.zeros(len(seen), dtype=torch.bool)
+    balls = torch.zeros(len(made), dtype=torch.int64)
+    for rows, columns, squares in _near_pairs(made, seen, made_narrow, wide, narrow):
+        precise[rows[squares <= narrow[columns]]] = True
+        recalled[columns[squares <= made_narrow[rows]]] = True
+        within = squares <= wide[columns]
+        balls += torch.bincount(rows[within], minlength=len(made))
+        covered[columns[within]] = True
     code = computed_by(__name__)
-    few, many = (f"k = {k}; features: {extractor}." for k in (PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS))
+    few, many = (f"k = {k}; features: {real.extractor}." for k in (PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS))
     return {
-        "precision": share(int(precise.sum()), len(generated), code, few),
-        "recall": share(int(recalled.sum()), len(real), code, few),
+        "precision": share(int(precise.sum()), len(made), code, few),
+        "recall": share(int(recalled.sum()), len(seen), code, few),
         "density": mean(balls.double() / DENSITY_NEIGHBOURS, code, many),
-        "coverage": share(int(covered.sum()), len(real), code, many),
+        "coverage": share(int(covered.sum()), len(seen), code, many),
     }
 
 
@@ -72,20 +74,31 @@ def squared_radii(features: Tensor, neighbours: int = DENSITY_NEIGHBOURS) -> Ten
         features: (n, dimensions), n above `neighbours`.
         neighbours: How many others.
     """
-    radii: list[Tensor] = []
-    for rows in _chunks(features):
-        some = features[rows].double()
-        nearest = torch.full((len(some), neighbours), math.inf, dtype=torch.float64)
-        for columns in _chunks(features):
-            distances = squared_distances(some, features[columns].double())
-            if rows == columns:
-                distances.fill_diagonal_(math.inf)
-            candidates = torch.cat([nearest, distances], dim=1)
-            nearest = candidates.topk(neighbours, dim=1, largest=False).values
-        radii.append(nearest)
-    return torch.cat(radii)
+    return nearest_few(features, features, neighbours, same=True)[1]
 
 
-def _chunks(features: Tensor) -> list[slice]:
-    size = chunk_rows(features.shape[1])
-    return [slice(start, start + size) for start in range(0, len(features), size)]
+def _near_pairs(
+    made: Tensor, seen: Tensor, made_limits: Tensor, *seen_limits: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """All pairs within the limit of either, the last the smaller of `seen`'s, and perhaps some more, part after part.
+
+    Yields indices into both sets, and squared distances in float64 that lie on the right side of every limit.
+    """
+    origin = seen[0]
+    others = about(origin, seen)
+    farthest = float(others.square().sum(1).max())
+    size = max(1, _PAIRS // len(seen))
+    for start in range(0, len(made), size):
+        points = about(origin, made[start : start + size])
+        error = TOLERANCE * (float(points.square().sum(1).max()) + farthest)
+        own_limits = made_limits[start : start + size]
+        squares = squared_distances(points, others)
+        near = squares <= (seen_limits[0] + error).float()
+        near |= squares <= (own_limits + error).float()[:, None]
+        rows, columns = near.nonzero().unbind(1)
+        exact = squares[rows, columns].double()
+        limits = torch.stack([own_limits[rows], *(of_seen[columns] for of_seen in seen_limits)])
+        close = ((exact - limits).abs() <= error).any(0)
+        rows += start
+        exact[close] = squared_differences(made[rows[close]], seen[columns[close]])
+        yield rows, columns, exact

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from shoestring.errors import DataError
-from shoestring.measure import distance
+from shoestring.measure import distance, kernel, spectrum
 from shoestring.measure.collapse import class_collapse
-from shoestring.measure.distance import extrapolated_frechet_distance, frechet_distance, kernel_distance
+from shoestring.measure.distance import extrapolated_frechet_distance, frechet_distance
 from shoestring.measure.diversity import diversity
-from shoestring.measure.features import moments
+from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.fidelity import fidelity
+from shoestring.measure.kernel import kernel_distance
 from shoestring.measure.measure import Measure, computed_by
 from shoestring.measure.score import Score, as_scores
 from shoestring.measure.spectrum import checkerboard
@@ -30,14 +31,14 @@ class Seen:
 
     Attributes:
         images: uint8, (n, c, h, w).
-        inception: Features of the FID Inception (n, d), None when there is none.
-        fast: Features of the shipped classifier (n, d), None where it does not fit the images.
+        inception: Features of the FID Inception, None when there is none.
+        fast: Features of the shipped classifier, None where it does not fit the images.
         classes: What that classifier takes each image for, int64 (n,), None likewise.
     """
 
     images: Tensor
-    inception: Tensor | None = None
-    fast: Tensor | None = None
+    inception: FeatureSet | None = None
+    fast: FeatureSet | None = None
     classes: Tensor | None = None
 
     def __len__(self) -> int:
@@ -104,7 +105,7 @@ def scores(real: Seen, generated: Seen, naming: Naming, progress: Progress) -> d
     n_real = len(real)
     if real.inception is not None and generated.inception is not None:
         with progress.task("precision and recall", 1) as advance:
-            faithful = fidelity(real.inception, generated.inception, naming.inception)
+            faithful = fidelity(real.inception, generated.inception)
             advance()
         found |= as_scores(faithful, naming.suffix, naming.inception, n_real)
     if real.classes is not None and generated.classes is not None:
@@ -115,12 +116,12 @@ def scores(real: Seen, generated: Seen, naming: Naming, progress: Progress) -> d
     curves = torch.stack([board.real.frequencies, board.generated.radial, board.real.radial], dim=1)
     rows = [dict(zip(("frequency", "generated", "real"), map(float, point), strict=True)) for point in curves]
     note = "Variance of luma on the 0..1 scale, by cycles per pixel: the mean over each ring of frequencies."
-    code = computed_by("shoestring.measure.spectrum")
+    code = computed_by(spectrum.__name__)
     found["spectrum"] = Score(rows, len(generated), computed_by=code, note=note, n_real=n_real)
     spread = diversity(generated.images[:DIVERSE], real.images[:DIVERSE]).measures
     found |= as_scores(spread, "_pixels", n_real=min(n_real, DIVERSE))
     if real.fast is not None and generated.fast is not None:
-        spread = diversity(generated.fast[:DIVERSE], real.fast[:DIVERSE]).measures
+        spread = diversity(generated.fast.features[:DIVERSE], real.fast.features[:DIVERSE]).measures
         found |= as_scores(spread, "_fast", naming.fast, min(n_real, DIVERSE))
     return found
 
@@ -133,37 +134,38 @@ def distances(real: Seen, generated: Seen, naming: Naming, progress: Progress) -
             found |= inception_distances(real.inception, generated.inception, naming)
             advance()
     if real.fast is not None and generated.fast is not None:
-        found["fast_distance"] = fast_distance(real.fast, generated.fast, naming.fast)
+        found["fast_distance"] = fast_distance(real.fast, generated.fast)
     return found
 
 
-def inception_distances(real: Tensor, generated: Tensor, naming: Naming) -> dict[str, Score]:
-    """FID and KID of features (n, d), and FID for infinitely many generated images ("fid_..._infinite").
+def inception_distances(real: FeatureSet, generated: FeatureSet, naming: Naming) -> dict[str, Score]:
+    """FID and KID, and FID for infinitely many generated images ("fid_..._infinite").
 
     The last only from twice as many images as dimensions on.
     """
     code = computed_by(distance.__name__)
-    reference, made = moments(real, naming.inception), moments(generated, naming.inception)
-    other_scale = real.shape[1] != CITED
+    reference, made = real.moments, generated.moments
+    dimensions = len(reference.mean)
+    other_scale = dimensions != CITED
     scale = (
-        f"{real.shape[1]}-dimensional features: another scale than the FID of 2,048 dimensions. " if other_scale else ""
+        f"{dimensions}-dimensional features: another scale than the FID of 2,048 dimensions. " if other_scale else ""
     )
     caution = next((one.caution for one in (reference, made) if one.caution), "")
     fid = Measure(
         frechet_distance(reference, made), made.count, computed_by=code, note=f"{scale}{caution}".strip() or None
     )
-    kernel = kernel_distance(real, generated, subsets=SUBSETS)
-    half = NormalDist().inv_cdf(0.975) * kernel.standard_error
+    pairs = kernel_distance(real, generated, subsets=SUBSETS)
+    half = NormalDist().inv_cdf(0.975) * pairs.standard_error
     kid = Measure(
-        kernel.value,
+        pairs.value,
         made.count,
-        (kernel.value - half, kernel.value + half),
-        computed_by=code,
-        note=f"Unbiased. Error from {kernel.subsets} subsets of {kernel.subset_size:,}.",
+        (pairs.value - half, pairs.value + half),
+        computed_by=computed_by(kernel.__name__),
+        note=f"Unbiased. Error from {pairs.subsets} subsets of {pairs.subset_size:,}.",
     )
     found = as_scores({"fid": fid, "kid": kid}, naming.suffix, naming.inception, len(real))
-    found[f"kid{naming.suffix}"] = replace(found[f"kid{naming.suffix}"], standard_error=kernel.standard_error)
-    if made.count // 2 >= real.shape[1]:  # with fewer images the bias is not linear in 1/n
+    found[f"kid{naming.suffix}"] = replace(found[f"kid{naming.suffix}"], standard_error=pairs.standard_error)
+    if made.count // 2 >= dimensions:  # with fewer images the bias is not linear in 1/n
         line = extrapolated_frechet_distance(reference, generated)
         found[f"fid{naming.suffix}_infinite"] = Score(
             line.value,
@@ -177,9 +179,9 @@ def inception_distances(real: Tensor, generated: Tensor, naming: Naming) -> dict
     return found
 
 
-def fast_distance(real: Tensor, generated: Tensor, features: str) -> Score:
-    """The Fréchet distance of a small classifier's features (n, d): for watching a training, never to be called FID."""
-    value = frechet_distance(moments(real, features), moments(generated, features))
+def fast_distance(real: FeatureSet, generated: FeatureSet) -> Score:
+    """The Fréchet distance of a small classifier's features: for watching a training, never to be called FID."""
+    value = frechet_distance(real.moments, generated.moments)
     note = "Fréchet distance of the shipped CIFAR-100 classifier's features: no FID, comparable with itself alone."
     code = computed_by(distance.__name__)
-    return Score(value, len(generated), computed_by=code, note=note, n_real=len(real), features=features)
+    return Score(value, len(generated), computed_by=code, note=note, n_real=len(real), features=real.extractor)

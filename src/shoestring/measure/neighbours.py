@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from shoestring.measure.measure import Measure, computed_by, share
+from shoestring.measure.search import nearest_few
 
 COPY_QUANTILE = 0.01  # of the held-out images' distances; a sample as near as these few is counted as memorised
-CHUNK_VALUES, CHUNK_ROWS = 2**23, 2048  # bound each float64 matrix held at once to 64 MiB
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Neighbours:
     """The nearest reference of each query.
 
     Attributes:
-        indices: int64, (n,), into the references; the first of equally near ones.
+        indices: int64, (n,), into the references; the first of a few equally near ones.
         distances: float64, (n,), Euclidean, in the units of the data.
     """
 
@@ -78,10 +78,9 @@ def memorisation(generated: Tensor, held_out: Tensor, train: Tensor, quantile: f
 
 
 def nearest(queries: Tensor, references: Tensor) -> Neighbours:
-    """The nearest reference of each query, by exhaustive search in float64.
+    """The nearest reference of each query, by exhaustive search.
 
-    Exact for uint8 images; for features up to float64 rounding. Takes n m d multiply-adds, and holds a few matrices of
-    at most 64 MiB at once.
+    As `search.nearest_few` does it; holds a few matrices of at most 64 MiB at once.
 
     Args:
         queries: (n, ...), uint8 or floating point, flattened to (n, d).
@@ -96,31 +95,8 @@ def nearest(queries: Tensor, references: Tensor) -> Neighbours:
     points, others = queries.flatten(1), references.flatten(1)
     if points.shape[1] != others.shape[1] or not len(others):
         raise ValueError(f"queries {tuple(queries.shape)} do not match references {tuple(references.shape)}")
-    rows = chunk_rows(points.shape[1])
-    best = torch.full((len(points),), math.inf, dtype=torch.float64, device=points.device)
-    indices = torch.zeros(len(points), dtype=torch.int64, device=points.device)
-    for first in range(0, len(others), rows):
-        some = others[first : first + rows].double()
-        for start in range(0, len(points), rows):
-            chosen = slice(start, start + rows)
-            squares, found = squared_distances(points[chosen].double(), some).min(1)
-            nearer = squares < best[chosen]
-            best[chosen] = torch.where(nearer, squares, best[chosen])
-            indices[chosen] = torch.where(nearer, found + first, indices[chosen])
-    # Once more from differences, without cancellation: a copy is at distance 0, not at a rounding error.
-    parts = zip(torch.split(points, rows), torch.split(indices, rows), strict=True)
-    distances = [(part.double() - others[index].double()).square().sum(1).sqrt() for part, index in parts]
-    return Neighbours(indices.cpu(), torch.cat(distances).cpu() if distances else best.cpu())
-
-
-def chunk_rows(width: int) -> int:
-    """How many rows of this width to take at once, so that neither they nor their distances take over 64 MiB."""
-    return max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(1, width)))
-
-
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared Euclidean distances between rows: (n, d) and (m, d), both float64, to (n, m), at least 0."""
-    return (a.square().sum(1)[:, None] + b.square().sum(1) - 2 * (a @ b.T)).clamp_(min=0)
+    indices, squares = nearest_few(points, others, 1)
+    return Neighbours(indices[:, 0].cpu(), squares[:, 0].sqrt().cpu())
 
 
 def _probability_nearer(found: Tensor, usual: Tensor, code: str) -> Measure:

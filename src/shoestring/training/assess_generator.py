@@ -12,8 +12,9 @@ from shoestring.errors import DataError, DivergedError
 from shoestring.measure.features import extract_once
 from shoestring.measure.generated import FEWEST, Seen, distances, scores
 from shoestring.measure.measure import Measure
-from shoestring.measure.neighbours import memorisation, squared_distances
+from shoestring.measure.neighbours import memorisation
 from shoestring.measure.score import Score, as_scores, over_seeds, with_floor
+from shoestring.measure.search import nearest_few
 from shoestring.measure.smoothness import smoothness
 from shoestring.pictures import grid
 from shoestring.progress import Progress
@@ -144,18 +145,15 @@ def _neighbours(
         points, targets, nearness = samples.flatten(1), train.flatten(1), close.generated.distances
         if eyes.judge and made.fast is not None and real.fast is not None:
             targets = extract_once(eyes.judge.extractor, train, eyes.cache, progress, eyes.batch_size)
-            points = made.fast[:COMPARED]
-            close = memorisation(points, real.fast[:COMPARED], targets)
+            points = made.fast.features[:COMPARED]
+            close = memorisation(points, real.fast.features[:COMPARED], targets)
             found |= _copying(close.measures, "_fast", eyes.naming.fast, len(train))
             nearness = close.generated.distances
         advance()
     half = SHOWN // 2
     nearest = nearness[half:].argsort(stable=True)[: SHOWN - half] + half
     chosen = torch.cat([torch.arange(half), nearest])
-    apart = torch.cat(
-        [squared_distances(points[chosen].double(), part.double()) for part in torch.split(targets, 2048)], dim=1
-    )
-    indices = apart.topk(NEIGHBOURS, dim=1, largest=False).indices
+    indices, _ = nearest_few(points[chosen], targets, NEIGHBOURS)
     rows = torch.cat([samples[chosen][:, None], train[indices]], dim=1)
     return found, rows.flatten(0, 1)
 

@@ -14,6 +14,7 @@ from shoestring.data.images import normalise
 from shoestring.data.location import cache_folder
 from shoestring.errors import DataError
 from shoestring.measure.collapse import predicted_classes
+from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.features import BATCH, Extractor, FunctionExtractor, extract, extract_once, identity
 from shoestring.measure.generated import Naming, Seen
 from shoestring.measure.inception import Dimensions
@@ -150,13 +151,16 @@ class Eyes:
     def see(self, images: Tensor, progress: Progress, *, real: bool) -> Seen:
         """What the extractors make of images, uint8 (n, c, h, w); that of real ones is kept in the cache."""
 
-        def features(extractor: Extractor) -> Tensor:
-            if real:
-                return extract_once(extractor, images, self.cache, progress, self.batch_size)
-            return extract(extractor, images, progress, self.batch_size)
+        def features(extractor: Extractor) -> FeatureSet:
+            found = (
+                extract_once(extractor, images, self.cache, progress, self.batch_size)
+                if real
+                else extract(extractor, images, progress, self.batch_size)
+            )
+            return FeatureSet(found, identity(extractor))
 
         fast = features(self.judge.extractor) if self.judge else None
-        classes = self.judge.classes(fast) if self.judge and fast is not None else None
+        classes = self.judge.classes(fast.features) if self.judge and fast is not None else None
         return Seen(images, features(self.inception) if self.inception else None, fast, classes)
 
 

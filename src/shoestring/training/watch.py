@@ -10,6 +10,7 @@ from shoestring.data.feed import batches
 from shoestring.data.images import Images
 from shoestring.engine import Machine
 from shoestring.measure.accuracy import answers, classification_measures
+from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.features import FunctionExtractor, extract, identity
 from shoestring.measure.generated import FEWEST, fast_distance
 from shoestring.pictures import grid
@@ -60,20 +61,24 @@ def _distance_watch(recipe: Recipe, machine: Machine, tune: Images | None) -> Ca
     """
 
     @cache
-    def judge() -> tuple[FunctionExtractor, Tensor] | None:
+    def judge() -> tuple[FunctionExtractor, FeatureSet] | None:
         found = open_judge(recipe.data.shape, machine.device) if tune is not None and len(tune) >= FEWEST else None
         if found is None or tune is None:
             return None
         count = max(FEW_SAMPLES, SAMPLES // max(recipe.task.evaluations, 1))
-        return found.extractor, extract(found.extractor, tune.images[:count], Progress())
+        return found.extractor, _features(found.extractor, tune.images[:count])
 
     def watch(model: Model) -> dict[str, Any] | None:
         eye = judge()
         if eye is None:
             return None
         extractor, real = eye
-        made = extract(extractor, model.sample(len(real), seed=0, progress=Progress()), Progress())
-        value = fast_distance(real, made, identity(extractor)).value
+        made = _features(extractor, model.sample(len(real), seed=0, progress=Progress()))
+        value = fast_distance(real, made).value
         return {"kind": "tune", "n": len(real), "mean": {"fast_distance": value}}
 
     return watch
+
+
+def _features(extractor: FunctionExtractor, images: Tensor) -> FeatureSet:
+    return FeatureSet(extract(extractor, images, Progress()), identity(extractor))
