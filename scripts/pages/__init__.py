@@ -1,0 +1,1 @@
+"""What scripts/results.py writes: runs, the tables made of them, and the figures."""

@@ -1,0 +1,202 @@
+"""What scripts/results.py makes of runs: who is averaged with whom, the tables, the figures' data, and absent runs."""
+
+import itertools
+import math
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pages import contest
+from pages.ablations import ablations
+from pages.chart import Chart, Point, read_chart
+from pages.figure import data_file, is_current, joined, write
+from pages.placing import Box, place
+from pages.runs import HOMES, Entry, entries, kept_runs
+from pages.tables import markdown
+
+from shoestring.api import recipe
+from shoestring.budget import Layer
+from shoestring.measure.measure import share
+from shoestring.recipes.lookup import overrides_of
+from shoestring.report.facts import Facts
+from shoestring.run import Run
+
+IMAGES = 10_000
+
+
+def made(
+    folder: Path, name: str, accuracy: float, parameters: int = 90_000, split: str = "test", **fields: Any
+) -> None:
+    """A finished run of a recipe with some fields changed, measured on a split."""
+    asked = recipe(name, **{"data": {"tune": 0}, **fields})
+    run, layer = Run(folder), Layer("classifier", "Conv2d 3x3", (8, 8), parameters, 2_000_000)
+    run.write_recipe(asked.to_json(), [layer], overrides_of(asked))
+    session = {"started": "2026-01-02T03:04:05+00:00", "from_step": 0, "to_step": asked.budget.steps, "seconds": 60.0}
+    machine = {"device": "cpu", "processor": "EPYC", "cores": 2}
+    run.write_json("environment.json", {"versions": {}, "machine": machine, "sessions": [session]})
+    measure = share(round(accuracy * IMAGES), IMAGES, "").to_json()
+    run.write_measures(split, {"accuracy": measure | {"source": "ten thousand images"}})
+    run.write_weights({"weight": torch.zeros(1)}, {})
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Three seeds of a recipe, one of them with another cadence; another width; a tune run; another data set."""
+    made(tmp_path / "addnist-best", "addnist-best", 0.99)
+    made(tmp_path / "addnist-best-seed1", "addnist-best", 0.992, seed=1)
+    made(tmp_path / "addnist-best-seed2", "addnist-best", 0.994, seed=2, cadence={"log": 7})
+    made(tmp_path / "addnist-best-curve-12k", "addnist-best", 0.97, 12_000, net={"width": 8})
+    made(tmp_path / "addnist-best-tune", "addnist-best", 0.98, split="tune", data={"tune": 15_000})
+    made(tmp_path / "cifar100-best", "cifar100-best", 0.66)
+    return tmp_path
+
+
+def by_label(runs: list[Facts], data: str) -> dict[str, Entry]:
+    return {entry.label: entry for entry in entries(runs, data)}
+
+
+def test_seeds_stand_together_and_nothing_else(home: Path) -> None:
+    found = by_label(kept_runs([home]), "addnist")
+    assert {label: entry.seeds for label, entry in found.items()} == {
+        "addnist-best": [0, 1, 2],
+        "addnist-best-curve-12k": [0],
+    }
+    assert [entry.accuracy for entry in found.values()] == pytest.approx([0.992, 0.97])  # best first
+    assert list(by_label(kept_runs([home]), "cifar100")) == ["cifar100-best"]
+
+
+def test_intervals_are_student_s_over_seeds_and_wilson_s_of_one_run(home: Path) -> None:
+    found = by_label(kept_runs([home]), "addnist")
+    several, single = found["addnist-best"], found["addnist-best-curve-12k"]
+    assert several.deviation == pytest.approx(0.002)
+    half = 4.302653 * 0.002 / math.sqrt(3)
+    assert several.interval == pytest.approx([0.992 - half, 0.992 + half], abs=1e-8)
+    assert single.deviation is None
+    z, p, n = 1.959964, 0.97, IMAGES
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert single.interval == pytest.approx([middle - half, middle + half], abs=1e-7)
+
+
+def test_contest_has_everyone_best_first_with_empty_cells_where_nobody_told(home: Path) -> None:
+    columns, rows = contest.contest(kept_runs([home]), "addnist")
+    table = [dict(zip(columns, row, strict=True)) for row in rows]
+    shown = [float(re.findall(r"[\d.]+", row["accuracy"])[0]) for row in table]
+    assert shown == sorted(shown, reverse=True)
+    ours = table[0]
+    assert ours == {
+        "system": "[addnist-best](../addnist-best)", "accuracy": "**99.20 %**", "deviation": "0.20 %",
+        "95 % interval": "98.7 to 99.7 %", "seeds": "3 (0, 1, 2)", "test images": "10,000", "parameters": "90,000",
+        "multiply-adds": "2 M", "steps": "10,000", "images seen": "5.12 M", "wall time": "1 min 00 s each",
+        "machine": "EPYC, 2 cores", "source": "ten thousand images",
+    }  # fmt: skip
+    rival = next(row for row in table if row["accuracy"] == "84.95 %")
+    assert (rival["parameters"], rival["steps"]) == ("at most 100,000", "at most 10,000")
+    assert rival["source"] == "self-reported, same budgets"
+    assert not any(rival[column] for column in ("deviation", "95 % interval", "seeds", "machine", "images seen"))
+    other = contest.contest(kept_runs([home]), "cifar100")[1]
+    assert other[-1][0] == "ConvNeXt-like net on CIFAR-10"  # not to be compared, so not at the top
+    assert next(row for row in other if row[1] == "57.7 %")[9] == "at most 5.12 M"
+
+
+def test_without_runs_only_others_are_left(tmp_path: Path) -> None:
+    for data, count in (("addnist", 5), ("cifar100", 4)):
+        rows = contest.contest(kept_runs([tmp_path / "nothing"]), data)[1]
+        assert len(rows) == count
+        assert not any("](" in cell for row in rows for cell in row)
+        assert not [point for point in read_chart([], data).points if point.kind in ("ours", "aside")]
+
+
+def test_published_results_stand_once_beside_the_runs_that_rebuild_them(tmp_path: Path) -> None:
+    for seed in range(2):
+        made(tmp_path / f"effnet{seed}", "addnist-effnet", 0.95, 98_720, seed=seed)
+    runs = kept_runs([tmp_path])
+    (paper,) = contest.papers(runs, "addnist")
+    assert (paper.said, paper.parameters, paper.steps, paper.batch_size) == ("94.1 %", 98_720, 10_000, 256)
+    (point,) = (point for point in read_chart(runs, "addnist").points if point.kind == "paper")
+    assert (point.parameters, point.accuracy) == (98_720, 0.941)
+
+
+def test_chart_has_points_levels_and_a_line_through_one_kind_of_net(home: Path) -> None:
+    made(home / "addnist-quick", "addnist-quick", 0.95, 51_706)
+    chart = read_chart(kept_runs([home]), "addnist")
+    points = {point.label: point for point in chart.points}
+    assert points["addnist-best, 99.2 %"].seeds == 3
+    assert points["12k, 97.0 %"].parameters == 12_000
+    assert points["addnist-quick, 95.0 % (600 steps, other test images)"].kind == "aside"
+    assert [point.label for point in joined(chart, "digit-sum")] == ["12k, 97.0 %", "addnist-best, 99.2 %"]
+    assert [accuracy for _, accuracy in chart.levels] == [0.9898, 0.9791]
+    assert [p.accuracy for p in chart.points if p.kind == "limited"] == [0.904, 0.877, 0.8495]
+    assert "CIFAR-10," not in str(read_chart([], "cifar100"))
+
+
+def test_figure_is_the_same_bytes_again_and_stale_when_its_data_changes(tmp_path: Path) -> None:
+    point = Point("one, 90.0 %", 50_000, 0.9, "ours", (0.89, 1.02), 2, "mbconv")  # two seeds may be that far apart
+    chart, file = Chart("Data", [point], [("level", 0.95)]), tmp_path / "figures" / "data.svg"
+    assert not is_current(chart, file)
+    write(chart, file)
+    before = file.read_bytes()
+    assert is_current(chart, file)
+    write(chart, file)
+    assert file.read_bytes() == before
+    assert not is_current(Chart("Data", [], chart.levels), file)
+    data_file(file).write_text(data_file(file).read_text().replace("0.9,", "0.8,"))
+    assert not is_current(chart, file)
+    write(chart, file)
+    file.write_text(file.read_text().replace("sha256:", "sha256:0"))
+    assert not is_current(chart, file)
+
+
+def test_labels_take_the_nearest_free_place() -> None:
+    frame = Box(0, 0, 400, 300)
+    assert place(100, 100, 40, 10, frame, []) == Box(107.5, 95, 147.5, 105)  # to the right, 0.75 heights away
+    assert place(390, 100, 40, 10, frame, []) == Box(342.5, 95, 382.5, 105)  # no room there: to the left
+    assert place(100, 100, 40, 10, frame, [Box(110, 0, 120, 300), Box(80, 0, 90, 100)]).bottom == 107.5  # above
+    chance, taken = random.Random(0), []
+    for _ in range(25):
+        box = place(chance.uniform(50, 350), chance.uniform(50, 250), 40, 10, frame, taken)
+        assert box.within(frame)
+        taken.append(box)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(taken, 2))
+
+
+def test_ablations_are_differences_to_the_recipe_as_it_is(tmp_path: Path) -> None:
+    short = {"budget": {"steps": 1_000}, "data": {"tune": 15_000}}
+    folder = tmp_path / "addnist-best"
+    for seed, accuracy in enumerate((0.98, 0.984)):
+        made(folder / f"whole-seed{seed}", "addnist-best", accuracy, split="tune", seed=seed, **short)
+    made(folder / "no-running-mean", "addnist-best", 0.972, split="tune", ema=(), **short)
+    made(folder / "one-rotation-for-all", "addnist-best", 0.977, split="tune", augment={"per_channel": False}, **short)
+    lines = ablations(tmp_path).splitlines()
+    assert lines[0] == "## What each idea is worth"
+    assert "### `addnist-best`" in lines
+    assert "In all rows: `budget.steps` 1,000 instead of 10,000." in lines
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| [")]
+    assert [[re.sub(r"\(.*\)", "", row[0]), row[1], row[2], row[4], row[6]] for row in rows] == [
+        ["[nothing]", "", "98.20 %", "2", ""],
+        ["[no running mean]", "`ema` none instead of 0.999", "97.20 %", "1", "−1.00 points"],
+        ["[one rotation for all]", "`augment.per_channel` no instead of yes", "97.70 %", "1", "−0.50 points"],
+    ]
+
+
+def test_without_the_whole_recipe_differences_are_unknown_and_without_runs_there_is_no_section(tmp_path: Path) -> None:
+    assert ablations(tmp_path) == ""
+    (tmp_path / "addnist-best" / "empty").mkdir(parents=True)
+    assert ablations(tmp_path) == ""
+    data = {"tune": 15_000}
+    made(tmp_path / "addnist-best" / "a", "addnist-best", 0.97, split="tune", ema=(), data=data)
+    made(tmp_path / "addnist-best" / "b", "addnist-best", 0.96, split="tune", batch_size=64, data=data)
+    assert ablations(tmp_path).count("| – |") == 2
+
+
+def test_figures_are_those_of_the_runs() -> None:
+    figures = Path(__file__).parents[2] / "docs" / "figures"
+    for data in ("addnist", "cifar100"):
+        assert is_current(read_chart(kept_runs(HOMES), data), figures / f"{data}.svg"), "run python scripts/results.py"
+
+
+def test_an_empty_table_is_a_sentence() -> None:
+    assert markdown((("a", "b"), [])) == "Not measured yet."
