@@ -34,6 +34,16 @@ class Score(Measure):
         """The score as plain JSON values, under the names of its attributes."""
         return super().to_json() | {"by_seed": None if self.by_seed is None else list(self.by_seed)}
 
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Score":
+        """The score that `to_json` gave these values of."""
+        interval, by_seed = values["interval"], values["by_seed"]
+        lists: dict[str, Any] = {
+            "interval": None if interval is None else (interval[0], interval[1]),
+            "by_seed": None if by_seed is None else tuple(by_seed),
+        }
+        return Score(**{**values, **lists})
+
 
 def as_scores(
     measures: Mapping[str, Measure], suffix: str = "", features: str | None = None, n_real: int | None = None

@@ -10,6 +10,7 @@ from torch import Tensor
 from shoestring.data.images import Split
 from shoestring.errors import DataError, DivergedError
 from shoestring.measure.features import extract_once
+from shoestring.measure.floor import floor_scores
 from shoestring.measure.generated import FEWEST, Seen, distances, scores
 from shoestring.measure.measure import Measure
 from shoestring.measure.neighbours import memorisation
@@ -83,7 +84,7 @@ def assess_generator(
     naming = eyes.naming
     real = eyes.see(_some(loaded.images, n, "real images"), progress, real=True)
     further = eyes.see(_some(train, n, "further real images"), progress, real=True)
-    floor = scores(real, further, naming, progress)
+    floor = floor_scores(real, further, naming, eyes.cache, progress)
     samplings: list[dict[str, Score]] = []
     to_train: list[dict[str, Score]] = []
     first: Seen | None = None

@@ -13,6 +13,7 @@ from shoestring.data.images import Source
 from shoestring.errors import DataError
 from shoestring.measure.arrays import read_array
 from shoestring.measure.features import check_images
+from shoestring.measure.floor import floor_scores
 from shoestring.measure.generated import check_sets, scores
 from shoestring.measure.pictures import read_folder
 from shoestring.measure.score import Score, over_seeds, with_floor
@@ -109,7 +110,7 @@ def compare_sets(
         progress.say(f"no floor: it needs {len(made):,} further real images, and there are {len(further):,}")
         return found
     others = eyes.see(_some(further, len(made), "further real images"), progress, real=True)
-    return with_floor(found, scores(seen, others, eyes.naming, progress))
+    return with_floor(found, floor_scores(seen, others, eyes.naming, eyes.cache, progress))
 
 
 def _some(images: Tensor, count: int | None, purpose: str) -> Tensor:
