@@ -23,11 +23,11 @@ def addnist_best() -> Recipe:
         budget=Budget(parameters=100_000, steps=10_000),
         data=AddNIST(),
         augment=Augment(rotation_degrees=15, translation=0.1, scale=(0.85, 1.15), shear_degrees=15, per_channel=True),
-        net=DigitSum(),
+        net=DigitSum(stem_stride=2),
         task=Classify(),
-        optimiser=Adam(learning_rate=0.006, weight_decay=0.02, decoupled=True),
+        optimiser=Adam(learning_rate=0.004, weight_decay=0.02, decoupled=True),
         schedule=OneCycle(start=0.25, end=1e-3),
-        batch_size=512,
+        batch_size=128,
         ema=(0.999,),
         cadence=CADENCE,
     )
@@ -40,7 +40,7 @@ def addnist_best_small() -> Recipe:
     """
     changes = {"name": "addnist-best-small", "summary": "addnist-best with a quarter of the parameters"}
     return addnist_best().model_copy(
-        update=changes | {"budget": Budget(parameters=25_000, steps=10_000), "net": DigitSum(width=11)}
+        update=changes | {"budget": Budget(parameters=25_000, steps=10_000), "net": DigitSum(width=11, stem_stride=2)}
     )
 
 
