@@ -46,8 +46,8 @@ def test_kernel_distance_of_float32_features_is_that_of_float64():
     double = [FeatureSet(one.features.double(), "any") for one in single]
     found, exact = kernel_distance(*single, subsets=10), kernel_distance(*double, subsets=10)
     assert 1e-4 < exact.value < 1e-2
-    assert found.value == pytest.approx(exact.value, rel=1e-5)
-    assert found.subset_mean == pytest.approx(exact.subset_mean, rel=1e-5)
+    assert found.value == pytest.approx(exact.value, rel=1e-6)
+    assert found.subset_mean == pytest.approx(exact.subset_mean, rel=1e-6)
     assert found.standard_error == pytest.approx(exact.standard_error, rel=1e-5)
 
 

@@ -8,7 +8,14 @@ from torch import Tensor
 from shoestring.errors import DataError
 from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.measure import Measure, computed_by, mean, share
-from shoestring.measure.search import TOLERANCE, about, nearest_few, squared_differences, squared_distances
+from shoestring.measure.search import (
+    TOLERANCE,
+    about,
+    nearest_few,
+    squared_differences,
+    squared_distances,
+    squared_sizes,
+)
 
 PRECISION_NEIGHBOURS = 3
 DENSITY_NEIGHBOURS = 5
@@ -86,13 +93,14 @@ def _near_pairs(
     """
     origin = seen[0]
     others = about(origin, seen)
-    farthest = float(others.square().sum(1).max())
+    sizes = squared_sizes(others)
     size = max(1, _PAIRS // len(seen))
     for start in range(0, len(made), size):
         points = about(origin, made[start : start + size])
-        error = TOLERANCE * (float(points.square().sum(1).max()) + farthest)
+        own_sizes = squared_sizes(points)
+        error = TOLERANCE * float(own_sizes.max() + sizes.max())
         own_limits = made_limits[start : start + size]
-        squares = squared_distances(points, others)
+        squares = squared_distances(points, others, own_sizes, sizes)
         near = squares <= (seen_limits[0] + error).float()
         near |= squares <= (own_limits + error).float()[:, None]
         rows, columns = near.nonzero().unbind(1)

@@ -110,16 +110,18 @@ def _kernel_sums(a: Tensor, b: Tensor, members: Tensor, other_members: Tensor) -
     A block of the kernel matrix at a time; of one set with itself, blocks above the diagonal count twice.
     """
     type_of_both = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
-    scale = math.sqrt(a.shape[1])
-    one, other = (part.to(type_of_both) / scale for part in (a, b))
-    # Sums are taken of the kernel less a typical value of it, since small numbers keep more digits; that value is
-    # rounded as the kernel is, so that what is taken off is what is added again.
-    typical = float((one.mean(0) @ other.mean(0) + 1).pow(3))
-    sums = typical * members.sum(0, dtype=torch.float64) * other_members.sum(0, dtype=torch.float64)
+    one, other, dimensions = a.to(type_of_both), b.to(type_of_both), a.shape[1]
+    # (x.y / dimensions + 1)^3 less c^3, where c - 1 is about the mean of x.y / dimensions, is a polynomial of what a
+    # pair exceeds it by: small numbers, whose errors are small too. Rounded, so that float32 holds 3 c and 3 c^2.
+    level = round(256 * float(one.mean(0) @ other.mean(0)) / dimensions) / 256
+    c = level + 1
+    sums = c**3 * members.sum(0, dtype=torch.float64) * other_members.sum(0, dtype=torch.float64)
     for row in range(0, len(a), _ROWS):
         for column in range(row if a is b else 0, len(b), _ROWS):
             rows, columns = slice(row, row + _ROWS), slice(column, column + _ROWS)
-            kernel = (one[rows] @ other[columns].T).add_(1).pow_(3).sub_(typical)
-            inside = (kernel @ other_members[columns].to(type_of_both)).double() * members[rows]
-            sums += inside.sum(0) * (2 if a is b and column > row else 1)
+            excess = (one[rows] @ other[columns].T).div_(dimensions).sub_(level)
+            kernel = excess.add(3 * c).mul_(excess).add_(3 * c**2).mul_(excess)
+            inside = ((kernel @ other_members[columns].to(type_of_both)).double() * members[rows]).sum(0)
+            inside[-1] = kernel.sum(dtype=torch.float64)  # of all images: the value itself, so to the last digit
+            sums += inside * (2 if a is b and column > row else 1)
     return sums

@@ -46,13 +46,25 @@ def about(origin: Tensor, points: Tensor, dtype: torch.dtype = torch.float32) ->
     return (points.to(exact) - origin.to(exact)).to(dtype)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Tensor, b: Tensor, a_sizes: Tensor | None = None, b_sizes: Tensor | None = None) -> Tensor:
     """Squared Euclidean distances between rows: (n, d) and (m, d), of one floating type, to (n, m), at least 0.
 
     From products, so that the error is one of |a|^2 + |b|^2: for float32 below `TOLERANCE` of it.
+
+    Args:
+        a: Points.
+        b: Others.
+        a_sizes: Their `squared_sizes`, where known.
+        b_sizes: Likewise.
     """
-    products = torch.addmm(b.square().sum(1)[None], a, b.T, alpha=-2)
-    return products.add_(a.square().sum(1)[:, None]).clamp_(min=0)
+    a_sizes = squared_sizes(a) if a_sizes is None else a_sizes
+    b_sizes = squared_sizes(b) if b_sizes is None else b_sizes
+    return torch.addmm(b_sizes[None], a, b.T, alpha=-2).add_(a_sizes[:, None]).clamp_(min=0)
+
+
+def squared_sizes(points: Tensor) -> Tensor:
+    """Squared Euclidean norms of rows, (n, d) to (n,)."""
+    return points.square().sum(1)
 
 
 def squared_differences(a: Tensor, b: Tensor) -> Tensor:
@@ -70,15 +82,18 @@ def _search(
     kept = min(count + SPARE, others)
     rows = chunk_rows(references.shape[1])
     origin, device = references[0], references.device
+    points = about(origin, queries, dtype)
+    sizes = squared_sizes(points)
     best = torch.full((len(queries), kept), math.inf, dtype=dtype, device=device)
     found = torch.zeros(len(queries), kept, dtype=torch.int64, device=device)
     farthest = 0.0
     for first in range(0, len(references), rows):
         columns = about(origin, references[first : first + rows], dtype)
-        farthest = max(farthest, float(columns.square().sum(1).max()))
+        column_sizes = squared_sizes(columns)
+        farthest = max(farthest, float(column_sizes.max()))
         for start in range(0, len(queries), rows):
             chosen = slice(start, start + rows)
-            squares = squared_distances(about(origin, queries[chosen], dtype), columns)
+            squares = squared_distances(points[chosen], columns, sizes[chosen], column_sizes)
             if own is not None:
                 here = ((own[chosen] >= first) & (own[chosen] < first + rows)).nonzero()[:, 0]
                 squares[here, own[chosen][here] - first] = math.inf
@@ -95,6 +110,5 @@ def _search(
     if kept == others or dtype == torch.float64:
         sure = torch.ones(len(queries), dtype=torch.bool, device=device)
     else:
-        sizes = torch.cat([about(origin, part).square().sum(1) for part in torch.split(queries, rows)])
         sure = squares[:, count - 1] < best.max(1).values.double() - TOLERANCE * (sizes.double() + farthest)
     return found.gather(1, order)[:, :count], squares[:, :count], sure
