@@ -28,8 +28,8 @@ from shoestring.training.assess import assess_classifier, draw_generator, record
 from shoestring.training.assess_generator import assess_generator, record_generator
 from shoestring.training.extractors import Weights, open_eyes
 from shoestring.training.image_sets import compare_sets, read_set
+from shoestring.training.load import load as load_run
 from shoestring.training.model import Model
-from shoestring.training.train import load as load_run
 from shoestring.training.train import train as train_run
 
 ZOO = zoo.FOLDER

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from shoestring.measure.lines import papers_line, training_line
-from shoestring.measure.measure import Measure
+from shoestring.measure.lines import training_line
 
 
 def logged(values, counts):
@@ -50,9 +49,3 @@ def test_short_and_empty_logs():
     assert training_line([]) == {}
     single = training_line(logged(values[:1], [1]))["loss"]
     assert (single.value, single.n, single.deviation, single.interval) == (1.0, 1, None, None)
-    assert papers_line(single, single, single) == "train loss: 1.000, train acc: 1.000, test acc: 1.000"
-
-
-def test_papers_line_is_as_published():
-    line = papers_line(Measure(1.8124, 9), Measure(0.5209, 9, None, 0.0651), Measure(0.49399, 9, None, 0.06599))
-    assert line == "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,12 @@ import tiny
 import torch
 
 from shoestring import api
-from shoestring.errors import DataError, DivergedError
+from shoestring.errors import DataError, DivergedError, RunError
 from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.features import FunctionExtractor
 from shoestring.measure.generated import Seen, scores
 from shoestring.progress import Progress
+from shoestring.run import Run
 from shoestring.training import assess_generator as assessing
 from shoestring.training.assess_generator import assess_generator, record_generator
 from shoestring.training.extractors import Eyes, open_judge
@@ -197,6 +199,14 @@ def test_the_judge_gives_the_classifiers_own_features_and_classes(classifier_run
     assert torch.allclose(judge.last(features), logits, atol=1e-5)
     assert torch.equal(judge.classes(features), logits.argmax(1))
     assert open_judge((3, 28, 28), torch.device("cpu"), classifier_run) is None
+
+
+def test_weights_of_another_net_are_no_judge(classifier_run, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(classifier_run.folder, run.folder)
+    run.write_json("recipe.json", tiny.changed(api.Recipe.from_json(run.read_recipe()), {"net__stem": 5}).to_json())
+    with pytest.raises(RunError, match=r"weights.safetensors does not fit .*recipe.json"):
+        open_judge((3, 8, 8), torch.device("cpu"), run)
 
 
 def test_the_fast_distance_of_tune_is_logged_during_a_training(run, tmp_path):

@@ -1,4 +1,4 @@
-"""The line that ends a training in the published papers, from a run's log."""
+"""Mean and deviation over the last mini-batches of a training, as the published papers give them, from a run's log."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -50,21 +50,3 @@ def _pooled(name: str, records: Sequence[Mapping[str, Any]]) -> Measure:
         computed_by(__name__),
         f"Over the mini-batches of steps {first:,} to {last:,}, with augmentation and the net as it was at each step.",
     )
-
-
-def papers_line(train_loss: Measure, train_accuracy: Measure, test_accuracy: Measure) -> str:
-    """The papers' line: "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066".
-
-    Args:
-        train_loss: Of the last steps, as `training_line` gives it.
-        train_accuracy: Likewise.
-        test_accuracy: Over mini-batches: the measure "batch_accuracy" of the test split.
-    """
-    return (
-        f"train loss: {train_loss.value:.3f}, train acc: {_with_deviation(train_accuracy)}, "
-        f"test acc: {_with_deviation(test_accuracy)}"
-    )
-
-
-def _with_deviation(measure: Measure) -> str:
-    return f"{measure.value:.3f}" + ("" if measure.deviation is None else f"±{measure.deviation:.3f}")

@@ -21,9 +21,8 @@ from shoestring.measure.inception import Dimensions
 from shoestring.measure.inception_extractor import OFFICIAL_FILE, OFFICIAL_SHA256, OFFICIAL_URL, InceptionExtractor
 from shoestring.measure.resize import Resizing
 from shoestring.progress import Progress
-from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
-from shoestring.training.build import initialise
+from shoestring.training.load import load_nets, recipe_of
 
 JUDGE = "cifar100-resnet"  # the shipped classifier whose features give the fast distance
 
@@ -90,16 +89,17 @@ def open_judge(shape: tuple[int, int, int], device: torch.device, run: Run | Non
         shape: Channels, height, width of the images.
         device: Where to compute.
         run: Another run of a classifier in its place.
+
+    Raises:
+        RunError: Its weights are damaged, or do not fit its recipe.
     """
     run = run or Run(zoo.FOLDER / JUDGE)
     if not run.exists() or not run.finished():
         return None
-    recipe = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
+    recipe = recipe_of(run)
     if recipe.data.shape != shape:
         return None
-    net = initialise(recipe).eval()
-    net.load_state_dict(run.read_weights(), strict=False)
-    net.to(device)
+    net = load_nets(run, recipe).to(device).eval()
     last = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]
 
     def features(images: Tensor) -> Tensor:

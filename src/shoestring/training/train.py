@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from shoestring.engine import Machine
 from shoestring.errors import RunError
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.spec import changed
-from shoestring.training.build import Built, build, initialise
+from shoestring.training.build import Built, build
 from shoestring.training.environment import close_session, open_session
+from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
 from shoestring.training.model import Model
 from shoestring.training.state import State
@@ -55,26 +54,10 @@ def train(
     finally:
         close_session(run, state.step)
     for decay, nets in state.averages.items():
-        run.write_average(decay, _floats(nets))
+        run.write_average(decay, kept_weights(nets))
     facts = {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)}
-    run.write_weights(_floats(state.answering()), facts)
+    run.write_weights(kept_weights(state.answering()), facts)
     return Model(recipe, state.answering().eval(), machine)
-
-
-def load(run: Run, device: str | None, average: float | None = None) -> Model:
-    """The model of a finished run; with `average`, that of the running mean of this decay."""
-    recipe = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
-    machine = Machine.choose(recipe.engine, device)
-    nets = initialise(recipe)
-    tensors, expected = run.read_weights(average), _floats(nets)
-    if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
-        raise RunError(f"{run.weights_file} does not fit {run.recipe_file}: names or shapes of the weights differ")
-    nets.load_state_dict(tensors, strict=False)  # batch norm's step counters are all that is left out
-    return Model(recipe, machine.place(nets).eval(), machine)
-
-
-def _floats(nets: nn.ModuleDict) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in nets.state_dict().items() if tensor.is_floating_point()}
 
 
 def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
@@ -83,7 +66,7 @@ def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any])
         run.write_json("classes.json", list(recipe.data.classes))
         run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
         return
-    there = Recipe.from_json(run.read_recipe(), str(run.recipe_file))
+    there = recipe_of(run)
     if there.fingerprint() != recipe.fingerprint():
         fields = changed(there, recipe).items()
         differences = "; ".join(f"{key} is {old} there, {new} now" for key, (old, new) in fields)

@@ -1,0 +1,59 @@
+"""Trained nets from the files of a run."""
+
+from torch import Tensor, nn
+
+from shoestring.engine import Machine
+from shoestring.errors import RunError
+from shoestring.recipes.recipe import Recipe
+from shoestring.run import Run
+from shoestring.training.build import initialise
+from shoestring.training.model import Model
+
+
+def load(run: Run, device: str | None, average: float | None = None) -> Model:
+    """The model of a finished run.
+
+    Args:
+        run: The run.
+        device: "cpu", "cuda", …; None takes a GPU when there is one.
+        average: Decay of a running mean of the weights that the run kept; by default the final weights.
+
+    Raises:
+        RunError: There are no such weights, or they do not fit the recipe.
+    """
+    recipe = recipe_of(run)
+    machine = Machine.choose(recipe.engine, device)
+    return Model(recipe, machine.place(load_nets(run, recipe, average)).eval(), machine)
+
+
+def load_nets(run: Run, recipe: Recipe, average: float | None = None) -> nn.ModuleDict:
+    """The nets of a finished run, on the CPU, with the weights that it keeps.
+
+    Args:
+        run: The run.
+        recipe: Its recipe, as `recipe_of` gives it.
+        average: As of `load`.
+
+    Raises:
+        RunError: There are no such weights, or their names or shapes are not those of the recipe's nets.
+    """
+    nets = initialise(recipe)
+    tensors, expected = run.read_weights(average), kept_weights(nets)
+    if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
+        raise RunError(f"{run.weights_file} does not fit {run.recipe_file}: names or shapes of the weights differ")
+    nets.load_state_dict(tensors, strict=False)  # batch norm's step counters are all that is left out
+    return nets
+
+
+def recipe_of(run: Run) -> Recipe:
+    """The recipe that a run was trained by.
+
+    Raises:
+        RecipeError: Its file is not valid.
+    """
+    return Recipe.from_json(run.read_recipe(), str(run.recipe_file))
+
+
+def kept_weights(nets: nn.ModuleDict) -> dict[str, Tensor]:
+    """What of trained nets a run keeps, by name: parameters and statistics of batch norm, but not its step counters."""
+    return {name: tensor for name, tensor in nets.state_dict().items() if tensor.is_floating_point()}
