@@ -28,6 +28,8 @@ class Engine(Spec):
     """Fuse operators with torch.compile; pays on a GPU, in long trainings."""
     threads: PositiveInt | None = None
     """CPU threads; by default what torch finds."""
+    trial: bool = False
+    """Before training, time a few steps of each choice left open and take the fastest; the run records it."""
     deterministic: bool = False
     """On a GPU, use only algorithms that give the same bits every time. A CPU run always does."""
 
@@ -62,6 +64,9 @@ class Machine:
         if on_gpu:
             torch.backends.cudnn.benchmark = not engine.deterministic
             torch.backends.cudnn.deterministic = engine.deterministic
+        if engine.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is reproducible with a fixed workspace
+            torch.use_deterministic_algorithms(True, warn_only=True)  # a warning names an operator that has none
         half = engine.precision == "bfloat16" or (engine.precision == "auto" and on_gpu)
         return Machine(
             device=chosen,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from shoestring import api
-from shoestring.cli.main import main, recipe_place
+from shoestring.cli.main import main, recipe_place, settle_waiting
 from shoestring.data.addnist import AddNIST
 from shoestring.recipes import RECIPES
 from shoestring.run import Run
@@ -300,3 +301,31 @@ def test_results_do_not_depend_on_torch_s_global_state(tell, gan_run: Run, tmp_p
     torch.manual_seed(2)
     tell("sample", gan_run.folder, "--count", 2, "--out", "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_speed_tells_where_the_time_goes_and_how_long_the_budget_takes(tell, say, recipe_file: Path) -> None:
+    facts = tell("speed", recipe_file, "--timed-steps", 3, "--engine.threads", 1)
+    assert facts["recipe"] == "tiny-classifier"
+    assert (facts["steps_timed"], facts["machine"]["threads"], facts["budget_steps"]) == (3, 1, 12)
+    assert facts["budget_seconds"] == pytest.approx(12 * facts["milliseconds"] / 1e3)
+    assert facts["images_per_second"] == pytest.approx(8e3 / facts["milliseconds"])
+    assert sum(facts["parts_milliseconds"].values()) > 0
+    status, out, _ = say("speed", recipe_file, "--timed-steps", 2, "--compare", "--engine.threads", 1)
+    assert status == 0
+    assert all(word in out for word in ("images a second", "GFLOP/s", "12 steps take", "backward", "bfloat16"))
+    status, _, err = say("speed", recipe_file, "--timed-steps", 0)
+    assert status == 1
+    assert "timed" in err
+
+
+@pytest.mark.parametrize(
+    ("load", "asked", "policy"), [(0.0, None, None), (64.0, None, "PASSIVE"), (64.0, "ACTIVE", "ACTIVE")]
+)
+def test_threads_sleep_while_they_wait_only_where_the_cores_are_busy(load, asked, policy, monkeypatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
+    settle_waiting()
+    assert os.environ.get("OMP_WAIT_POLICY") == policy

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from shoestring.cli import making, verbs
+from shoestring.cli import making, timing, verbs
 from shoestring.cli.display import Display
 from shoestring.errors import ShoestringError
 
@@ -15,12 +15,15 @@ Verb = (
     Annotated[verbs.List, tyro.conf.subcommand("list")]
     | Annotated[verbs.Show, tyro.conf.subcommand("show")]
     | Annotated[verbs.Train, tyro.conf.subcommand("train")]
+    | Annotated[timing.Speed, tyro.conf.subcommand("speed")]
     | Annotated[verbs.Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[making.Sample, tyro.conf.subcommand("sample")]
     | Annotated[making.Interpolate, tyro.conf.subcommand("interpolate")]
     | Annotated[verbs.Predict, tyro.conf.subcommand("predict")]
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
 )
+
+BUSY = 0.25  # load per core from which on threads sleep while they wait
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 an error the user can mend, 2 wrong usage, 128 + n stopped by signal n.
     """
-    # Before torch is imported: threads that spin while they wait cost three times the time on cores with other work.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    settle_waiting()  # before torch is imported
     words = list(sys.argv[1:] if arguments is None else arguments)
     display = Display(as_json="--json" in words)
     try:
@@ -55,12 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def settle_waiting() -> None:
+    """Lets CPU threads sleep while they wait for one another, where the cores have other work; else they spin.
+
+    Two threads that spin are up to twice as fast as two that sleep if each has a core to itself, and several times
+    slower if not. Goes by the load of the last minute; OMP_WAIT_POLICY in the environment overrules it.
+    """
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
+    if busy > BUSY:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def parse(words: list[str]) -> verbs.Verb:
     """The verb with its arguments.
 
-    `train` and `show` name a recipe, and take its fields as typed options after it.
+    `train`, `show` and `speed` name a recipe, and take its fields as typed options after it.
     """
-    takes_recipe = {"train": verbs.Train, "show": verbs.Show}.get(words[0] if words else "")
+    takes_recipe = {"train": verbs.Train, "show": verbs.Show, "speed": timing.Speed}.get(words[0] if words else "")
     place = recipe_place(words)
     if takes_recipe and place:
         return verbs.with_recipe(takes_recipe, words[place], words[1:place] + words[place + 1 :])

@@ -253,7 +253,7 @@ def require_positive(**options: int | None) -> None:
             raise ShoestringError(f"--{name} {value}: give a whole number of at least 1")
 
 
-def with_recipe(verb: type[Show] | type[Train], name: str, words: Sequence[str]) -> Verb:
+def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:
     """A verb whose recipe was named, with the recipe's fields as typed options.
 
     Raises:

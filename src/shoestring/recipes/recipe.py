@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -105,6 +106,12 @@ class Recipe(Spec):
             )
         self.budget.admit_evaluations(self.task.evaluations)
         return self
+
+    @cached_property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one input of the net that makes images; empty when none does."""
+        maker = self.task.maker
+        return tuple(self.net.examples(self.data.shape)[maker][0].shape[1:]) if maker else ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values from which `from_json` gives an equal recipe."""

@@ -26,6 +26,7 @@ class Adversarial(Spec):
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     maker: ClassVar[str | None] = "generator"
     evaluations: ClassVar[int] = 1
+    work: ClassVar[abc.Mapping[str, int]] = {"generator": 3, "discriminator": 3 + 3 + 2}  # real, made, made to teach
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """Adds "latent" (n, *latent), and what is asked for: soft targets (n,) and instance noise like the images."""

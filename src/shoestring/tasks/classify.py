@@ -1,5 +1,6 @@
 """Learning to name what an image shows."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -22,6 +23,7 @@ class Classify(Spec):
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
     maker: ClassVar[str | None] = None
     evaluations: ClassVar[int] = 1
+    work: ClassVar[Mapping[str, int]] = {"classifier": 3}
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """The batch as it is; with mixup, each image blended with the one before it; batches are in random order.

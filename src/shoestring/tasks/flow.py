@@ -1,6 +1,7 @@
 """Learning to make images by following a flow from noise to data (Lipman et al. 2023; Liu et al. 2023)."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -39,6 +40,7 @@ class Flow(Spec):
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("denoiser",)
     maker: ClassVar[str | None] = "denoiser"
+    work: ClassVar[Mapping[str, int]] = {"denoiser": 3}
 
     @property
     def evaluations(self) -> int:

@@ -1,5 +1,6 @@
 """The contract between tasks and the one training loop."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 from torch import Generator, Tensor, nn
@@ -21,6 +22,9 @@ class Task(Protocol):
     phases: ClassVar[tuple[str, ...]]
     maker: ClassVar[str | None]
     """The net that makes images out of latents; None when none does."""
+    work: ClassVar[Mapping[str, int]]
+    """Arithmetic of a step for each image, by net, in forward passes: a backward pass counts 2, or 1 through a net that
+    is not updated (what the first layer saves is counted as if it were done)."""
 
     @property
     def evaluations(self) -> int:

@@ -6,18 +6,15 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
-from shoestring.data.feed import Feed
 from shoestring.data.images import Images
 from shoestring.engine import Machine
 from shoestring.errors import DivergedError
-from shoestring.optim import set_learning_rate
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
-from shoestring.rng import generator
 from shoestring.run import Run
 from shoestring.training.journal import Journal
 from shoestring.training.state import State
-from shoestring.training.update import make_update
+from shoestring.training.stepper import Stepper
 
 Watch = Callable[[State], dict[str, Any] | None]
 """Looks at a state now and then; gives a record for the log, without its step, or None."""
@@ -50,14 +47,12 @@ def loop(
         DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
         Interrupted: SIGINT or SIGTERM came; the state was saved first.
     """
-    feed = Feed(images, recipe.data, recipe.augment, recipe.batch_size, recipe.seed, machine.device)
-    update = make_update(recipe, state, machine)
+    take_step = Stepper(recipe, state, machine, images)
     journal = Journal(state.step, recipe.batch_size)
-    latent = latent_shape(recipe)
-    steps, rate = recipe.budget.steps, 0.0
+    steps = recipe.budget.steps
 
     def report() -> None:
-        record = journal.record(rate)
+        record = journal.record(take_step.rate)
         if record:
             run.append_log([record])
             advance(record["count"], **_summary(record))
@@ -70,15 +65,7 @@ def loop(
     with progress.task(recipe.name, steps, "steps", start=state.step) as advance, caught_signals() as caught:
         try:
             while state.step < steps and not caught:
-                rate = recipe.optimiser.learning_rate * recipe.schedule.factor(state.step, steps)
-                for optimiser in state.optimisers.values():
-                    set_learning_rate(optimiser, rate)
-                noise = generator(recipe.seed, "noise", state.step, device=machine.device)
-                batch = recipe.task.draw(feed(state.step), latent, state.step, noise)
-                taken = recipe.budget.take_step(state.step)
-                journal.note(update(batch))
-                state.step = taken
-                state.average()
+                journal.note(take_step())
                 last = state.step == steps
                 if last or state.step % recipe.cadence.log == 0:
                     report()
@@ -97,12 +84,6 @@ def loop(
             saved = run.last_checkpoint()
             where = f"the last good checkpoint is {saved}" if saved else "no checkpoint was saved before it"
             raise DivergedError(f"{error}; {where}. Try a lower --optimiser.learning-rate.") from None
-
-
-def latent_shape(recipe: Recipe) -> tuple[int, ...]:
-    """Shape of one input of the net that makes images; empty when none does."""
-    maker = recipe.task.maker
-    return tuple(recipe.net.examples(recipe.data.shape)[maker][0].shape[1:]) if maker else ()
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from shoestring.rng import generator
 from shoestring.spec import unknown
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.phase import NO_CLASS
-from shoestring.training.loop import latent_shape
 
 BATCH = 500  # images per forward pass: large enough to be fast, small enough for any memory
 SMALL_BATCH = 50  # images made at a time on a CPU, which gains nothing from more and shall report now and then
@@ -115,7 +114,7 @@ class Model:
         """Normal latent vectors (count, *latent); drawn on the CPU."""
         if not self.generates:
             raise RecipeError(f"{self.recipe.name} classifies images; it cannot make them. Use a generator recipe")
-        shape = latent_shape(self.recipe)
+        shape = self.recipe.latent_shape
         blocks = [torch.randn(BATCH, *shape, generator=generator(seed, "sample", i)) for i in range(-(-count // BATCH))]
         return torch.cat(blocks)[:count]
 

@@ -16,6 +16,7 @@ from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
 from shoestring.training.model import Model
 from shoestring.training.state import State
+from shoestring.training.trial import settled
 from shoestring.training.watch import watcher
 
 
@@ -37,12 +38,13 @@ def train(
         RunError: The folder holds a run of another recipe.
     """
     built = build(recipe)
-    machine = Machine.choose(recipe.engine, device)
+    Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
     _claim(run, recipe, built, overrides)
     if run.finished():
         return load(run, device)
     images = recipe.data.load("train", folder, progress)
     tune = recipe.data.load("tune", folder, progress) if recipe.data.tune else None
+    machine = Machine.choose(settled(recipe, run, device, progress), device)
     state = State.start(recipe, built.nets, machine)
     saved = run.read_checkpoint(progress, machine.device)
     if saved:

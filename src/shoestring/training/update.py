@@ -13,11 +13,18 @@ from shoestring.training.state import State
 Update = Callable[[Batch], dict[str, Tensor]]
 """Takes one step on a batch; gives 0-dimensional facts to log by name. Learning rates are set beforehand."""
 
+Lap = Callable[[str], None]
+"""Told of a part of a step, by name, when it is over."""
+
 WARM_UP = 3  # eager steps before a capture, so that libraries have allocated what they need
 
 
-def make_update(recipe: Recipe, state: State, machine: Machine) -> Update:
-    """The update that suits the machine."""
+def unwatched(_: str) -> None:
+    """The lap that nobody times."""
+
+
+def make_update(recipe: Recipe, state: State, machine: Machine, lap: Lap = unwatched) -> Update:
+    """The update that suits the machine; a lap hears of each phase's forward, backward and update (not in a graph)."""
 
     def update(batch: Batch) -> dict[str, Tensor]:
         facts: dict[str, Tensor] = {}
@@ -25,10 +32,13 @@ def make_update(recipe: Recipe, state: State, machine: Machine) -> Update:
         for phase in recipe.task.phases:
             with machine.autocast():
                 loss, more = recipe.task.loss(phase, state.nets, batch)
+            lap("forward")
             optimiser = state.optimisers[phase]
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # pyright: ignore[reportUnknownMemberType]
+            lap("backward")
             optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+            lap("update")
             facts |= {f"{phase}/loss": loss.detach()} | more
         return facts
 

@@ -1,0 +1,92 @@
+"""Which of the engine's open choices is fastest here: found by timing a few steps of each."""
+
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from shoestring.engine import Engine, Machine
+from shoestring.progress import Progress
+from shoestring.recipes.recipe import Recipe
+from shoestring.run import Run
+from shoestring.training.speed import step_seconds
+
+STEPS = 4  # timed for each candidate on a CPU; on a GPU one block
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate.
+
+    Attributes:
+        engine: With all choices made.
+        milliseconds: Of the median step.
+    """
+
+    engine: Engine
+    milliseconds: float
+
+
+def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[Trial]:
+    """The candidates in the order they were tried; the first is what is taken without a trial.
+
+    One choice is settled after the other, each with the fastest so far of those before it. Choices that the recipe
+    makes itself are left alone.
+    """
+    choices = open_choices(recipe.engine, device)
+    threads = torch.get_num_threads()
+    best = Trial(recipe.engine.model_copy(update={name: values[0] for name, values in choices.items()}), 0.0)
+    trials: list[Trial] = []
+
+    def timed(engine: Engine) -> Trial:
+        seconds = step_seconds(recipe, Machine.choose(engine, device), STEPS)
+        trials.append(Trial(engine, 1e3 * statistics.median(seconds)))
+        return trials[-1]
+
+    try:
+        with progress.task("trying the engine's choices", 1 + sum(len(v) - 1 for v in choices.values())) as advance:
+            best = timed(best.engine)
+            advance(1)
+            for name, values in choices.items():
+                for value in values[1:]:
+                    other = timed(best.engine.model_copy(update={name: value}))
+                    advance(1, fastest=f"{min(best.milliseconds, other.milliseconds):.0f} ms a step")
+                    best = min(best, other, key=lambda trial: trial.milliseconds)
+    finally:
+        torch.set_num_threads(threads)
+    return trials
+
+
+def open_choices(engine: Engine, device: str | None) -> dict[str, tuple[Any, ...]]:
+    """By field of the engine, the values worth trying; the first is what would be taken without a trial."""
+    machine = Machine.choose(engine, device)
+    on_gpu, threads = machine.device.type == "cuda", torch.get_num_threads()
+    choices: dict[str, tuple[Any, ...]] = {}
+    if engine.threads is None and not on_gpu:
+        choices["threads"] = (threads, 1) if threads > 1 else (1,)
+    if engine.channels_last is None:
+        choices["channels_last"] = (True, False)
+    if engine.precision == "auto":
+        choices["precision"] = ("bfloat16", "float32") if on_gpu else ("float32", "bfloat16")
+    if engine.graphs is None and on_gpu:
+        choices["graphs"] = (True, False)
+    return choices
+
+
+def settled(recipe: Recipe, run: Run, device: str | None, progress: Progress) -> Engine:
+    """The engine to train a run with: that of the recipe, or the fastest of a trial, which the run records.
+
+    A run that goes on takes what its trial found, so that it gives the same bits.
+    """
+    if not recipe.engine.trial:
+        return recipe.engine
+    where = str(Machine.choose(recipe.engine, device).device)
+    known: dict[str, Any] = run.read_json("trial.json") if (run.folder / "trial.json").is_file() else {}
+    if known.get("device") == where:
+        return Engine.model_validate(known["chosen"])
+    trials = try_choices(recipe, device, progress)
+    best = min(trials, key=lambda trial: trial.milliseconds).engine
+    tried = [{"engine": t.engine.model_dump(mode="json"), "milliseconds": round(t.milliseconds, 2)} for t in trials]
+    run.write_json("trial.json", {"device": where, "chosen": best.model_dump(mode="json"), "tried": tried})
+    return best
