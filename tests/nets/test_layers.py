@@ -1,9 +1,13 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from shoestring.budget import Layer
-from shoestring.nets.layers import layer_table
+from shoestring.nets.layers import Counter, layer_table
 from shoestring.recipes import RECIPES
 from shoestring.training.build import build, count, initialise
 
@@ -99,3 +103,34 @@ def test_contract_of_every_recipe_s_nets(name: str) -> None:
     assert all(torch.equal(again[key], tensor) for key, tensor in fresh.items())
     other = initialise(recipe.model_copy(update={"seed": 1})).state_dict()
     assert any(not torch.equal(other[key], tensor) for key, tensor in fresh.items())
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_multiply_adds_are_those_that_torch_counts(name: str) -> None:
+    recipe = RECIPES[name]()
+    nets = initialise(recipe).eval()
+    for net, inputs in recipe.net.examples(recipe.data.shape).items():
+        ours, torchs = Counter(), FlopCounterMode(display=False)
+        with torch.no_grad(), ours:
+            nets[net](*inputs)
+        with torch.no_grad(), torchs:
+            nets[net](*inputs)
+        assert ours.multiply_adds == torchs.get_total_flops() / 2 > 0
+
+
+def test_attention_and_matrix_products_are_counted() -> None:
+    query, key = torch.zeros(1, 2, 6, 4), torch.zeros(1, 2, 5, 4)
+    with Counter() as counter:
+        nn.functional.scaled_dot_product_attention(query, key, key)
+    assert counter.multiply_adds == 2 * 6 * 5 * (4 + 4)
+    with Counter() as counter:
+        torch.zeros(3, 6, 4) @ torch.zeros(4, 5)
+    assert counter.multiply_adds == 3 * 6 * 4 * 5
+
+
+def test_a_layer_table_does_not_import_the_compiler() -> None:
+    script = (
+        "import sys; from shoestring.recipes.papers import cifar100_resnet as r; "
+        "from shoestring.training.build import build; build(r()); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=120).returncode == 0

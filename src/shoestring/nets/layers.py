@@ -1,11 +1,11 @@
 """The layer table of a net: what each layer is, what it gives, what it costs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.overrides import TorchFunctionMode
 
 from shoestring.budget import Layer
 
@@ -16,8 +16,8 @@ Examples = Mapping[str, tuple[Tensor, ...]]
 def layer_table(nets: nn.ModuleDict, examples: Examples) -> list[Layer]:
     """One row for each module that has parameters of its own, in order of use, net by net.
 
-    Multiply-adds are half of the floating-point operations that torch counts in a forward pass of one image:
-    convolutions and matrix products; a module used several times counts each use, its parameters once.
+    Multiply-adds are those of convolutions, matrix products and attention in a forward pass of one image; a module
+    used several times counts each use, its parameters once.
 
     Args:
         nets: The nets by name; left as they are.
@@ -28,18 +28,18 @@ def layer_table(nets: nn.ModuleDict, examples: Examples) -> list[Layer]:
 
 def _rows(name: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Layer]:
     outputs: dict[str, tuple[int, ...]] = {}
-    counter = FlopCounterMode(display=False)
-    flops: dict[str, int] = {}
+    counter = Counter()
+    counts: dict[str, int] = {}
 
     def before(path: str) -> Any:
         def hook(*_: object) -> None:
-            flops[path] = flops.get(path, 0) - counter.get_total_flops()
+            counts[path] = counts.get(path, 0) - counter.multiply_adds
 
         return hook
 
     def after(path: str) -> Any:
         def hook(_: nn.Module, __: object, output: Tensor) -> None:
-            flops[path] += counter.get_total_flops()
+            counts[path] += counter.multiply_adds
             outputs[path] = tuple(output.shape[1:])
 
         return hook
@@ -64,8 +64,37 @@ def _rows(name: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Layer]:
         seen.update(id(p) for p in own)
         dotted = f"{name}.{path}" if path else name
         parameters = sum(p.numel() for p in own)
-        rows.append(Layer(dotted, _describe(owners[path]), outputs.get(path, ()), parameters, flops.get(path, 0) // 2))
+        rows.append(Layer(dotted, _describe(owners[path]), outputs.get(path, ()), parameters, counts.get(path, 0)))
     return rows
+
+
+class Counter(TorchFunctionMode):
+    """Counts the multiply-adds of what is called inside.
+
+    torch's own counter gives the same numbers (a test compares them), but imports for seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.multiply_adds = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Calls a function and counts it."""
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if name in ("conv2d", "linear"):  # every output looks at the inputs that its own weights weigh
+            self.multiply_adds += result.numel() * args[1][0].numel()
+        elif name == "conv_transpose2d":  # every input goes to the outputs that its own weights weigh
+            self.multiply_adds += args[0].numel() * args[1][0].numel()
+        elif name in ("matmul", "__matmul__", "mm", "bmm"):
+            self.multiply_adds += result.numel() * args[0].shape[-1]
+        elif name == "scaled_dot_product_attention":
+            query, key, value = args[:3]
+            pairs = query.numel() // query.shape[-1] * key.shape[-2]
+            self.multiply_adds += pairs * (query.shape[-1] + value.shape[-1])
+        return result
 
 
 def _own_parameters(module: nn.Module) -> bool:

@@ -1,0 +1,74 @@
+"""How long one waits: for the import, for --help, and from `shoestring train` to the end of the first step.
+
+Claim: on a CPU `import shoestring` takes less than 0.5 s and the first step is done in less than 5 s.
+
+    python benchmarks/startup.py [NAME ...] [--rounds 5] [--json]
+
+Whole processes, timed from outside, medians over rounds. Recipes other than addnist-quick read their data from the data
+folder (SHOESTRING_DATA), which must hold it already. The first step counts as done when the log has it.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CLI = [sys.executable, "-c", "import sys; from shoestring.cli.main import main; sys.exit(main())"]
+
+
+def main() -> None:
+    """Prints the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=["addnist-quick"], metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    cases: dict[str, Callable[[], float]] = {
+        "python": lambda: whole([sys.executable, "-c", ""]),
+        "import shoestring": lambda: whole([sys.executable, "-c", "import shoestring"]),
+        "shoestring --help": lambda: whole([*CLI, "--help"]),
+        "shoestring list": lambda: whole([*CLI, "list"]),
+    }
+    for name in given.names:
+        cases[f"first step of {name}"] = lambda name=name: first_step(name)
+    found = {case: statistics.median(time_it() for _ in range(given.rounds)) for case, time_it in cases.items()}
+    if given.json:
+        print(json.dumps({"rounds": given.rounds, "load": round(os.getloadavg()[0], 1), "seconds": found}, indent=1))
+    else:
+        for case, seconds in found.items():
+            print(f"{case:<36} {seconds:6.2f} s")
+
+
+def whole(words: list[str]) -> float:
+    """Seconds of a process from start to end."""
+    start = time.perf_counter()
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def first_step(name: str) -> float:
+    """Seconds from the start of a training's process to the log record of its first step."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "run" / "log.jsonl"
+        words = [*CLI, "train", name, "--run", str(log.parent), "--cadence.log", "1"]
+        start = time.perf_counter()
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while not (log.is_file() and log.stat().st_size):
+            if process.poll() is not None:
+                raise SystemExit(f"{name} ended before its first step:\n{process.communicate()[1].decode()}")
+            time.sleep(0.005)
+        seconds = time.perf_counter() - start
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
