@@ -1,13 +1,14 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
 from PIL import Image
 
 import shoestring
-from shoestring import api
+from shoestring import api, zoo
 from shoestring.data.embedded_digits import read_embedded_digits
 from shoestring.errors import DataError, OverBudgetError, RecipeError, RunError
 from shoestring.run import Run
@@ -72,7 +73,7 @@ def test_a_net_over_budget_is_refused_before_anything_is_written(pictures: Path,
 
 
 def test_a_larger_budget_is_allowed_and_recorded(pictures: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setitem(api.RECIPES, "tiny-classifier", lambda: tiny.classifier(pictures))
+    monkeypatch.setitem(shoestring.RECIPES, "tiny-classifier", lambda: tiny.classifier(pictures))
     wide = {"net__stem": 8, "budget__steps": 2}
     with pytest.raises(OverBudgetError, match="budget of 1,200"):
         api.train(tiny.classifier(pictures, budget__parameters=1_200, **wide), tmp_path / "refused", device="cpu")
@@ -206,13 +207,27 @@ def test_the_shipped_classifier_adds_up_the_embedded_test_digits() -> None:
 def test_reports_of_shipped_weights_are_not_written_into_the_package(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert api.write_report(["cifar100-resnet"]).resolve() == tmp_path / "cifar100-resnet.html"
-    assert not (api.ZOO / "cifar100-resnet" / "report.html").exists()
+    assert not (zoo.FOLDER / "cifar100-resnet" / "report.html").exists()
 
 
 def test_measuring_shipped_weights_changes_nothing_in_the_package(
     pictures: Path, classifier_run: Run, monkeypatch
 ) -> None:
     before = {path: path.read_bytes() for path in classifier_run.folder.rglob("*.json")}
-    monkeypatch.setattr(api, "ZOO", classifier_run.folder.parent)
+    monkeypatch.setattr(zoo, "FOLDER", classifier_run.folder.parent)
     assert api.evaluate(classifier_run.folder.name, device="cpu")["accuracy"].n == 15
     assert {path: path.read_bytes() for path in classifier_run.folder.rglob("*.json")} == before
+
+
+def test_any_images_are_compared_from_python(tmp_path: Path) -> None:
+    for seed, name in enumerate(("made", "real", "further")):
+        images = torch.randint(256, (60, 16, 16, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+        np.save(tmp_path / f"{name}.npy", images.numpy())
+    made, real, further = (tmp_path / f"{name}.npy" for name in ("made", "real", "further"))
+    found = shoestring.compare_images(made, real, further, tmp_path, "cpu", count=50, inception="none")
+    assert found["diversity_pixels"].value == pytest.approx(1, rel=0.05)
+    assert found["diversity_pixels"].floor == pytest.approx(1, rel=0.05)
+    assert (found["diversity_pixels"].n, found["diversity_pixels"].n_real) == (50, 50)
+    assert shoestring.compare_images(real, real, None, tmp_path, "cpu", inception="none")[
+        "high_frequency_energy"
+    ].value == pytest.approx(1, rel=1e-12)

@@ -20,7 +20,8 @@ ALLOWED = {
     "recipes": ABOVE_CORE,
     "training": ABOVE_CORE | {"recipes"},
     "report": set[str](),
-    "api": ABOVE_CORE | {"recipes", "training", "report"},
+    "evaluation": ABOVE_CORE | {"recipes", "training"},
+    "api": ABOVE_CORE | {"recipes", "training", "report", "evaluation"},
     "cli": ABOVE_CORE | {"recipes", "training", "report", "api"},
 }
 

@@ -5,19 +5,22 @@ import shoestring
 run = shoestring.train("addnist-quick")
 shoestring.evaluate("cifar100-resnet", split="test")["accuracy"]
 shoestring.sample("cifar100-dcgan-44", count=64, seed=0)
+shoestring.compare_images("my-samples", "cifar100:test")["fid_2048_clean"]
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoestring.api import evaluate, load, open_run, predict, sample, train, write_report
+    from shoestring.api import load, predict, sample, train, write_report
     from shoestring.budget import Budget
     from shoestring.errors import ShoestringError
+    from shoestring.evaluation import compare_images, evaluate
     from shoestring.recipes import RECIPES
     from shoestring.recipes.lookup import recipe
     from shoestring.recipes.recipe import Recipe
     from shoestring.run import Run
+    from shoestring.training.load import open_run
     from shoestring.training.model import Model
 
 _HOMES = {
@@ -27,9 +30,10 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "Run": "run",
     "ShoestringError": "errors",
-    "evaluate": "api",
+    "compare_images": "evaluation",
+    "evaluate": "evaluation",
     "load": "api",
-    "open_run": "api",
+    "open_run": "training.load",
     "predict": "api",
     "recipe": "recipes.lookup",
     "sample": "api",
@@ -44,6 +48,7 @@ __all__ = [
     "Recipe",
     "Run",
     "ShoestringError",
+    "compare_images",
     "evaluate",
     "load",
     "open_run",

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from shoestring import api
+from shoestring import zoo
 from shoestring.cli.display import Display
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
+from shoestring.report.facts import read
+from shoestring.report.headline import main_measure
 from shoestring.run import Run
 from shoestring.training.build import build, count
 
@@ -19,7 +21,7 @@ def overview() -> list[dict[str, Any]]:
         published = recipe.published
         accuracy = published is not None and published.measure == "accuracy"
         value = None if published is None else published.value
-        measured = measured_result(Run(api.ZOO / name))
+        measured = measured_result(Run(zoo.FOLDER / name))
         rows.append({
             "recipe": name,
             "summary": recipe.summary,
@@ -40,13 +42,21 @@ def overview() -> list[dict[str, Any]]:
 
 
 def measured_result(run: Run) -> dict[str, Any] | None:
-    """The headline of a run's final evaluation, or None when there is none."""
-    if not run.exists():
+    """The headline of a run's final evaluation under its name, with its n and a text; None when there is none.
+
+    Of a generator it is the FID, with its floor: what other real images get.
+    """
+    main = main_measure(read([run])[0]) if run.exists() else None
+    if main is None or main.split != "test":
         return None
-    accuracy = run.measures().get("test", {}).get("accuracy")
-    if accuracy is None:
-        return None
-    return {"accuracy": accuracy["value"], "n": accuracy["n"], "text": f"{100 * accuracy['value']:.1f} %"}
+    found: dict[str, Any] = {main.name: main.value, "n": main.n}
+    if main.name == "accuracy":
+        return found | {"text": f"{100 * main.value:.1f} %"}
+    kind, features, resizing = main.name.split("_")
+    floor = main.rest.get("floor")
+    beside = "" if floor is None else f", floor {floor:.3f}"
+    name = f"{kind.upper()}-{features}{'' if resizing == 'clean' else f' {resizing}'}"
+    return found | {"floor": floor, "text": f"{name} {main.value:.3f}{beside} (n {main.n:,})"}
 
 
 def show(recipe: Recipe, display: Display) -> None:

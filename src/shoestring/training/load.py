@@ -1,11 +1,16 @@
-"""Trained nets from the files of a run."""
+"""Trained nets from the files of a run, and which run a name means."""
+
+from pathlib import Path
 
 from torch import Tensor, nn
 
+from shoestring import zoo
 from shoestring.engine import Machine
 from shoestring.errors import RunError
+from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
+from shoestring.spec import unknown
 from shoestring.training.build import initialise
 from shoestring.training.model import Model
 
@@ -24,6 +29,21 @@ def load(run: Run, device: str | None, average: float | None = None) -> Model:
     recipe = recipe_of(run)
     machine = Machine.choose(recipe.engine, device)
     return Model(recipe, machine.place(load_nets(run, recipe, average)).eval(), machine)
+
+
+def open_run(what: Path | str) -> Run:
+    """The run in a folder, or the shipped one of a recipe name.
+
+    Raises:
+        RunError: There is neither; says what there is.
+    """
+    for folder in (Path(what), zoo.FOLDER / str(what)):
+        if Run(folder).exists():
+            return Run(folder)
+    if str(what) in RECIPES:
+        raise RunError(f"no trained weights of {what} are shipped; train it: shoestring train {what}")
+    shipped = [folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()]
+    raise RunError(f"{unknown('run or shipped model', str(what), shipped)} A run is the folder that `train` wrote.")
 
 
 def load_nets(run: Run, recipe: Recipe, average: float | None = None) -> nn.ModuleDict:

@@ -1,0 +1,136 @@
+"""What is measured: a run or shipped weights on a split, or any generated images against real ones."""
+
+from pathlib import Path
+from typing import Any
+
+from shoestring import zoo
+from shoestring.data.images import Split
+from shoestring.data.location import data_folder as resolve_data_folder
+from shoestring.engine import Engine, Machine
+from shoestring.errors import RecipeError
+from shoestring.measure.generated import check_sets
+from shoestring.measure.inception import Dimensions
+from shoestring.measure.measure import Measure
+from shoestring.measure.resize import Resizing
+from shoestring.measure.score import Score
+from shoestring.progress import Progress
+from shoestring.recipes import RECIPES
+from shoestring.run import Run
+from shoestring.training.assess import assess_classifier, record_classifier
+from shoestring.training.assess_generator import assess_generator, record_generator
+from shoestring.training.extractors import Weights, open_eyes
+from shoestring.training.image_sets import compare_sets, read_set
+from shoestring.training.load import load, open_run
+from shoestring.training.model import Model
+
+
+def evaluate(
+    what: Path | str,
+    split: Split = "test",
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    *,
+    count: int | None = None,
+    seeds: int = 1,
+    inception: Weights = None,
+    dimensions: Dimensions | None = None,
+    resizing: Resizing = "clean",
+    average: float | None = None,
+    **sampling: Any,
+) -> dict[str, Measure]:
+    """Measures of a finished run, or of shipped weights by recipe name, on a split; recorded in the run.
+
+    Not recorded are those of other weights or another way of sampling than the run's own.
+
+    Args:
+        what: A run's folder, or the name of a recipe whose weights are shipped.
+        split: "test" for the final figure, "tune" to choose anything by.
+        data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Told of everything that takes time.
+        count: Of a generator: samples, and as many real images; by default 10,000, or the whole split if it has fewer.
+        seeds: Of a generator: samplings to average over.
+        inception: Of a generator: a file with the FID Inception; "none" does without; by default the official file in
+            the data folder, downloaded when it is not there.
+        dimensions: Of a generator: Inception's features per image; by default 2,048, or 768 if the file ends there.
+        resizing: Of a generator: how images are brought to Inception's size.
+        average: Decay of a running mean of the weights that the run kept.
+        sampling: Of a generator: options of its `task.sampling` to change.
+
+    Returns:
+        By name; of a generator on test also the distances to train images, as "train/NAME".
+
+    Raises:
+        RecipeError: The split is "tune" and the run held nothing out.
+        DataError: There are too few images, or a file is missing or damaged.
+    """
+    home, progress = open_run(what), progress or Progress()
+    model = load(home, device, average).sampling(**sampling)
+    if split == "tune" and not model.recipe.data.tune:
+        raise RecipeError(
+            f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test"
+        )
+    own = average is None and all(value is None for value in sampling.values()) and home.folder.parent != zoo.FOLDER
+    if not model.generates:
+        return assess_run(model, home, split, data_folder, progress, record=own)
+    folder = resolve_data_folder(data_folder)
+    shape, place = model.recipe.data.shape, model.machine.device
+    eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
+    found = assess_generator(model, folder, split, eyes, progress, count, seeds)
+    if own:  # what is shipped keeps the record of its own final evaluation
+        record_generator(home, found)
+    beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
+    return {**found.sections[split], **beside}
+
+
+def compare_images(
+    generated: Path | str,
+    real: Path | str,
+    floor: Path | str | None = None,
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    *,
+    count: int | None = None,
+    inception: Weights = None,
+    dimensions: Dimensions | None = None,
+    resizing: Resizing = "clean",
+) -> dict[str, Score]:
+    """The scores of any generated images against any real ones.
+
+    Args:
+        generated: A folder of PNG files, a .npy or .npz file of uint8 images, or NAME:SPLIT with a data set or recipe.
+        real: The same, such as cifar100:test.
+        floor: The same: further real images, to find the floor with; by default train, when `real` is another split.
+        data_folder: As of `evaluate`.
+        device: As of `evaluate`.
+        progress: As of `evaluate`.
+        count: Images of each to take, by chance; by default all.
+        inception: As of `evaluate`.
+        dimensions: As of `evaluate`.
+        resizing: As of `evaluate`.
+
+    Raises:
+        DataError: Images cannot be read, are too few or of different sizes; or the Inception file is not right.
+    """
+    progress, folder = progress or Progress(), resolve_data_folder(data_folder)
+    made = read_set(str(generated), RECIPES, folder, progress).images
+    seen = read_set(str(real), RECIPES, folder, progress)
+    further = read_set(str(floor), RECIPES, folder, progress).images if floor is not None else seen.further
+    check_sets(seen.images, made)
+    channels, height, width = made.shape[1:]
+    place = Machine.choose(Engine(), device).device
+    eyes = open_eyes((channels, height, width), inception, dimensions, resizing, folder, place, progress)
+    return compare_sets(made, seen.images, further, eyes, count, progress)
+
+
+def assess_run(
+    model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress, record: bool
+) -> dict[str, Measure]:
+    """The measures of a classifier on a split; written into its run, or not."""
+    images = model.recipe.data.load(split, resolve_data_folder(data_folder), progress)
+    found = assess_classifier(model, images, split, progress)
+    if record:
+        record_classifier(home, found, model.recipe.data.classes)
+    return found.measures
