@@ -45,7 +45,25 @@ def main() -> None:
     kind = grown if given.grow else compared
     results = [row for name in given.names for row in kind(name, given)]
     if given.json:
-        print(json.dumps({"load_before": os.getloadavg()[0], "results": results}, indent=1))
+        print(json.dumps(conditions(given) | {"results": results}, indent=1))
+
+
+def conditions(given: argparse.Namespace) -> dict[str, Any]:
+    """What the figures depend on."""
+    import torch
+
+    from shoestring.engine import Engine, Machine
+
+    machine = Machine.choose(Engine(), given.device)
+    words = " ".join(word for word in sys.argv[1:] if word != "--json")
+    return {
+        "command": f"python benchmarks/throughput.py {words}".rstrip(),
+        "machine": machine.describe(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "rounds": given.rounds,
+        "steps": given.steps,
+    }
 
 
 def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:

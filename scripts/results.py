@@ -18,6 +18,7 @@ from pages.chart import read_chart
 from pages.contest import contest
 from pages.figure import is_current, write
 from pages.runs import ROOT, kept_runs
+from pages.speed import growth, versus
 from pages.tables import Table, classifier_runs, classifiers, cost, generators, markdown, summary
 
 from shoestring.report.facts import Facts
@@ -31,6 +32,8 @@ TABLES: dict[str, Callable[[Sequence[Facts]], Table]] = {
     "classifier-runs": classifier_runs,
     "generators": generators,
     "cost": cost,
+    "throughput": lambda _: versus(),
+    "growth": lambda _: growth(),
     **{f"contest-{data}": partial(contest, data=data) for data in CONTESTS},
 }
 

@@ -57,7 +57,7 @@ def test_steps_are_timed_one_by_one_and_part_by_part(pictures, monkeypatch) -> N
 
 
 def test_figures_follow_from_the_median() -> None:
-    facts = speed.Speed({}, 10, (0.1, 0.2, 0.9), {"data": 0.05}, 4 * 10**9, 1e11, 1000).to_json()
+    facts = speed.Speed({}, 10, (0.1, 0.2, 0.9), {"data": 0.05}, 4 * 10**9, 1e11, 10**8, 1e10, 1000).to_json()
     assert facts["milliseconds"] == 200
     assert (facts["fastest_milliseconds"], facts["slowest_milliseconds"]) == (100, 900)
     assert facts["images_per_second"] == pytest.approx(50)
@@ -65,6 +65,7 @@ def test_figures_follow_from_the_median() -> None:
     assert facts["share_of_ceiling"] == pytest.approx(0.2)
     assert facts["budget_seconds"] == pytest.approx(200)
     assert facts["parts_milliseconds"] == {"data": 50}
+    assert facts["least_milliseconds"] == {"arithmetic": pytest.approx(40), "memory": pytest.approx(20)}
     json.dumps(facts)
 
 
@@ -98,3 +99,10 @@ def test_a_matrix_product_takes_the_time_that_its_rate_says(cpu: Machine) -> Non
         torch.mm(a, a)
     seconds = (time.perf_counter() - start) / 3
     assert 2 * 1536**3 / rate <= seconds * 1.5
+
+
+def test_what_is_kept_for_the_backward_pass_grows_with_the_batch(cpu: Machine) -> None:
+    small, large = (speed.kept_bytes(tiny.changed(cifar100_resnet(), {"batch_size": size}), cpu) for size in (2, 4))
+    first = 2 * 32 * 32 * 32 * 4  # the stem's output alone, float32
+    assert large - small > 3 * first
+    assert large < 2 * small

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 from shoestring.data.images import Images
 from shoestring.engine import Machine
@@ -33,6 +34,8 @@ class Speed:
         parts: Seconds of a step by part; launched one by one, so on a GPU their sum exceeds `seconds`.
         operations: Floating-point operations of a step, in convolutions and matrix products.
         ceiling: Floating-point operations per second of a large matrix product in the same precision.
+        kept_bytes: What the forward passes of a step keep for the backward passes.
+        copy_rate: Bytes per second of a large copy, read and written.
         budget_steps: Steps of the recipe's budget.
     """
 
@@ -42,6 +45,8 @@ class Speed:
     parts: dict[str, float]
     operations: int
     ceiling: float
+    kept_bytes: int
+    copy_rate: float
     budget_steps: int
 
     @property
@@ -64,6 +69,12 @@ class Speed:
             "gigaflop_per_second": rate / 1e9,
             "ceiling_gigaflop_per_second": self.ceiling / 1e9,
             "share_of_ceiling": rate / self.ceiling,
+            "kept_megabytes": self.kept_bytes / 1e6,
+            "copy_gigabytes_per_second": self.copy_rate / 1e9,
+            "least_milliseconds": {
+                "arithmetic": 1e3 * self.operations / self.ceiling,
+                "memory": 1e3 * 2 * self.kept_bytes / self.copy_rate,
+            },
             "parts_milliseconds": {part: 1e3 * seconds for part, seconds in self.parts.items()},
             "budget_steps": self.budget_steps,
             "budget_seconds": self.budget_steps * self.median,
@@ -93,6 +104,8 @@ def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) 
         parts=parts,
         operations=operations(recipe, built),
         ceiling=matrix_product_rate(machine),
+        kept_bytes=kept_bytes(recipe, machine),
+        copy_rate=copy_rate(machine),
         budget_steps=recipe.budget.steps,
     )
 
@@ -163,6 +176,36 @@ def matrix_product_rate(machine: Machine) -> float:
         synchronise(machine)
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
+
+
+def kept_bytes(recipe: Recipe, machine: Machine) -> int:
+    """Bytes that the forward passes of a step keep for the backward passes: written and read at least once."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    take_step = practice(recipe, replace(machine, graphs=False, compile=False))
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        take_step()
+    return sum(kept.values())
+
+
+def copy_rate(machine: Machine) -> float:
+    """Bytes per second of a copy far larger than the caches, read and written, the best of several."""
+    size, tries = 2**26 if machine.device.type == "cpu" else 2**30, 6
+    source = torch.ones(size // 4, device=machine.device)
+    target = torch.zeros_like(source)
+    best = float("inf")
+    for _ in range(tries):
+        synchronise(machine)
+        start = time.perf_counter()
+        target.copy_(source)
+        synchronise(machine)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size / best
 
 
 def synchronise(machine: Machine) -> None:

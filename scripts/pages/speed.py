@@ -1,0 +1,52 @@
+"""The tables about speed, from what benchmarks/throughput.py wrote into results/throughput."""
+
+import json
+from typing import Any
+
+from pages.runs import ROOT
+from pages.tables import Table
+
+FOLDER = ROOT / "results" / "throughput"
+AIMS = {
+    ("addnist-effnet", "train"): 2.5,
+    ("cifar100-resnet", "train"): 2.3,
+    ("cifar100-dcgan-64", "train"): 1.9,
+    ("cifar100-dcgan-44", "train"): 2.2,
+    ("cifar100-dcgan-64", "sample"): 2.0,
+    ("cifar100-dcgan-44", "sample"): 2.0,
+}
+"""Ratios on 2 CPU cores that this project set itself."""
+
+
+def versus() -> Table:
+    """A row for each comparison with the plain loop, machine by machine."""
+    rows: list[list[str]] = []
+    for facts in _files("versus-*.json"):
+        for row in facts["results"]:
+            aim = AIMS.get((row["recipe"], row["what"])) if facts["machine"]["device"] == "cpu" else None
+            rows.append([
+                f"`{row['recipe']}`", f"{row['what']}, {row['unit']}", f"{row['plain']:,.1f}", f"{row['ours']:,.1f}",
+                f"**{row['ratio']:.2f}**", f"{row['ratios'][0]:.2f} to {row['ratios'][-1]:.2f}",
+                "" if aim is None else f"{aim:.1f}", _place(facts),
+            ])  # fmt: skip
+    return ("system", "what", "plain loop", "ours", "ratio", "over rounds", "aim", "machine"), rows
+
+
+def growth() -> Table:
+    """A row for each recipe and thing that grows."""
+    rows = [
+        [f"`{row['recipe']}`", row["case"], f"{row['ms']:,.1f}", _place(facts)]
+        for facts in _files("grow-*.json")
+        for row in facts["results"]
+    ]
+    return ("system", "case", "ms a step", "machine"), rows
+
+
+def _files(pattern: str) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(FOLDER.glob(pattern))]
+
+
+def _place(facts: dict[str, Any]) -> str:
+    machine = facts["machine"]
+    name = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    return f"{name}, {machine['threads']} threads, torch {facts['torch']}, {facts['date']}"
