@@ -201,7 +201,8 @@ def our_train(name: str, device: str) -> Callable[[int], float]:
     """Our training, with the changes asked for."""
     from shoestring.engine import Machine
     from shoestring.recipes.lookup import recipe
-    from shoestring.training.speed import practice, synchronise
+    from shoestring.training.limits import synchronise
+    from shoestring.training.speed import practice
 
     ours = recipe(name)
     changes = json.loads(os.environ.get("SHOESTRING_CHANGES", "{}"))

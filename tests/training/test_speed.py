@@ -11,7 +11,7 @@ from shoestring.errors import OverBudgetError
 from shoestring.progress import Progress
 from shoestring.recipes.papers import addnist_effnet, cifar100_dcgan_64, cifar100_resnet
 from shoestring.tasks.classify import Classify
-from shoestring.training import speed
+from shoestring.training import limits, speed
 from shoestring.training.build import build
 
 
@@ -26,13 +26,13 @@ def test_operations_of_a_gan_step_are_those_that_run(cpu: Machine) -> None:
     once = speed.practice(recipe, cpu)
     with FlopCounterMode(display=False) as counter:
         once()
-    assert speed.operations(recipe, build(recipe)) == pytest.approx(counter.get_total_flops(), rel=0.02)
+    assert limits.operations(recipe, build(recipe)) == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
 def test_operations_of_a_classifier_are_six_for_each_multiply_add(cpu: Machine) -> None:
     recipe = tiny.changed(cifar100_resnet(), {"batch_size": 2})
     multiply_adds = sum(layer.multiply_adds for layer in build(recipe).layers)
-    assert speed.operations(recipe, build(recipe)) == 2 * 3 * 2 * multiply_adds
+    assert limits.operations(recipe, build(recipe)) == 2 * 3 * 2 * multiply_adds
     once = speed.practice(recipe, cpu)
     with FlopCounterMode(display=False) as counter:
         once()
@@ -57,7 +57,9 @@ def test_steps_are_timed_one_by_one_and_part_by_part(pictures, monkeypatch) -> N
 
 
 def test_figures_follow_from_the_median() -> None:
-    facts = speed.Speed({}, 10, (0.1, 0.2, 0.9), {"data": 0.05}, 4 * 10**9, 1e11, 10**8, 1e10, 1000).to_json()
+    facts = speed.Speed(
+        {}, 10, (0.1, 0.2, 0.9), {"data": 0.05}, 4 * 10**9, 1e11, 10**8, 3 * 10**8, 1e10, 1000
+    ).to_json()
     assert facts["milliseconds"] == 200
     assert (facts["fastest_milliseconds"], facts["slowest_milliseconds"]) == (100, 900)
     assert facts["images_per_second"] == pytest.approx(50)
@@ -65,7 +67,10 @@ def test_figures_follow_from_the_median() -> None:
     assert facts["share_of_ceiling"] == pytest.approx(0.2)
     assert facts["budget_seconds"] == pytest.approx(200)
     assert facts["parts_milliseconds"] == {"data": 50}
-    assert facts["least_milliseconds"] == {"arithmetic": pytest.approx(40), "memory": pytest.approx(20)}
+    assert facts["moved_megabytes"] == pytest.approx(400)
+    assert facts["least_milliseconds"] == pytest.approx(40 + 30)  # arithmetic exceeds the products' own memory
+    slow_memory = speed.Speed({}, 10, (0.1,), {}, 4 * 10**9, 1e11, 10**8, 3 * 10**8, 1e9, 1000)
+    assert slow_memory.least == pytest.approx(0.1 + 0.3)
     json.dumps(facts)
 
 
@@ -92,7 +97,7 @@ def test_noise_has_the_shape_and_classes_of_the_data() -> None:
 
 
 def test_a_matrix_product_takes_the_time_that_its_rate_says(cpu: Machine) -> None:
-    rate = speed.matrix_product_rate(cpu)
+    rate = limits.matrix_product_rate(cpu)
     a = torch.randn(1536, 1536)
     start = time.perf_counter()
     for _ in range(3):
@@ -101,8 +106,18 @@ def test_a_matrix_product_takes_the_time_that_its_rate_says(cpu: Machine) -> Non
     assert 2 * 1536**3 / rate <= seconds * 1.5
 
 
-def test_what_is_kept_for_the_backward_pass_grows_with_the_batch(cpu: Machine) -> None:
-    small, large = (speed.kept_bytes(tiny.changed(cifar100_resnet(), {"batch_size": size}), cpu) for size in (2, 4))
-    first = 2 * 32 * 32 * 32 * 4  # the stem's output alone, float32
-    assert large - small > 3 * first
-    assert large < 2 * small
+def test_operators_move_what_they_read_and_write() -> None:
+    a, b = torch.zeros(10, 10), torch.zeros(10, 10)
+    with limits.Traffic() as counter:
+        c = a + b
+        c.view(100).add_(1)  # a view is free; in place is read and written
+        a @ b
+    assert counter.others == 3 * 400 + 2 * 400
+    assert counter.products == 3 * 400
+
+
+def test_a_step_moves_at_least_its_activations_twice(cpu: Machine) -> None:
+    small, large = (speed.traffic(tiny.changed(cifar100_resnet(), {"batch_size": n}), cpu) for n in (2, 4))
+    stem = 2 * 32 * 32 * 32 * 4  # bytes of the stem's output for two images
+    assert large.products - small.products > 2 * stem
+    assert large.others - small.others > 10 * stem  # batch norm, SiLU, additions

@@ -56,10 +56,9 @@ def _show(name: str, facts: dict[str, Any], display: Display) -> None:
         ("arithmetic", f"{facts['gigaflop']:,.2f} GFLOP a step, {facts['gigaflop_per_second']:,.1f} GFLOP/s"),
         ("a matrix product reaches", f"{facts['ceiling_gigaflop_per_second']:,.0f} GFLOP/s"),
         ("share of that", f"{100 * facts['share_of_ceiling']:.0f} %"),
-        ("kept for the backward pass", f"{facts['kept_megabytes']:,.0f} MB a step"),
+        ("operators read and write", f"{facts['moved_megabytes']:,.0f} MB a step"),
         ("a copy reaches", f"{facts['copy_gigabytes_per_second']:,.1f} GB/s"),
-        ("least time for arithmetic", f"{facts['least_milliseconds']['arithmetic']:,.1f} ms a step"),
-        ("least time for memory", f"{facts['least_milliseconds']['memory']:,.1f} ms a step, written and read once"),
+        ("least, at both limits", f"{facts['least_milliseconds']:,.1f} ms a step, operator by operator"),
     ]
     display.table("Speed", ("figure", "value"), rows)
     parts = facts["parts_milliseconds"]

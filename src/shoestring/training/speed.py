@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 
 from shoestring.data.images import Images
 from shoestring.engine import Machine
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator
-from shoestring.training.build import Built, build
+from shoestring.training.build import build
+from shoestring.training.limits import Traffic, copy_rate, matrix_product_rate, operations, synchronise
 from shoestring.training.state import State
 from shoestring.training.stepper import Stepper
 
@@ -34,7 +34,8 @@ class Speed:
         parts: Seconds of a step by part; launched one by one, so on a GPU their sum exceeds `seconds`.
         operations: Floating-point operations of a step, in convolutions and matrix products.
         ceiling: Floating-point operations per second of a large matrix product in the same precision.
-        kept_bytes: What the forward passes of a step keep for the backward passes.
+        product_bytes: What convolutions and matrix products of a step read and write.
+        other_bytes: What all other operators read and write.
         copy_rate: Bytes per second of a large copy, read and written.
         budget_steps: Steps of the recipe's budget.
     """
@@ -45,7 +46,8 @@ class Speed:
     parts: dict[str, float]
     operations: int
     ceiling: float
-    kept_bytes: int
+    product_bytes: int
+    other_bytes: int
     copy_rate: float
     budget_steps: int
 
@@ -53,6 +55,16 @@ class Speed:
     def median(self) -> float:
         """Seconds of the median step."""
         return statistics.median(self.seconds)
+
+    @property
+    def least(self) -> float:
+        """Seconds of a step whose operators, one after the other, all run at the machine's limit (its roofline).
+
+        Convolutions and matrix products take as long as their arithmetic or their memory, whichever is more; all other
+        operators as long as their memory.
+        """
+        products = max(self.operations / self.ceiling, self.product_bytes / self.copy_rate)
+        return products + self.other_bytes / self.copy_rate
 
     def to_json(self) -> dict[str, object]:
         """All figures, in the units people use."""
@@ -69,12 +81,9 @@ class Speed:
             "gigaflop_per_second": rate / 1e9,
             "ceiling_gigaflop_per_second": self.ceiling / 1e9,
             "share_of_ceiling": rate / self.ceiling,
-            "kept_megabytes": self.kept_bytes / 1e6,
+            "moved_megabytes": (self.product_bytes + self.other_bytes) / 1e6,
             "copy_gigabytes_per_second": self.copy_rate / 1e9,
-            "least_milliseconds": {
-                "arithmetic": 1e3 * self.operations / self.ceiling,
-                "memory": 1e3 * 2 * self.kept_bytes / self.copy_rate,
-            },
+            "least_milliseconds": 1e3 * self.least,
             "parts_milliseconds": {part: 1e3 * seconds for part, seconds in self.parts.items()},
             "budget_steps": self.budget_steps,
             "budget_seconds": self.budget_steps * self.median,
@@ -97,6 +106,7 @@ def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) 
     with progress.task("timing steps", 2 * steps, "steps") as advance:
         seconds = step_seconds(recipe, machine, steps, advance)
         parts = _part_seconds(recipe, machine, steps, advance)
+    moved = traffic(recipe, machine)
     return Speed(
         machine=machine.describe(),
         batch_size=recipe.batch_size,
@@ -104,7 +114,8 @@ def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) 
         parts=parts,
         operations=operations(recipe, built),
         ceiling=matrix_product_rate(machine),
-        kept_bytes=kept_bytes(recipe, machine),
+        product_bytes=moved.products,
+        other_bytes=moved.others,
         copy_rate=copy_rate(machine),
         budget_steps=recipe.budget.steps,
     )
@@ -151,67 +162,12 @@ def random_images(recipe: Recipe) -> Images:
     return Images(images, labels, "noise")
 
 
-def operations(recipe: Recipe, built: Built) -> int:
-    """Floating-point operations of one step in convolutions and matrix products, two for each multiply-add.
-
-    Counted forwards, times what the task says of forwards and backwards: torch's own count of the backward pass is too
-    high by the number of channels for depthwise convolutions.
-    """
-    return sum(
-        2 * recipe.batch_size * calls * sum(row.multiply_adds for row in built.layers if row.name.split(".")[0] == net)
-        for net, calls in recipe.task.work.items()
-    )
-
-
-def matrix_product_rate(machine: Machine) -> float:
-    """Floating-point operations per second of a large square matrix product, the best of several."""
-    size, tries = (1536, 6) if machine.device.type == "cpu" else (8192, 20)
-    source = generator(0, "matrix product")
-    a, b = (torch.randn(size, size, generator=source).to(machine.device, machine.dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(tries):
-        synchronise(machine)
-        start = time.perf_counter()
-        torch.mm(a, b)
-        synchronise(machine)
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
-
-
-def kept_bytes(recipe: Recipe, machine: Machine) -> int:
-    """Bytes that the forward passes of a step keep for the backward passes: written and read at least once."""
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
+def traffic(recipe: Recipe, machine: Machine) -> Traffic:
+    """What the operators of one step read and write, one by one."""
     take_step = practice(recipe, replace(machine, graphs=False, compile=False))
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
+    with Traffic() as counter:
         take_step()
-    return sum(kept.values())
-
-
-def copy_rate(machine: Machine) -> float:
-    """Bytes per second of a copy far larger than the caches, read and written, the best of several."""
-    size, tries = 2**26 if machine.device.type == "cpu" else 2**30, 6
-    source = torch.ones(size // 4, device=machine.device)
-    target = torch.zeros_like(source)
-    best = float("inf")
-    for _ in range(tries):
-        synchronise(machine)
-        start = time.perf_counter()
-        target.copy_(source)
-        synchronise(machine)
-        best = min(best, time.perf_counter() - start)
-    return 2 * size / best
-
-
-def synchronise(machine: Machine) -> None:
-    """Waits until the device has done all that was asked of it."""
-    if machine.device.type == "cuda":
-        torch.cuda.synchronize(machine.device)
+    return counter
 
 
 def _part_seconds(recipe: Recipe, machine: Machine, steps: int, advance: Callable[[int], None]) -> dict[str, float]:
