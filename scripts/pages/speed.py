@@ -1,4 +1,4 @@
-"""The tables about speed, from what benchmarks/throughput.py wrote into results/throughput."""
+"""The tables about speed, from what benchmarks/throughput.py and `shoestring speed` wrote into results/throughput."""
 
 import json
 from typing import Any
@@ -30,6 +30,24 @@ def versus() -> Table:
                 "" if aim is None else f"{aim:.1f}", _place(facts),
             ])  # fmt: skip
     return ("system", "what", "plain loop", "ours", "ratio", "over rounds", "aim", "machine"), rows
+
+
+def rooflines() -> Table:
+    """A row for each `shoestring speed NAME --json` that was kept."""
+    rows: list[list[str]] = []
+    for facts in _files("speed-*.json"):
+        machine = facts["machine"]
+        place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+        rows.append([
+            f"`{facts['recipe']}`", str(facts["batch_size"]), f"{facts['milliseconds']:,.0f}",
+            f"{facts['least_milliseconds']:,.0f}", f"{100 * facts['least_milliseconds'] / facts['milliseconds']:.0f} %",
+            f"{facts['gigaflop']:,.1f}", f"{facts['ceiling_gigaflop_per_second']:,.0f}",
+            f"{facts['moved_megabytes'] / 1e3:,.2f}", f"{facts['copy_gigabytes_per_second']:,.1f}",
+            f"{100 * facts['parts_milliseconds']['data'] / sum(facts['parts_milliseconds'].values()):.1f} %",
+            f"{place}, {machine['threads']} threads, {machine['precision']}",
+        ])  # fmt: skip
+    columns = ("system", "batch", "ms a step", "least ms", "share", "GFLOP a step", "GFLOP/s of a matrix product")
+    return (*columns, "GB read and written a step", "GB/s of a copy", "data's share", "machine"), rows
 
 
 def growth() -> Table:

@@ -118,7 +118,6 @@ class Model:
         blocks = [torch.randn(BATCH, *shape, generator=generator(seed, "sample", i)) for i in range(-(-count // BATCH))]
         return torch.cat(blocks)[:count]
 
-    @torch.inference_mode()
     def decode(self, latents: Tensor, progress: Progress, labels: Tensor | None = None) -> Tensor:
         """The images of latent vectors (n, *latent): uint8 (n, c, h, w), on the CPU.
 
@@ -133,13 +132,19 @@ class Model:
         if labels is None:
             labels = self.labels(len(latents))
         size = SMALL_BATCH if device.type == "cpu" else BATCH
+
+        @torch.inference_mode()
+        def make(batch: tuple[Tensor, Tensor]) -> Tensor:
+            with self.machine.autocast():
+                images = task.generate(self.nets, batch[0].to(device), batch[1].to(device))
+            return denormalise(images, self.recipe.data).cpu()
+
         made: list[Tensor] = []
+        batches = zip(torch.split(latents, size), torch.split(labels, size), strict=True)
         with progress.task("making images", len(latents), "images") as advance:
-            for batch, classes in zip(torch.split(latents, size), torch.split(labels, size), strict=True):
-                with self.machine.autocast():
-                    images = task.generate(self.nets, batch.to(device), classes.to(device))
-                made.append(denormalise(images, self.recipe.data).cpu())
-                advance(len(batch))
+            for images in self.machine.each(make, batches):
+                made.append(images)
+                advance(len(images))
         return torch.cat(made)
 
     def interpolate(
