@@ -3,7 +3,7 @@
 Claim: on 2 CPU cores at least 2.5 times for addnist-effnet, 2.3 for cifar100-resnet, 1.9 for cifar100-dcgan-64, 2.2 for
 cifar100-dcgan-44, data loading included; 2 times for sampling from a DCGAN.
 
-    python benchmarks/throughput.py [NAME ...] [--rounds 5] [--steps 10] [--device cpu] [--grow] [--json]
+    python benchmarks/throughput.py [NAME ...] [--rounds 5] [--steps 10] [--only train] [--grow] [--json]
 
 Both sides run in processes of their own, which take turns, round after round: one waits while the other works. A ratio
 is that of the medians over rounds, its range is that of the ratios of single rounds. The machine should be idle: a
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10, help="timed steps of a turn")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", choices=("train", "sample"), help="only this")
     parser.add_argument("--grow", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -70,8 +71,8 @@ def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     """Training steps of both sides, and sampling where the recipe is a generator."""
     from shoestring.recipes.lookup import recipe
 
-    rows = [versus(name, "train", given, "ms a step", given.steps)]
-    if recipe(name).task.maker:
+    rows = [versus(name, "train", given, "ms a step", given.steps)] if given.only != "sample" else []
+    if recipe(name).task.maker and given.only != "train":
         rows.append(versus(name, "sample", given, "ms an image", SAMPLES))
     return rows
 

@@ -1,5 +1,3 @@
-import threading
-
 import pytest
 import torch
 from torch import nn
@@ -47,35 +45,5 @@ def test_threads_are_set_and_described() -> None:
         facts = machine.describe()
         assert (torch.get_num_threads(), facts["threads"]) == (2, 2)
         assert (facts["device"], facts["precision"]) == ("cpu", "float32")
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_each_item_is_worked_on_by_a_thread_of_its_own_and_results_stay_in_order() -> None:
-    before = torch.get_num_threads()
-    machine = Machine.choose(Engine(), "cpu")
-    together = threading.Barrier(2, timeout=30)  # passed only by two threads at once
-
-    def work(item: int) -> tuple[int, int]:
-        together.wait()
-        return item, torch.get_num_threads()
-
-    try:
-        torch.set_num_threads(2)
-        assert list(machine.each(work, range(6))) == [(item, 1) for item in range(6)]
-        assert torch.get_num_threads() == 2
-        torch.set_num_threads(1)
-        assert list(machine.each(lambda _: threading.current_thread(), range(2))) == 2 * [threading.current_thread()]
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_an_error_in_a_thread_reaches_the_caller() -> None:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with pytest.raises(ZeroDivisionError):
-            list(Machine.choose(Engine(), "cpu").each(lambda item: 1 // item, [1, 0]))
-        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -3,11 +3,9 @@
 import ctypes
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from pydantic import PositiveInt
@@ -15,9 +13,6 @@ from torch import nn
 
 from shoestring.errors import ShoestringError
 from shoestring.spec import Spec
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Engine(Spec):
@@ -89,21 +84,6 @@ class Machine:
         """The nets on the device, in the memory format."""
         nets = nets.to(self.device)
         return nets.to(memory_format=torch.channels_last) if self.channels_last else nets  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
-
-    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """The results of some work for each item, in order; on a processor, by as many threads as torch uses.
-
-        Each of these threads computes on its own instead of waiting for the others at every operator.
-        """
-        threads = torch.get_num_threads()
-        if self.device.type != "cpu" or threads == 1:
-            yield from map(work, items)
-            return
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                yield from pool.map(work, items)
-            finally:
-                torch.set_num_threads(threads)
 
     def describe(self) -> dict[str, object]:
         """The facts about hardware and choices that a run records."""

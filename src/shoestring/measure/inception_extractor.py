@@ -4,7 +4,6 @@ import hashlib
 import io
 import pickle
 from collections.abc import Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from shoestring.errors import DataError
 from shoestring.measure.inception import Convolution, Dimensions, inception
 from shoestring.measure.resize import Resizing, resize
+from shoestring.threads import each
 
 OFFICIAL_FILE = "pt_inception-2015-12-05-6726825d.pth"
 OFFICIAL_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{OFFICIAL_FILE}"
@@ -99,9 +99,7 @@ class InceptionExtractor:
                 "repeat the channel of grey images three times"
             )
         if self._device.type == "cpu":
-            # Small parts, one thread each: threads that share a part wait for the slowest after every layer.
-            with _one_thread_each() as workers:
-                return torch.cat(list(workers.map(self._features, torch.split(images.cpu(), _IMAGES_AT_ONCE))))
+            return torch.cat(list(each(self._device, self._features, torch.split(images.cpu(), _IMAGES_AT_ONCE))))
         with _exact_float32():
             return self._features(images.to(self._device)).cpu()
 
@@ -110,17 +108,6 @@ class InceptionExtractor:
             pixels = resize(images, self.resizing).contiguous(memory_format=torch.channels_last)
             maps: Tensor = self._net(pixels)
             return maps.mean((2, 3))
-
-
-@contextmanager
-def _one_thread_each() -> Generator[ThreadPoolExecutor]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as workers:
-            yield workers
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

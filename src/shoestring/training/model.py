@@ -16,6 +16,7 @@ from shoestring.rng import generator
 from shoestring.spec import unknown
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.phase import NO_CLASS
+from shoestring.threads import each
 
 BATCH = 500  # images per forward pass: large enough to be fast, small enough for any memory
 SMALL_BATCH = 50  # images made at a time on a CPU, which gains nothing from more and shall report now and then
@@ -142,7 +143,7 @@ class Model:
         made: list[Tensor] = []
         batches = zip(torch.split(latents, size), torch.split(labels, size), strict=True)
         with progress.task("making images", len(latents), "images") as advance:
-            for images in self.machine.each(make, batches):
+            for images in each(device, make, batches):
                 made.append(images)
                 advance(len(images))
         return torch.cat(made)
