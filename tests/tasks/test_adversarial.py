@@ -4,9 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
+from shoestring.nets.projection_gan import ProjectionGAN
 from shoestring.rng import generator
 from shoestring.tasks.adversarial import Adversarial, frozen
+from shoestring.tasks.critic_augment import CriticAugment
 from shoestring.tasks.phase import Batch
 
 SHAPE = (3, 4, 4)
@@ -140,8 +144,139 @@ def test_a_frozen_net_is_thawed_even_after_an_error() -> None:
     assert all(parameter.requires_grad for parameter in net.parameters())
 
 
+def test_relativistic_losses_compare_each_real_image_with_the_made_one_beside_it() -> None:
+    nets, task = make_nets(), Adversarial(rule="relativistic")
+    batch = draw(task)
+    assert set(batch) == {"images", "labels", "latent"}
+    loss, facts = task.loss("discriminator", nets, batch)
+    real, fake = (nets["discriminator"](batch[name]).double() for name in ("images", "fake"))
+    expected = sum(math.log(1 + math.exp(f - r)) for r, f in zip(real.tolist(), fake.tolist(), strict=True)) / 6
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+    assert facts["real"].item() == pytest.approx((real - fake).sigmoid().mean().item(), rel=1e-6)
+    assert facts["real"].item() + facts["fake"].item() == pytest.approx(1)
+    with torch.no_grad():
+        nets["discriminator"][1].weight.mul_(-3)  # the discriminator learns before the generator does
+    loss, facts = task.loss("generator", nets, batch)
+    real, fake = (nets["discriminator"](batch[name]) for name in ("images", "fake"))
+    assert loss.item() == pytest.approx(F.softplus(real - fake).mean().item(), rel=1e-6)
+    assert facts == {}
+    weight = nets["generator"][0].weight
+    (expected_gradient,) = torch.autograd.grad(F.softplus(real.detach() - fake).mean(), weight, retain_graph=True)
+    loss.backward()
+    torch.testing.assert_close(weight.grad, expected_gradient)
+    assert nets["discriminator"][1].weight.grad is None
+
+
+@pytest.mark.parametrize("rule", ["bce", "relativistic"])
+@pytest.mark.parametrize(("r1", "r2"), [(0.7, 0.0), (0.0, 0.3), (0.7, 0.3)])
+def test_penalties_of_a_linear_discriminator_are_half_the_squared_length_of_its_weight(rule, r1, r2) -> None:
+    nets = make_nets()
+    plain, _ = Adversarial(rule=rule).loss("discriminator", nets, draw(Adversarial()))
+    penalised, facts = Adversarial(rule=rule, r1=r1, r2=r2).loss("discriminator", nets, draw(Adversarial()))
+    square = nets["discriminator"][1].weight.detach().square().sum().item()
+    assert (penalised - plain).item() == pytest.approx((r1 + r2) / 2 * square, rel=1e-4)
+    expected = {name: pytest.approx(square) for name, weight in (("real_slope", r1), ("fake_slope", r2)) if weight}
+    assert {name: fact.item() for name, fact in facts.items() if name not in ("real", "fake")} == expected
+    penalised.backward()
+    assert all(parameter.grad is None for parameter in nets["generator"].parameters())
+    assert all(parameter.grad.abs().sum() > 0 for parameter in nets["discriminator"].parameters()) or rule != "bce"
+
+
+def test_the_discriminator_sees_real_and_made_images_changed_alike_in_both_phases() -> None:
+    nets, task = make_nets(), Adversarial(augment=CriticAugment(colour=1, translation=0.25, cutout=0.5), r1=0.1)
+    batch = draw(task)
+    assert batch["changes"].shape == (6, 7)
+    assert torch.equal(batch["changes"], draw(task)["changes"])
+    assert not torch.equal(batch["changes"], draw(task, seed=1)["changes"])
+    seen: list[Tensor] = []
+    nets["discriminator"][0].register_forward_hook(lambda _, given, __: seen.append(given[0].detach()))
+    task.loss("discriminator", nets, batch)
+    task.loss("generator", nets, batch)
+    expected = [task.augment.apply(batch[name], batch["changes"]) for name in ("images", "fake", "fake")]
+    assert len(seen) == 3
+    assert all(torch.equal(one, other) for one, other in zip(seen, expected, strict=True))
+
+
+def test_options_that_are_off_draw_nothing_more() -> None:
+    plain, augmented = (
+        draw(Adversarial(instance_noise=0.1)),
+        draw(Adversarial(instance_noise=0.1, augment=CriticAugment(cutout=0.5))),
+    )
+    assert augmented.keys() - plain.keys() == {"changes"}
+    assert all(torch.equal(augmented[name], tensor) for name, tensor in plain.items())
+
+
+class Told(nn.Module):
+    """Notes the classes it is told, and answers with them."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.told: list[Tensor] = []
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        self.told.append(labels)
+        return self.net(x)
+
+
+@pytest.mark.parametrize(("rule", "calls"), [("bce", 3), ("relativistic", 4)])
+def test_conditional_nets_are_told_the_classes_of_the_batch_at_every_call(rule, calls) -> None:
+    nets = nn.ModuleDict({name: Told(net) for name, net in make_nets().items()})
+    task = Adversarial(rule=rule, conditional=True, r1=0.1)
+    batch = draw(task) | {"labels": torch.arange(6)}
+    task.loss("discriminator", nets, batch)
+    task.loss("generator", nets, batch)
+    assert len(nets["generator"].told) == 1
+    assert len(nets["discriminator"].told) == calls
+    assert all(torch.equal(told, batch["labels"]) for net in nets.values() for told in net.told)
+    mixed = torch.rand(6, 9)
+    task.generate(nets, batch["latent"], mixed)
+    assert nets["generator"].told[-1] is mixed
+
+
+class Operations(TorchDispatchMode):
+    """Sums what torch says of each operator; its FlopCounterMode cannot be where gradients are differentiated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func._overloadpacket)
+        self.total += count(*args, **(kwargs or {}), out_val=result) if count else 0
+        return result
+
+
+@pytest.mark.parametrize("rule", ["bce", "relativistic"])
+@pytest.mark.parametrize(("r1", "r2"), [(0, 0), (0.1, 0), (0.1, 0.1)])
+def test_work_is_the_arithmetic_that_a_step_does(rule, r1, r2) -> None:
+    task = Adversarial(rule=rule, conditional=True, r1=r1, r2=r2)
+    spec = ProjectionGAN(width=32, depth=1)
+    nets, example = spec.build((3, 32, 32), 5), spec.examples((3, 32, 32))
+    once: dict[str, int] = {}
+    for name, net in nets.items():
+        with Operations() as counter, torch.no_grad():
+            net(*example[name])
+        once[name] = counter.total
+    batch = {"images": torch.randn(2, 3, 32, 32), "labels": torch.tensor([0, 1])}
+    batch = task.draw(batch, (spec.latent,), 0, generator(0, "noise"))
+    with Operations() as counter:
+        for phase in task.phases:
+            nets.zero_grad()
+            task.loss(phase, nets, batch)[0].backward()
+    expected = 2 * sum(calls * once[net] for net, calls in task.work.items())
+    assert counter.total == pytest.approx(expected, rel=0.05)
+
+
+def test_soft_labels_are_refused_where_there_are_no_targets() -> None:
+    with pytest.raises(ValueError, match="label_bound softens the targets of bce"):
+        Adversarial(rule="relativistic", label_bound=0.1)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"label_bound": 0.5}, {"noise_decay": 0}, {"noise_decay": 1.1}, {"instance_noise": -1}]
+    "wrong",
+    [{"label_bound": 0.5}, {"noise_decay": 0}, {"noise_decay": 1.1}, {"instance_noise": -1}, {"r1": -1}, {"r2": -1}],
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

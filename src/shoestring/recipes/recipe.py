@@ -22,6 +22,7 @@ from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.nets.mixconv import MixConvNet
+from shoestring.nets.projection_gan import ProjectionGAN
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim import Adam, Optimiser
 from shoestring.schedule import Constant, Schedule
@@ -32,7 +33,7 @@ from shoestring.tasks.flow import Flow
 
 Data = Annotated[CIFAR100 | AddNIST | MNISTDigits | ImageFolder, Field(discriminator="kind")]
 Net = Annotated[
-    MBConvNet | BottleneckNet | MixConvNet | DigitSum | PlainDCGAN | RefinedDCGAN | ThriftyUNet,
+    MBConvNet | BottleneckNet | MixConvNet | DigitSum | PlainDCGAN | RefinedDCGAN | ProjectionGAN | ThriftyUNet,
     Field(discriminator="kind"),
 ]
 Learning = Annotated[Classify | Adversarial | Flow, Field(discriminator="kind")]
@@ -98,11 +99,16 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _fits(self) -> "Recipe":
-        nets = set(self.net.examples(self.data.shape))
-        if not nets >= set(self.task.phases):
+        nets = self.net.examples(self.data.shape)
+        if not set(nets) >= set(self.task.phases):
             raise ValueError(
                 f"task {self.task.kind!r} trains {' and '.join(self.task.phases)}, but net {self.net.kind!r} "
                 f"has {' and '.join(sorted(nets))}; choose a net and a task that fit"
+            )
+        if isinstance(self.task, Adversarial) and self.task.conditional and len(nets["generator"]) < 2:
+            raise ValueError(
+                f"task.conditional tells both nets the class, but net {self.net.kind!r} takes none; set it to false, "
+                f"or use the net 'projection-gan'"
             )
         self.budget.admit_evaluations(self.task.evaluations)
         return self

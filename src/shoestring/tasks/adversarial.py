@@ -2,34 +2,66 @@
 
 from collections import abc
 from contextlib import contextmanager
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Generator, Tensor, nn
 
 from shoestring.spec import Spec
+from shoestring.tasks.critic_augment import CriticAugment
+from shoestring.tasks.gradient_penalty import judge_with_slope
 from shoestring.tasks.phase import Batch, Loss
 
 
 class Adversarial(Spec):
-    """The non-saturating GAN by binary cross-entropy; each step updates the discriminator, then the generator."""
+    """The GAN game with non-saturating losses; each step updates the discriminator, then the generator."""
 
     kind: Literal["adversarial"] = "adversarial"
+    rule: Literal["bce", "relativistic"] = "bce"
+    """Judge each image by itself, by binary cross-entropy; or each real image against a made one, by the difference of
+    their logits (Jolicoeur-Martineau 2019; Huang et al. 2024)."""
+    conditional: bool = False
+    """Tell both nets the classes of images; a made image is to be of the class of the real one beside it."""
     label_bound: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for made ones."""
     instance_noise: NonNegativeFloat = 0.0
     """Deviation, at step 0, of the normal noise added to all images the discriminator sees (Sonderby et al. 2017)."""
     noise_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor on that deviation at every step."""
+    augment: CriticAugment = CriticAugment()
+    """Random changes to all images the discriminator sees; a real image and the made one beside it get the same."""
+    r1: NonNegativeFloat = 0.0
+    """Weight of half the discriminator's squared gradient at the real images it sees (Mescheder et al. 2018)."""
+    r2: NonNegativeFloat = 0.0
+    """The same at made images."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     maker: ClassVar[str | None] = "generator"
     evaluations: ClassVar[int] = 1
-    work: ClassVar[abc.Mapping[str, int]] = {"generator": 3, "discriminator": 3 + 3 + 2}  # real, made, made to teach
+
+    @model_validator(mode="after")
+    def _targets_are_used(self) -> Self:
+        if self.rule == "relativistic" and self.label_bound:
+            raise ValueError("label_bound softens the targets of bce; the relativistic rule has none, so set it to 0")
+        return self
+
+    @property
+    def work(self) -> abc.Mapping[str, int]:
+        """Forward passes' worth of arithmetic of a step for each image, by net.
+
+        A gradient penalty goes backwards to the image, and learning from that takes twice what a forward and a backward
+        pass took.
+        """
+        real, made = (6 if weight else 3 for weight in (self.r1, self.r2))
+        teaching = 2 if self.rule == "bce" else 3  # the real images are judged again, by the updated discriminator
+        return {"generator": 3, "discriminator": real + made + teaching}
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
-        """Adds "latent" (n, *latent), and what is asked for: soft targets (n,) and instance noise like the images."""
+        """Adds "latent" (n, *latent), and what is asked for.
+
+        That is soft targets (n,), instance noise like the images, and the draws of the augmentation (n, 7).
+        """
         images = batch["images"]
         drawn: Batch = {"latent": _normal(images, (len(images), *latent), generator)}
         if self.label_bound:
@@ -39,27 +71,75 @@ class Adversarial(Spec):
             deviation = self.instance_noise * self.noise_decay**step
             drawn["real_noise"] = _normal(images, images.shape, generator) * deviation
             drawn["fake_noise"] = _normal(images, images.shape, generator) * deviation
+        if self.augment.active:
+            drawn["changes"] = self.augment.draw(len(images), generator)
         return batch | drawn
 
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        """Binary cross-entropy of one phase; the made images are shared by both phases of a step."""
+        """The loss of one phase; the made images are shared by both phases of a step.
+
+        The facts are mean probabilities of being real, of both kinds of images; by the relativistic rule, of being the
+        real one of two. With penalties, also the mean squared gradients at both kinds.
+        """
         discriminator = nets["discriminator"]
+        told = (batch["labels"],) if self.conditional else ()
         if phase == "discriminator":
-            batch["fake"] = nets["generator"](batch["latent"])
-            real = discriminator(_noisy(batch, "images", "real_noise")).float()
-            fake = discriminator(_noisy(batch, "fake", "fake_noise").detach()).float()
+            batch["fake"] = nets["generator"](batch["latent"], *told)
+            return self._judge(discriminator, batch, *told)
+        with frozen(discriminator):
+            fake = discriminator(self._seen(batch, "fake"), *told).float()
+            if self.rule == "bce":
+                return F.softplus(-fake).mean(), {}
+            with torch.no_grad():
+                real = discriminator(self._seen(batch, "real"), *told).float()
+        return F.softplus(real - fake).mean(), {}
+
+    def _judge(self, discriminator: nn.Module, batch: Batch, *told: Tensor) -> Loss:
+        """The discriminator's loss."""
+        slopes: dict[str, Tensor] = {}
+
+        def judge(kind: Literal["real", "fake"], weight: float) -> Tensor:
+            images = self._seen(batch, kind).detach()
+            if not weight:
+                return discriminator(images, *told).float()
+            logits, slopes[f"{kind}_slope"] = judge_with_slope(discriminator, images, *told)
+            return logits
+
+        real, fake = judge("real", self.r1), judge("fake", self.r2)
+        if self.rule == "bce":
             real_target = batch.get("real_target", torch.ones_like(real))
             fake_target = batch.get("fake_target", torch.zeros_like(fake))
             loss = F.binary_cross_entropy_with_logits(real, real_target)
             loss = loss + F.binary_cross_entropy_with_logits(fake, fake_target)
-            return loss, {"real": real.detach().sigmoid().mean(), "fake": fake.detach().sigmoid().mean()}
-        with frozen(discriminator):
-            fake = discriminator(_noisy(batch, "fake", "fake_noise")).float()
-        return F.softplus(-fake).mean(), {}
+            believed = real, fake
+        else:
+            loss = F.softplus(fake - real).mean()
+            believed = real - fake, fake - real
+        facts = {"real": believed[0].detach().sigmoid().mean(), "fake": believed[1].detach().sigmoid().mean()}
+        for weight, name in ((self.r1, "real_slope"), (self.r2, "fake_slope")):
+            if weight:
+                loss = loss + weight / 2 * slopes[name].mean()
+                facts[name] = slopes[name].detach().mean()
+        return loss, facts
+
+    def _seen(self, batch: Batch, kind: Literal["real", "fake"]) -> Tensor:
+        """Images as the discriminator sees them."""
+        images = batch["images" if kind == "real" else "fake"]
+        noise = batch.get(f"{kind}_noise")
+        if noise is not None:
+            images = images + noise
+        return self.augment.apply(images, batch["changes"]) if self.augment.active else images
 
     def generate(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images (n, c, h, w) in -1..1 of latents (n, *latent); these nets know no classes, so labels are ignored."""
-        return nets["generator"](latents)
+        """Images (n, c, h, w), on the scale of the data.
+
+        Args:
+            nets: Holds "generator".
+            latents: Standard normal, (n, *latent).
+            labels: int64, (n,), classes or NO_CLASS; or mixtures of classes, float, (n, num_classes). Ignored where the
+                nets are told no classes.
+        """
+        return nets["generator"](latents, labels) if self.conditional else nets["generator"](latents)
 
 
 @contextmanager
@@ -74,7 +154,3 @@ def frozen(net: nn.Module) -> abc.Generator[None]:
 
 def _normal(like: Tensor, shape: tuple[int, ...], generator: Generator) -> Tensor:
     return torch.randn(shape, generator=generator, device=like.device)
-
-
-def _noisy(batch: Batch, images: str, noise: str) -> Tensor:
-    return batch[images] + batch[noise] if noise in batch else batch[images]

@@ -22,9 +22,15 @@ class Task(Protocol):
     phases: ClassVar[tuple[str, ...]]
     maker: ClassVar[str | None]
     """The net that makes images out of latents; None when none does."""
-    work: ClassVar[Mapping[str, int]]
-    """Arithmetic of a step for each image, by net, in forward passes: a backward pass counts 2, or 1 through a net that
-    is not updated (what the first layer saves is counted as if it were done)."""
+
+    @property
+    def work(self) -> Mapping[str, int]:
+        """Arithmetic of a step for each image, by net, in forward passes.
+
+        A backward pass counts 2, or 1 through a net that is not updated (what the first layer saves is counted as if it
+        were done).
+        """
+        ...
 
     @property
     def evaluations(self) -> int:

@@ -1,0 +1,25 @@
+"""Zero-centred gradient penalties: how steep a discriminator is at the images it sees (Mescheder et al. 2018)."""
+
+import torch
+from torch import Tensor, nn
+
+
+def judge_with_slope(discriminator: nn.Module, images: Tensor, *told: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits of images, and how steeply each rises: both (n,), float32, differentiable by the weights.
+
+    Half the mean of the second is the penalty R1 on real images, and R2 on made ones. The arithmetic may be bfloat16's:
+    that has the range of float32, so that no gradient vanishes for want of scaling, and squares are summed in float32.
+
+    Args:
+        discriminator: Gives one logit for each image, which depends on no other image.
+        images: (n, c, h, w); no gradients flow further back than these.
+        told: What the discriminator gets besides.
+
+    Returns:
+        The logits, and the squared lengths of their gradients with respect to the images.
+    """
+    images = images.detach().float().requires_grad_()
+    # Not as a call: torch.compile's code can be differentiated only once.
+    logits: Tensor = discriminator.forward(images, *told).float()
+    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return logits, slope.square().flatten(1).sum(1)
