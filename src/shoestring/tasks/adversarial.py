@@ -111,11 +111,10 @@ class Adversarial(Spec):
             fake_target = batch.get("fake_target", torch.zeros_like(fake))
             loss = F.binary_cross_entropy_with_logits(real, real_target)
             loss = loss + F.binary_cross_entropy_with_logits(fake, fake_target)
-            believed = real, fake
         else:
-            loss = F.softplus(fake - real).mean()
-            believed = real - fake, fake - real
-        facts = {"real": believed[0].detach().sigmoid().mean(), "fake": believed[1].detach().sigmoid().mean()}
+            real, fake = real - fake, fake - real
+            loss = F.softplus(fake).mean()
+        facts = {"real": real.detach().sigmoid().mean(), "fake": fake.detach().sigmoid().mean()}
         for weight, name in ((self.r1, "real_slope"), (self.r2, "fake_slope")):
             if weight:
                 loss = loss + weight / 2 * slopes[name].mean()
