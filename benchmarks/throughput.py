@@ -97,12 +97,11 @@ def versus(name: str, what: str, given: argparse.Namespace, unit: str, amount: i
         "ratios": [round(ratio, 2) for ratio in sorted(ratios)],
         "load": round(os.getloadavg()[0], 1),
     }
-    if not given.json:
-        print(
-            f"{name:<18} {what:<6} plain {plain:8.1f}  ours {ours:8.1f} {unit}  ratio {plain / ours:.2f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f}, {given.rounds} rounds)",
-            flush=True,
-        )
+    say(
+        given,
+        f"{name:<18} {what:<6} plain {plain:8.1f}  ours {ours:8.1f} {unit}  ratio {plain / ours:.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f}, {given.rounds} rounds)",
+    )
     return row
 
 
@@ -124,9 +123,13 @@ def grown(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
         finally:
             side.close()
         rows.append({"recipe": name, "case": label, "ms": round(milliseconds, 2)})
-        if not given.json:
-            print(f"{name:<18} {label:<12} {milliseconds:9.1f} ms a step", flush=True)
+        say(given, f"{name:<18} {label:<12} {milliseconds:9.1f} ms a step")
     return rows
+
+
+def say(given: argparse.Namespace, line: str) -> None:
+    """A line of the result; with --json, of the progress."""
+    print(line, file=sys.stderr if given.json else sys.stdout, flush=True)
 
 
 class Side:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from shoestring.data.images import denormalise, normalise
 from shoestring.engine import Machine
 from shoestring.errors import RecipeError
+from shoestring.nets.folding import folded
 from shoestring.nets.reading import DigitReader
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
@@ -133,11 +134,12 @@ class Model:
         if labels is None:
             labels = self.labels(len(latents))
         size = SMALL_BATCH if device.type == "cpu" else BATCH
+        nets = nn.ModuleDict({name: folded(self.nets[name]) for name in self.nets if name == task.maker})
 
         @torch.inference_mode()
         def make(batch: tuple[Tensor, Tensor]) -> Tensor:
             with self.machine.autocast():
-                images = task.generate(self.nets, batch[0].to(device), batch[1].to(device))
+                images = task.generate(nets, batch[0].to(device), batch[1].to(device))
             return denormalise(images, self.recipe.data).cpu()
 
         made: list[Tensor] = []
