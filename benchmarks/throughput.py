@@ -25,7 +25,6 @@ from typing import Any
 
 NAMES = ("addnist-effnet", "cifar100-resnet", "cifar100-dcgan-64", "cifar100-dcgan-44")
 UNTIMED = 5  # steps at the start of a turn: those that the DataLoader's workers prepared while they waited
-SAMPLES = 640  # images of one turn of sampling
 
 
 def main() -> None:
@@ -35,6 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10, help="timed steps of a turn")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--samples", type=int, default=2000, help="images of a turn of sampling")
     parser.add_argument("--only", choices=("train", "sample"), help="only this")
     parser.add_argument("--grow", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -73,7 +73,7 @@ def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
 
     rows = [versus(name, "train", given, "ms a step", given.steps)] if given.only != "sample" else []
     if recipe(name).task.maker and given.only != "train":
-        rows.append(versus(name, "sample", given, "ms an image", SAMPLES))
+        rows.append(versus(name, "sample", given, "ms an image", given.samples))
     return rows
 
 
