@@ -33,9 +33,14 @@ def by_recipe(runs: Sequence[Facts]) -> dict[str, list[Facts]]:
     """The seeds of each recipe: final runs (those that trained on all of train) with no other field changed."""
     groups: dict[str, list[Facts]] = {}
     for facts in runs:
-        if not held_out(facts) and set(facts.overrides) <= {"data.tune", "seed"}:
+        if not held_out(facts) and as_named(facts):
             groups.setdefault(facts.recipe["name"], []).append(facts)
     return groups
+
+
+def as_named(facts: Facts) -> bool:
+    """Whether the run learnt what the recipe of its name says; seed, engine and cadence may differ."""
+    return all(field in ("data.tune", "seed") or field.startswith(("engine.", "cadence.")) for field in facts.overrides)
 
 
 def accuracies(seeds: Sequence[Facts]) -> list[float]:
@@ -59,8 +64,7 @@ class Entry:
     @property
     def label(self) -> str:
         """The recipe's name; where more was changed than the seed, the folder's name without its seed."""
-        own = set(self.runs[0].overrides) <= {"data.tune", "seed"}
-        return self.runs[0].recipe["name"] if own else self.folder
+        return self.runs[0].recipe["name"] if as_named(self.runs[0]) else self.folder
 
     @property
     def folder(self) -> str:
