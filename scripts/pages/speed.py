@@ -36,15 +36,13 @@ def rooflines() -> Table:
     """A row for each `shoestring speed NAME --json` that was kept."""
     rows: list[list[str]] = []
     for facts in _files("speed-*.json"):
-        machine = facts["machine"]
-        place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
         rows.append([
             f"`{facts['recipe']}`", str(facts["batch_size"]), f"{facts['milliseconds']:,.0f}",
             f"{facts['least_milliseconds']:,.0f}", f"{100 * facts['least_milliseconds'] / facts['milliseconds']:.0f} %",
             f"{facts['gigaflop']:,.1f}", f"{facts['ceiling_gigaflop_per_second']:,.0f}",
             f"{facts['moved_megabytes'] / 1e3:,.2f}", f"{facts['copy_gigabytes_per_second']:,.1f}",
             f"{100 * facts['parts_milliseconds']['data'] / sum(facts['parts_milliseconds'].values()):.1f} %",
-            f"{place}, {machine['threads']} threads, {machine['precision']}",
+            f"{_hardware(facts['machine'])}, {facts['machine']['precision']}",
         ])  # fmt: skip
     columns = ("system", "batch", "ms a step", "least ms", "share", "GFLOP a step", "GFLOP/s of a matrix product")
     return (*columns, "GB read and written a step", "GB/s of a copy", "data's share", "machine"), rows
@@ -65,6 +63,9 @@ def _files(pattern: str) -> list[dict[str, Any]]:
 
 
 def _place(facts: dict[str, Any]) -> str:
-    machine = facts["machine"]
+    return f"{_hardware(facts['machine'])}, torch {facts['torch']}, {facts['date']}"
+
+
+def _hardware(machine: dict[str, Any]) -> str:
     name = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    return f"{name}, {machine['threads']} threads, torch {facts['torch']}, {facts['date']}"
+    return f"{name}, {machine['threads']} threads"

@@ -44,6 +44,8 @@ class Speed(Options):
 
 
 def _show(name: str, facts: dict[str, Any], display: Display) -> None:
+    from shoestring.report.wording import duration
+
     machine = facts["machine"]
     layout = "channels last" if machine["channels_last"] else "channels first"
     place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
@@ -88,12 +90,6 @@ def _show_trials(trials: "list[Trial]", display: Display) -> None:
 
 
 def _word(value: object) -> str:
-    return {None: "", True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words, such as "1 h 05 min" or "40 s"."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+    if value is None:
+        return ""
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

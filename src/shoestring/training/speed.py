@@ -13,10 +13,11 @@ from shoestring.engine import Machine
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator
-from shoestring.training.build import build
+from shoestring.training.build import build, initialise
 from shoestring.training.limits import Traffic, copy_rate, matrix_product_rate, operations, synchronise
 from shoestring.training.state import State
 from shoestring.training.stepper import Stepper
+from shoestring.training.update import Lap, unwatched
 
 PARTS = ("data", "forward", "backward", "update", "average")
 BLOCK = 20  # steps between two readings of the clock on a GPU, which must not be waited for at every step
@@ -138,10 +139,9 @@ def step_seconds(
     return seconds
 
 
-def practice(recipe: Recipe, machine: Machine, lap: Callable[[str], None] = lambda _: None) -> Callable[[], object]:
+def practice(recipe: Recipe, machine: Machine, lap: Lap = unwatched) -> Callable[[], object]:
     """A function that takes one step of a training that nobody keeps, warmed up; its steps cost no budget."""
-    with torch.random.fork_rng(devices=[]):
-        state = State.start(recipe, build(recipe).nets, machine)
+    state = State.start(recipe, initialise(recipe), machine)
     take_step = Stepper(recipe, state, machine, random_images(recipe), lap)
 
     def once() -> object:

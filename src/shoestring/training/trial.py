@@ -36,7 +36,7 @@ def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[
     """
     choices = open_choices(recipe.engine, device)
     threads = torch.get_num_threads()
-    best = Trial(recipe.engine.model_copy(update={name: values[0] for name, values in choices.items()}), 0.0)
+    usual = recipe.engine.model_copy(update={name: values[0] for name, values in choices.items()})
     trials: list[Trial] = []
 
     def timed(engine: Engine) -> Trial:
@@ -46,7 +46,7 @@ def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[
 
     try:
         with progress.task("trying the engine's choices", 1 + sum(len(v) - 1 for v in choices.values())) as advance:
-            best = timed(best.engine)
+            best = timed(usual)
             advance(1)
             for name, values in choices.items():
                 for value in values[1:]:
