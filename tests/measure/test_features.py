@@ -10,7 +10,6 @@ from shoestring.measure.features import (
     batches,
     check_images,
     extract,
-    extract_once,
     identity,
     moments,
 )
@@ -103,7 +102,7 @@ def test_moments_are_the_same_for_any_batches_even_of_one():
         assert parts.count == 101
         assert torch.allclose(parts.mean, whole.mean, rtol=1e-12)
         assert torch.allclose(parts.covariance, whole.covariance, rtol=1e-12, atol=1e-15)
-    streamed = moments(batches(extractor(), images(), 7, Progress()), "any")
+    streamed = moments(batches(extractor(), images(), 7, lambda _: None), "any")
     assert torch.allclose(streamed.mean, extract(extractor(), images(), Progress()).double().mean(0))
 
 
@@ -119,43 +118,3 @@ def test_fewer_images_than_dimensions_call_for_caution():
     features = torch.randn(5, 5, generator=torch.Generator().manual_seed(5))
     assert "4 images for 5 dimensions" in str(moments(features[:4], "any").caution)
     assert moments(features, "any").caution is None
-
-
-def test_the_same_images_are_extracted_once(tmp_path):
-    calls = []
-    first = extract_once(extractor(calls), images(), tmp_path / "cache", Progress())
-    assert calls == [20]
-    again = extract_once(extractor(calls), images(), tmp_path / "cache", Progress(), batch_size=3)
-    assert calls == [20]
-    assert torch.equal(first, again)
-    assert torch.equal(first, extract(extractor(), images(), Progress()))
-
-
-def test_other_pixels_order_shape_or_extractor_are_not_taken_from_the_cache(tmp_path):
-    calls, said = [], Said()
-    changed = images()
-    changed[3, 0, 0, 0] = 255 - changed[3, 0, 0, 0]
-    for some in (images(), changed, images().flip(0), images().transpose(2, 3).contiguous().view(20, 3, 4, 5)):
-        found = extract_once(extractor(calls), some, tmp_path, said)
-        assert torch.equal(found, extract(extractor(), some, Progress()))
-    extract_once(extractor(calls), images().view(20, 3, 5, 4), tmp_path, said)
-    for other in ({"name": "other"}, {"hash": "ffffffffffff"}, {"resizing": "clean"}):
-        extract_once(replace(extractor(calls), **other), images(), tmp_path, said)
-    assert len(calls) == len(list(tmp_path.iterdir())) == 8
-    assert said.messages == []
-
-
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
-def test_a_damaged_cache_is_computed_anew(tmp_path, damage):
-    calls, said = [], Said()
-    whole = extract_once(extractor(calls), images(), tmp_path, said)
-    (file,) = tmp_path.iterdir()
-    content = bytearray(file.read_bytes())
-    content[-5] ^= 1
-    file.write_bytes({"truncated": content[:-3], "flipped": content, "empty": b""}[damage])
-    assert torch.equal(extract_once(extractor(calls), images(), tmp_path, said), whole)
-    assert calls == [20, 20]
-    (message,) = said.messages
-    assert f"{file} is damaged" in message
-    extract_once(extractor(calls), images(), tmp_path, said)
-    assert calls == [20, 20]

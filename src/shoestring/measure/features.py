@@ -1,21 +1,15 @@
-"""Features of images from a frozen extractor, their statistics, and a cache for those of the reference set."""
+"""Features of images from a frozen extractor, and their statistics."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from shoestring.errors import DataError
 from shoestring.progress import Progress
-from shoestring.run import write_atomic
 
 BATCH = 128
 
@@ -100,85 +94,51 @@ def check_images(images: Tensor) -> None:
         raise DataError(f"statistics need at least 2 images, got {len(images)}")
 
 
-def batches(extractor: Extractor, images: Tensor, batch_size: int, progress: Progress) -> Iterator[Tensor]:
+def batches(
+    extractor: Extractor, images: Tensor, batch_size: int, advance: Callable[[int], object]
+) -> Iterator[Tensor]:
     """Features batch after batch, (batch, dimensions), float32 on the CPU.
 
     Args:
         extractor: The frozen extractor.
-        images: uint8, (n, channels, height, width).
+        images: uint8, (n, channels, height, width), that `check_images` accepts.
         batch_size: Images to hand to the extractor at once; changes nothing but memory and speed.
-        progress: Told of the images done.
+        advance: Told how many images each batch had.
 
     Raises:
-        DataError: The images are no set to measure, or the features do not have the promised shape or are not finite.
+        DataError: The features do not have the promised shape or are not finite.
     """
-    check_images(images)
-    with progress.task(f"features of {extractor.name}", len(images), "images") as advance:
-        for part in torch.split(images, batch_size):
-            features = extractor(part).float().cpu()
-            if features.shape != (len(part), extractor.dimensions):
-                raise DataError(
-                    f"{extractor.name} gave features of shape {tuple(features.shape)} for {len(part)} images, not "
-                    f"({len(part)}, {extractor.dimensions})"
-                )
-            if not bool(features.isfinite().all()):
-                raise DataError(f"{extractor.name} gave NaN or infinite features; are its weights damaged?")
-            yield features
-            advance(len(part))
+    for part in torch.split(images, batch_size):
+        features = extractor(part).float().cpu()
+        if features.shape != (len(part), extractor.dimensions):
+            raise DataError(
+                f"{extractor.name} gave features of shape {tuple(features.shape)} for {len(part)} images, not "
+                f"({len(part)}, {extractor.dimensions})"
+            )
+        if not bool(features.isfinite().all()):
+            raise DataError(f"{extractor.name} gave NaN or infinite features; are its weights damaged?")
+        yield features
+        advance(len(part))
 
 
 def extract(extractor: Extractor, images: Tensor, progress: Progress, batch_size: int = BATCH) -> Tensor:
-    """Features of all images, float32, (n, dimensions), on the CPU; arguments and errors as of `batches`."""
-    return torch.cat(list(batches(extractor, images, batch_size, progress)))
-
-
-def extract_once(
-    extractor: Extractor, images: Tensor, folder: Path, progress: Progress, batch_size: int = BATCH
-) -> Tensor:
-    """Features of all images, read from a cache when the same extractor has seen the same images before.
-
-    The file's name is a hash of the images' shape, pixels and order and of the extractor's identity; the features carry
-    a checksum, and a damaged file is computed anew.
+    """Features of all images.
 
     Args:
         extractor: The frozen extractor.
-        images: uint8, (n, channels, height, width); meant for reference sets.
-        folder: The cache; made when missing, and free to be deleted at any time.
-        progress: Told of the images done, and of a damaged file.
+        images: uint8, (n, channels, height, width).
+        progress: Told of the images done.
         batch_size: As of `batches`.
 
     Returns:
         float32, (n, dimensions), on the CPU.
 
     Raises:
-        DataError: As of `batches`.
+        DataError: The images are no set to measure; otherwise as of `batches`.
     """
     check_images(images)
-    seen = hashlib.sha256(json.dumps([identity(extractor), list(images.shape)]).encode())
-    seen.update(images.cpu().numpy().tobytes())
-    path = folder / f"features-{seen.hexdigest()[:24]}.safetensors"
-    try:
-        return _read(path)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        progress.say(f"{path} is damaged ({error}); computing the features again")
-    features = extract(extractor, images, progress, batch_size)
-    facts = {"extractor": identity(extractor), "images": str(len(images)), "sha256": _checksum(features)}
-    write_atomic(path, safetensors.torch.save({"features": features}, metadata=facts))
-    return features
-
-
-def _read(path: Path) -> Tensor:
-    with cast(Any, safetensors).safe_open(path, "pt") as file:
-        facts, features = cast(dict[str, str], file.metadata()), cast(Tensor, file.get_tensor("features"))
-    if _checksum(features) != facts["sha256"]:
-        raise ValueError("its content does not match its checksum")
-    return features
-
-
-def _checksum(features: Tensor) -> str:
-    return hashlib.sha256(features.numpy().tobytes()).hexdigest()
+    with progress.task(f"features of {extractor.name}", len(images), "images") as advance:
+        return torch.cat(list(batches(extractor, images, batch_size, advance)))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from shoestring.measure.cyclic import cyclic_convolution
+
 Dimensions = Literal[64, 192, 768, 2048]
 
 _EPSILON = 0.001  # of the batch norms
@@ -58,6 +60,48 @@ class Convolution(nn.Module):
         self.bias.copy_(shift - mean * factor)
 
 
+class LongConvolution(Convolution):
+    """A convolution of 1x7 or 7x1 with same-size output, on a CPU as a product of matrices at each frequency."""
+
+    def __init__(self, name: str, width: int, out: int, kernel: tuple[int, int], length: int) -> None:
+        super().__init__(name, width, out, kernel)
+        self.upright = kernel[1] == 1
+        signal, taps, back = cyclic_convolution(length, max(kernel))
+        self.signal = nn.Buffer(signal.float())
+        self.back = nn.Buffer(back.float())
+        self.products = nn.Buffer(torch.empty(len(taps), width, out))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps, at least 0; to rounding those of the direct way."""
+        if images.device.type != "cpu":
+            return super().forward(images)
+        count, width, height, breadth = images.shape
+        if self.upright:
+            lines = images.permute(2, 0, 3, 1).reshape(height, -1)  # along, (n across channels)
+            waves = torch.bmm((self.signal @ lines).view(-1, count * breadth, width), self.products)
+            maps = (self.back @ waves.flatten(1)).view(height, count, breadth, -1).transpose(0, 1).contiguous()
+        else:
+            lines = images.permute(0, 2, 3, 1).reshape(count * height, breadth, width)  # (n across), along, channels
+            waves = torch.bmm((self.signal @ lines).transpose(0, 1), self.products)
+            maps = (self.back @ waves.transpose(0, 1)).view(count, height, breadth, -1)
+        return maps.add_(self.bias).relu_().permute(0, 3, 1, 2)
+
+    def read(self, tensors: Mapping[str, Tensor]) -> None:
+        """As of `Convolution`; also transforms the kernel, in float64."""
+        super().read(tensors)
+        _, taps, _ = cyclic_convolution(self.signal.shape[1], self.weight.shape[2] * self.weight.shape[3])
+        self.products.copy_(torch.einsum("rk,oik->rio", taps, self.weight.double().flatten(2)))
+
+
+class AveragedConvolution(Convolution):
+    """Average over 3x3 neighbours inside the image, then a convolution of 1x1; the other way round it costs less."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature maps, at least 0."""
+        maps = F.avg_pool2d(F.conv2d(images, self.weight), 3, stride=1, padding=1, count_include_pad=False)
+        return maps.add_(self.bias.view(-1, 1, 1)).relu_()
+
+
 class Fork(nn.Module):
     """Branches that see the same input; their outputs are concatenated along the channels, in order."""
 
@@ -78,17 +122,16 @@ def _chain(block: str, width: int, *layers: _Layer, last_stride: int = 1) -> nn.
     chain = nn.Sequential()
     for name, out, kernel in layers:
         stride = last_stride if name == layers[-1][0] else 1
-        chain.append(Convolution(f"{block}.{name}", width, out, kernel, stride=stride, padded=stride == 1))
+        if isinstance(kernel, tuple) and max(kernel) == 7:
+            chain.append(LongConvolution(f"{block}.{name}", width, out, kernel, length=17))
+        else:
+            chain.append(Convolution(f"{block}.{name}", width, out, kernel, stride=stride, padded=stride == 1))
         width = out
     return chain
 
 
-def _average_pool() -> nn.Module:
-    return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-
-
-def _pooled(pool: nn.Module, block: str, width: int, out: int) -> nn.Sequential:
-    return nn.Sequential(pool, *_chain(block, width, ("branch_pool", out, 1)))
+def _averaged(block: str, width: int, out: int) -> nn.Module:
+    return AveragedConvolution(f"{block}.branch_pool", width, out)
 
 
 def _mixed_a(block: str, width: int, pooled: int) -> Fork:
@@ -97,7 +140,7 @@ def _mixed_a(block: str, width: int, pooled: int) -> Fork:
         _chain(block, width, ("branch1x1", 64, 1)),
         _chain(block, width, ("branch5x5_1", 48, 1), ("branch5x5_2", 64, 5)),
         _chain(block, width, ("branch3x3dbl_1", 64, 1), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3)),
-        _pooled(_average_pool(), block, width, pooled),
+        _averaged(block, width, pooled),
     )
 
 
@@ -125,7 +168,7 @@ def _mixed_c(block: str, inner: int) -> Fork:
         _chain(block, 768, ("branch1x1", 192, 1)),
         _chain(block, 768, ("branch7x7_1", inner, 1), ("branch7x7_2", inner, row), ("branch7x7_3", 192, column)),
         _chain(block, 768, *double),
-        _pooled(_average_pool(), block, 768, 192),
+        _averaged(block, 768, 192),
     )
 
 
@@ -139,7 +182,7 @@ def _mixed_d(block: str) -> Fork:
     )
 
 
-def _mixed_e(block: str, width: int, pool: nn.Module) -> Fork:
+def _mixed_e(block: str, width: int, pooled: nn.Module) -> Fork:
     """8x8, width -> 2048 channels."""
 
     def split(name: str, inner: int) -> Fork:
@@ -154,7 +197,7 @@ def _mixed_e(block: str, width: int, pool: nn.Module) -> Fork:
         nn.Sequential(
             *_chain(block, width, ("branch3x3dbl_1", 448, 1), ("branch3x3dbl_2", 384, 3)), split("branch3x3dbl_3", 384)
         ),
-        _pooled(pool, block, width, 192),
+        pooled,
     )
 
 
@@ -185,6 +228,7 @@ def inception(dimensions: Dimensions) -> nn.Sequential:
         net.append(_mixed_c("Mixed_6e", 192))
     if dimensions >= 2048:
         net.append(_mixed_d("Mixed_7a"))
-        net.append(_mixed_e("Mixed_7b", 1280, _average_pool()))
-        net.append(_mixed_e("Mixed_7c", 2048, nn.MaxPool2d(3, stride=1, padding=1)))
+        net.append(_mixed_e("Mixed_7b", 1280, _averaged("Mixed_7b", 1280, 192)))
+        largest = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), Convolution("Mixed_7c.branch_pool", 2048, 192))
+        net.append(_mixed_e("Mixed_7c", 2048, largest))
     return net

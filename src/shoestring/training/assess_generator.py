@@ -9,7 +9,7 @@ from torch import Tensor
 
 from shoestring.data.images import Split
 from shoestring.errors import DataError, DivergedError
-from shoestring.measure.features import extract_once
+from shoestring.measure.feature_cache import extract_once
 from shoestring.measure.floor import floor_scores
 from shoestring.measure.generated import FEWEST, Seen, distances, scores
 from shoestring.measure.measure import Measure
@@ -82,15 +82,15 @@ def assess_generator(
     train = model.recipe.data.load("train", folder, progress).images
     n = _count(count, len(loaded), len(train), split)
     naming = eyes.naming
-    real = eyes.see(_some(loaded.images, n, "real images"), progress, real=True)
-    further = eyes.see(_some(train, n, "further real images"), progress, real=True)
+    real = eyes.see(_some(loaded.images, n, "real images"), progress)
+    further = eyes.see(_some(train, n, "further real images"), progress)
     floor = floor_scores(real, further, naming, eyes.cache, progress)
     samplings: list[dict[str, Score]] = []
     to_train: list[dict[str, Score]] = []
     first: Seen | None = None
     with progress.task("samplings", seeds) as advance:
         for seed in range(seeds):
-            made = eyes.see(model.sample(n, seed, progress), progress, real=False)
+            made = eyes.see(model.sample(n, seed, progress), progress)
             samplings.append(scores(real, made, naming, progress))
             to_train.append(distances(further, made, naming, progress))
             first = first or made

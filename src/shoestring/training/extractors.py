@@ -14,8 +14,9 @@ from shoestring.data.images import normalise
 from shoestring.data.location import cache_folder
 from shoestring.errors import DataError
 from shoestring.measure.collapse import predicted_classes
+from shoestring.measure.feature_cache import extract_once
 from shoestring.measure.feature_set import FeatureSet
-from shoestring.measure.features import BATCH, Extractor, FunctionExtractor, extract, extract_once, identity
+from shoestring.measure.features import BATCH, Extractor, FunctionExtractor, identity
 from shoestring.measure.generated import Naming, Seen
 from shoestring.measure.inception import Dimensions
 from shoestring.measure.inception_extractor import OFFICIAL_FILE, OFFICIAL_SHA256, OFFICIAL_URL, InceptionExtractor
@@ -128,7 +129,7 @@ class Eyes:
     Attributes:
         inception: The FID Inception, or None.
         judge: The shipped classifier, or None.
-        cache: Where features of real images are kept.
+        cache: Where features are kept.
         batch_size: Images to hand to an extractor at once.
     """
 
@@ -148,15 +149,11 @@ class Eyes:
             num_classes=judge.num_classes if judge else 0,
         )
 
-    def see(self, images: Tensor, progress: Progress, *, real: bool) -> Seen:
-        """What the extractors make of images, uint8 (n, c, h, w); that of real ones is kept in the cache."""
+    def see(self, images: Tensor, progress: Progress) -> Seen:
+        """What the extractors make of images, uint8 (n, c, h, w)."""
 
         def features(extractor: Extractor) -> FeatureSet:
-            found = (
-                extract_once(extractor, images, self.cache, progress, self.batch_size)
-                if real
-                else extract(extractor, images, progress, self.batch_size)
-            )
+            found = extract_once(extractor, images, self.cache, progress, self.batch_size)
             return FeatureSet(found, identity(extractor))
 
         fast = features(self.judge.extractor) if self.judge else None

@@ -100,8 +100,8 @@ def compare_sets(
             f"{len(generated):,} generated and {len(real):,} real images: a Fréchet distance is biased by both counts; "
             f"--count {smaller} takes as many of each"
         )
-    made = eyes.see(_some(generated, count, "generated images"), progress, real=False)
-    seen = eyes.see(_some(real, count, "real images"), progress, real=True)
+    made = eyes.see(_some(generated, count, "generated images"), progress)
+    seen = eyes.see(_some(real, count, "real images"), progress)
     found = over_seeds([scores(seen, made, eyes.naming, progress)])
     if further is None:
         progress.say("no floor: name further real images with --floor, or compare with a data set's split")
@@ -109,7 +109,7 @@ def compare_sets(
     if len(further) < len(made):
         progress.say(f"no floor: it needs {len(made):,} further real images, and there are {len(further):,}")
         return found
-    others = eyes.see(_some(further, len(made), "further real images"), progress, real=True)
+    others = eyes.see(_some(further, len(made), "further real images"), progress)
     return with_floor(found, floor_scores(seen, others, eyes.naming, eyes.cache, progress))
 
 
