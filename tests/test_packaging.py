@@ -81,3 +81,9 @@ def _size(folder: Path) -> int:
 def test_the_program_is_installed_under_its_name() -> None:
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="shoestring")
     assert entry.load() is sys.modules["shoestring.cli"].main
+
+
+def test_the_command_line_needs_no_script_on_the_path() -> None:
+    done = subprocess.run([sys.executable, "-m", "shoestring", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"shoestring {importlib.metadata.version('shoestring')}\n"
+    assert shoestring.__version__ in done.stdout

@@ -9,6 +9,7 @@ import torch
 from shoestring.budget import Budget
 from shoestring.data.augment import Augment
 from shoestring.data.folder import ImageFolder
+from shoestring.data.images import Images, Source
 from shoestring.nets.dcgan import PlainDCGAN
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.optim import Adam
@@ -34,6 +35,14 @@ def write_pictures(root: Path, train: int = 12, test: int = 5, size: int = 8) ->
                 noise[2 - label] += 100
                 to_pil(noise.to(torch.uint8)).save(folder / f"{index:02d}.png")
     return root
+
+
+def patterns(source: Source) -> Images:
+    """48 soft patterns of a source's shape, the same on every machine."""
+    channels, height, width = source.shape
+    coarse = torch.rand(48, channels, 4, 4, generator=generator(0, "golden"))
+    fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    return Images((255 * fine).to(torch.uint8), torch.arange(48) % len(source.classes), "patterns")
 
 
 def classifier(pictures: Path, **changes: Any) -> Recipe:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from shoestring.api import load, predict, sample, train, write_report
     from shoestring.budget import Budget
     from shoestring.errors import ShoestringError
@@ -62,6 +63,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used, so that importing the package does not import torch."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("shoestring")
     if name not in _HOMES:
         raise AttributeError(f"module 'shoestring' has no attribute {name!r}")
     return getattr(import_module(f"shoestring.{_HOMES[name]}"), name)

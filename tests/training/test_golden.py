@@ -7,13 +7,10 @@ from pathlib import Path
 
 import pytest
 import tiny
-import torch
 
-from shoestring.data.images import Images
 from shoestring.engine import Machine
 from shoestring.progress import Progress
 from shoestring.recipes import RECIPES
-from shoestring.rng import generator
 from shoestring.run import Run
 from shoestring.training.build import build
 from shoestring.training.loop import loop
@@ -43,20 +40,12 @@ GOLDEN = {
 }
 
 
-def images(shape: tuple[int, int, int], num_classes: int) -> Images:
-    """48 soft patterns, the same on every machine."""
-    channels, height, width = shape
-    coarse = torch.rand(48, channels, 4, 4, generator=generator(0, "golden"))
-    fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
-    return Images((255 * fine).to(torch.uint8), torch.arange(48) % num_classes, "patterns")
-
-
 def curve(name: str, folder: Path) -> list[dict[str, float]]:
     recipe = tiny.changed(RECIPES[name](), {"batch_size": 16, "cadence__log": 1, "budget__steps": 3})
     machine = Machine.choose(recipe.engine, "cpu")
     state = State.start(recipe, build(recipe).nets, machine)
     run = Run(folder)
-    data = images(recipe.data.shape, len(recipe.data.classes))
+    data = tiny.patterns(recipe.data)
     loop(recipe, run, state, machine, data, lambda _: None, Progress())
     return [record["mean"] for record in run.log("train")]
 

@@ -18,7 +18,6 @@ from shoestring.nets.mixconv import MixConvNet
 from shoestring.optim import Adam
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
-from shoestring.rng import generator
 from shoestring.schedule import OneCycle
 from shoestring.tasks.classify import Classify
 from shoestring.training.build import build
@@ -30,18 +29,12 @@ PLAIN = Engine(precision="float32", channels_last=False)
 SYSTEMS = ("addnist-effnet", "cifar100-resnet", "cifar100-dcgan-44", "cifar100-dcgan-64")
 
 
-def patterns(shape: tuple[int, int, int], classes: int) -> Images:
-    coarse = torch.rand(64, shape[0], 4, 4, generator=generator(0, "patterns"))
-    fine = torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear")
-    return Images((255 * fine).to(torch.uint8), torch.arange(64) % classes, "patterns")
-
-
 def losses(name: str, engine: Engine, steps: int = 4) -> Tensor:
     """(steps, facts): every fact that a training of a system logs at its first steps."""
     recipe = tiny.changed(RECIPES[name](), {"batch_size": 16, "optimiser__learning_rate": 1e-4})
     machine = Machine.choose(engine, "cpu")
     state = State.start(recipe, build(recipe).nets, machine)
-    take_step = Stepper(recipe, state, machine, patterns(recipe.data.shape, len(recipe.data.classes)))
+    take_step = Stepper(recipe, state, machine, tiny.patterns(recipe.data))
     return torch.stack([torch.stack([fact.float() for fact in take_step().values()]) for _ in range(steps)])
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+import shoestring
 from shoestring.cli import making, timing, verbs
 from shoestring.cli.display import Display
 from shoestring.errors import ShoestringError
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settle_waiting()  # before torch is imported
     words = list(sys.argv[1:] if arguments is None else arguments)
     display = Display(as_json="--json" in words)
+    if words == ["--version"]:
+        display.line(f"shoestring {shoestring.__version__}")
+        return 0
     try:
         verb = parse(words)
         return verb.do(display) or 0

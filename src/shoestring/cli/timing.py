@@ -36,7 +36,7 @@ class Speed(Options):
         require_positive(timed_steps=self.timed_steps)
         facts = measure(self.recipe, self.device, self.timed_steps, display).to_json()
         trials = try_choices(self.recipe, self.device, display) if self.compare else []
-        tried = [{"engine": t.engine.model_dump(mode="json"), "milliseconds": t.milliseconds} for t in trials]
+        tried = [trial.to_json() for trial in trials]
         display.result({"recipe": self.recipe.name} | facts | ({"tried": tried} if tried else {}))
         if not display.as_json:
             _show(self.recipe.name, facts, display)

@@ -13,8 +13,15 @@ from shoestring.run import Run
 PACKAGES = ("shoestring", "torch", "numpy", "pillow")
 
 
-def open_session(run: Run, machine: Machine, step: int) -> None:
-    """Records the environment, and that a session of training starts at a step."""
+def open_session(run: Run, machine: Machine, step: int, evaluations: int) -> None:
+    """Records the environment, and that a session of training starts at a step.
+
+    Args:
+        run: The run.
+        machine: What it computes on.
+        step: Steps taken before.
+        evaluations: Net calls that one answer or sample takes, which the budget may limit.
+    """
     known: dict[str, Any] = {"sessions": []}
     if (run.folder / "environment.json").is_file():
         known = run.read_json("environment.json")
@@ -29,6 +36,7 @@ def open_session(run: Run, machine: Machine, step: int) -> None:
         "commit": _commit(),
         "system": platform.platform(),
         "machine": machine.describe(),
+        "evaluations": evaluations,
         "sessions": [*known["sessions"], session],
     }
     run.write_json("environment.json", facts)

@@ -50,7 +50,7 @@ def train(
     if saved:
         state.load_state_dict(saved)
     run.rewind_log(state.step)
-    open_session(run, machine, state.step)
+    open_session(run, machine, state.step, recipe.task.evaluations)
     try:
         loop(recipe, run, state, machine, images, watcher(recipe, run, machine, tune), progress)
     finally:

@@ -27,6 +27,10 @@ class Trial:
     engine: Engine
     milliseconds: float
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, to a hundredth of a millisecond."""
+        return {"engine": self.engine.model_dump(mode="json"), "milliseconds": round(self.milliseconds, 2)}
+
 
 def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[Trial]:
     """The candidates in the order they were tried; the first is what is taken without a trial.
@@ -87,6 +91,6 @@ def settled(recipe: Recipe, run: Run, device: str | None, progress: Progress) ->
         return Engine.model_validate(known["chosen"])
     trials = try_choices(recipe, device, progress)
     best = min(trials, key=lambda trial: trial.milliseconds).engine
-    tried = [{"engine": t.engine.model_dump(mode="json"), "milliseconds": round(t.milliseconds, 2)} for t in trials]
+    tried = [trial.to_json() for trial in trials]
     run.write_json("trial.json", {"device": where, "chosen": best.model_dump(mode="json"), "tried": tried})
     return best
