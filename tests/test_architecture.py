@@ -22,6 +22,7 @@ ALLOWED = {
     "report": set[str](),
     "evaluation": ABOVE_CORE | {"recipes", "training"},
     "api": ABOVE_CORE | {"recipes", "training", "report", "evaluation"},
+    "__main__": {"cli"},
     "cli": ABOVE_CORE | {"recipes", "training", "report", "api"},
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from PIL import Image
 from torch import Tensor
 
 from shoestring.engine import Engine, Machine
@@ -75,6 +76,12 @@ def test_resumed_after_a_crash_it_ends_bitwise_the_same_and_makes_images_of_clas
     untold = model.sample(4, 0, Progress(), model.labels(4, "none"))
     assert not torch.equal(untold, blue)
     assert model.realism(untold).shape == (4,)
+    assert not torch.equal(model.realism(blue), model.realism(blue, model.labels(4, "blue")))
+    assess.draw_generator(model, whole, Progress())
+    drawn = {picture["file"]: picture["caption"] for picture in whole.read_json("samples/pictures.json")}
+    assert "blue, green, red" in drawn["classes.png"]
+    with Image.open(whole.pictures / "classes.png") as picture:
+        assert picture.width > 2 * picture.height  # 8 images of each of 3 classes
     assert model.interpolate(2, 3, 0, Progress()).shape == (2, 3, 3, 32, 32)
 
 

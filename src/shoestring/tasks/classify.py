@@ -22,6 +22,7 @@ class Classify(Spec):
     """Largest weight of another image, and of its class, in a training image; uniform from 0 (Zhang et al. 2018)."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
     maker: ClassVar[str | None] = None
+    conditional: ClassVar[bool] = False
     evaluations: ClassVar[int] = 1
     work: ClassVar[Mapping[str, int]] = {"classifier": 3}
 

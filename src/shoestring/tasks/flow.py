@@ -40,6 +40,7 @@ class Flow(Spec):
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("denoiser",)
     maker: ClassVar[str | None] = "denoiser"
+    conditional: ClassVar[bool] = True
     work: ClassVar[Mapping[str, int]] = {"denoiser": 3}
 
     @property

@@ -24,6 +24,11 @@ class Task(Protocol):
     """The net that makes images out of latents; None when none does."""
 
     @property
+    def conditional(self) -> bool:
+        """Whether the net that makes images can be told what class to make."""
+        ...
+
+    @property
     def work(self) -> Mapping[str, int]:
         """Arithmetic of a step for each image, by net, in forward passes.
 

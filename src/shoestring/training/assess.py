@@ -4,6 +4,7 @@ import datetime
 import json
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from shoestring.data.feed import batches
@@ -17,6 +18,7 @@ from shoestring.run import Run
 from shoestring.training.model import Model
 
 SAMPLES, PAIRS, STEPS = 64, 8, 8  # an 8x8 grid and 8 paths of 8 images, as the papers show
+ROWS, COLUMNS = 10, 8  # classes, and images of each
 CANDIDATES, PICKED = 1024, 16
 MISTAKES = 32
 
@@ -73,6 +75,15 @@ def draw_generator(model: Model, run: Run, progress: Progress) -> None:
             "caption": f"{PAIRS} pairs of latent vectors of seed 0, {STEPS} steps each along a great circle.",
         },
     ]
+    if model.recipe.task.conditional:
+        classes = model.recipe.data.classes
+        shown = torch.linspace(0, len(classes) - 1, min(ROWS, len(classes))).round().long()
+        latents = model.latents(COLUMNS, seed=0).repeat(len(shown), *[1] * len(model.recipe.latent_shape))
+        images = model.decode(latents, progress, shown.repeat_interleave(COLUMNS))
+        run.write_bytes("samples/classes.png", grid(images, columns=COLUMNS))
+        names = ", ".join(classes[int(label)] for label in shown)
+        caption = f"Not picked; a row for each of {names}. A column starts from one latent of seed 0."
+        captions.append({"file": "classes.png", "title": "Classes", "caption": caption})
     if "discriminator" in model.nets:
         many = model.sample(CANDIDATES, seed=1, progress=progress)
         best = model.realism(many).argsort(descending=True, stable=True)[:PICKED]

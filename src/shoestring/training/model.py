@@ -180,12 +180,21 @@ class Model:
         return images.view(pairs, steps, *images.shape[1:])
 
     @torch.inference_mode()
-    def realism(self, images: Tensor) -> Tensor:
-        """The discriminator's logit for each image, uint8 (n, c, h, w) -> float32 (n,), on the CPU."""
-        scores = [
-            self.nets["discriminator"](normalise(batch.to(self.machine.device), self.recipe.data)).float().cpu()
-            for batch in torch.split(images, BATCH)
-        ]
+    def realism(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The discriminator's logit for each image, as one of its class where it was told of classes.
+
+        Args:
+            images: uint8 (n, c, h, w).
+            labels: As in `sample`.
+
+        Returns:
+            float32 (n,), on the CPU.
+        """
+        labels = self.labels(len(images)) if labels is None else labels
+        scores: list[Tensor] = []
+        for some, classes in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
+            told = (classes.to(self.machine.device),) if self.recipe.task.conditional else ()
+            scores.append(self.nets["discriminator"](self._normalised(some), *told).float().cpu())
         return torch.cat(scores)
 
     def _normalised(self, images: Tensor) -> Tensor:
