@@ -8,6 +8,7 @@ from pages.runs import accuracies, by_recipe, command, hardware, plural, where
 from shoestring.measure.measure import mean
 from shoestring.report.facts import Facts, Measure
 from shoestring.report.headline import headline, main_measure
+from shoestring.report.scores import title
 from shoestring.report.wording import ABSENT, duration, integer, interval, is_number, large, number, percent
 
 Table = tuple[Sequence[str], list[list[str]]]
@@ -75,15 +76,20 @@ def classifier_runs(runs: Sequence[Facts]) -> Table:
 
 
 def generators(runs: Sequence[Facts]) -> Table:
-    """Every single-number score of the generators on test images, with a column for each generator."""
+    """Every single-number score of the generators on test images, beside that of real images in place of samples."""
     shown = [facts for facts in runs if not facts.classifies and any(one.split == "test" for one in facts.measures)]
     names = dict.fromkeys(
         one.name for facts in shown for one in facts.measures if one.split == "test" and is_number(one.value)
     )
-    rows = [[name.replace("_", " "), *(score(facts.measure("test", name)) for facts in shown)] for name in names]
+    rows: list[list[str]] = []
+    for name in names:
+        found = [facts.measure("test", name) for facts in shown]
+        counts = dict.fromkeys(integer(one.n) for one in found if one)
+        floors = dict.fromkeys(number(one.rest.get("floor")) for one in found if one)
+        rows.append([title(name), " or ".join(counts), " or ".join(floors), *map(score, found)])
     if shown:
-        rows.append(["published FID", *(number(facts.part("published").get("value")) for facts in shown)])
-    return ("score", *(where(facts) for facts in shown)), rows
+        rows.append(["published FID", "", "", *(number(facts.part("published").get("value")) for facts in shown)])
+    return ("score", "n", "real images", *(where(facts) for facts in shown)), rows
 
 
 def cost(runs: Sequence[Facts]) -> Table:
@@ -114,14 +120,15 @@ def fid_name(measure: Measure) -> str:
 
 
 def score(measure: Measure | None) -> str:
-    """A score with its deviation over samplings or its interval, n, and what real images get, as far as known."""
+    """A score with its deviation over samplings, or its interval, and the excess over what real images get."""
     if measure is None or not is_number(measure.value):
         return ABSENT
-    floor, samplings = measure.rest.get("floor"), len(measure.rest.get("by_seed") or ())
+    excess, samplings = measure.rest.get("excess"), len(measure.rest.get("by_seed") or ())
     words = [number(measure.value)]
     if samplings > 1:
-        words.append(f"± {number(measure.deviation, 2)} over {samplings} samplings")
+        words.append(f"± {number(measure.deviation, 2)}")
     elif measure.interval:
         words.append(f"[{interval(measure.interval)}]")
-    words += [f"(n {integer(measure.n)}{f', real {number(floor)}' if floor is not None else ''})"]
+    if is_number(excess):
+        words.append(f"({'+' if excess > 0 else ''}{number(excess, 3)})")
     return " ".join(words)

@@ -15,13 +15,13 @@ from pages.chart import Chart, Point, read_chart
 from pages.figure import data_file, is_current, joined, write
 from pages.placing import Box, place
 from pages.runs import HOMES, Entry, entries, kept_runs
-from pages.tables import markdown
+from pages.tables import generators, markdown
 
 from shoestring.api import recipe
 from shoestring.budget import Layer
 from shoestring.measure.measure import share
 from shoestring.recipes.lookup import overrides_of
-from shoestring.report.facts import Facts
+from shoestring.report.facts import Facts, read
 from shoestring.run import Run
 
 IMAGES = 10_000
@@ -196,6 +196,36 @@ def test_figures_are_those_of_the_runs() -> None:
     figures = Path(__file__).parents[2] / "docs" / "figures"
     for data in ("addnist", "cifar100"):
         assert is_current(read_chart(kept_runs(HOMES), data), figures / f"{data}.svg"), "run python scripts/results.py"
+
+
+def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -> None:
+    asked = recipe("cifar100-dcgan-44")
+    run = Run(tmp_path / asked.name)
+    run.write_recipe(asked.to_json(), [Layer("generator", "Linear", (8,), 10, 10)], {})
+    fid: dict[str, Any] = {
+        "value": 0.5,
+        "n": 10_000,
+        "interval": None,
+        "deviation": 0.0123,
+        "by_seed": [0.49, 0.5, 0.51],
+    }
+    recall: dict[str, Any] = {
+        "value": 0.02,
+        "n": 10_000,
+        "interval": [0.01, 0.03],
+        "deviation": None,
+        "by_seed": [0.02],
+    }
+    scores = {"fid_768_clean": fid | {"floor": 0.1, "excess": 0.4}, "recall_768_clean": recall}
+    run.write_measures("test", {**scores, "histogram": {"value": [1, 2], "n": 10_000}})
+    columns, rows = generators(read([run]))
+    assert columns[:3] == ("score", "n", "real images")
+    assert "cifar100-dcgan-44" in columns[3]
+    assert rows == [
+        ["FID (768, clean)", "10,000", "0.1000", "0.5000 ± 0.012 (+0.400)"],
+        ["recall (768, clean)", "10,000", "–", "0.02000 [0.01000 to 0.03000]"],
+        ["published FID", "", "", "50.28"],
+    ]
 
 
 def test_an_empty_table_is_a_sentence() -> None:
