@@ -41,7 +41,8 @@ def evaluate(
 ) -> dict[str, Measure]:
     """Measures of a finished run, or of shipped weights by recipe name, on a split; recorded in the run.
 
-    Not recorded are those of other weights or another way of sampling than the run's own.
+    Not recorded are those of other weights or another way of sampling than the run's own, nor a generator's of fewer
+    images or samplings than are recorded already.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
@@ -79,7 +80,7 @@ def evaluate(
     eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
     found = assess_generator(model, folder, split, eyes, progress, count, seeds)
     if own:  # what is shipped keeps the record of its own final evaluation
-        record_generator(home, found)
+        record_generator(home, found, progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
     return {**found.sections[split], **beside}
 

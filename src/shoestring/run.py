@@ -152,10 +152,11 @@ class Run:
         """All measures so far: split -> name -> measure."""
         return self.read_json("measures.json") if (self.folder / "measures.json").is_file() else {}
 
-    def write_measures(self, split: str, measures: Mapping[str, Any]) -> None:
-        """Adds measures of a split to those already there; the same names are replaced."""
+    def write_measures(self, split: str, measures: Mapping[str, Any], *, afresh: bool = False) -> None:
+        """Adds measures of a split to those already there; the same names are replaced, or, afresh, all of them."""
         known = self.measures()
-        self.write_json("measures.json", known | {split: known.get(split, {}) | dict(measures)})
+        kept = {} if afresh else known.get(split, {})
+        self.write_json("measures.json", known | {split: kept | dict(measures)})
 
     def has_pictures(self) -> bool:
         """Whether the final pictures were drawn."""

@@ -2,6 +2,7 @@ import os
 from dataclasses import replace
 
 import pytest
+import tiny
 import torch
 
 from shoestring.errors import DataError
@@ -11,14 +12,6 @@ from shoestring.measure.features import FunctionExtractor, extract
 from shoestring.progress import Progress
 
 torch.set_num_threads(1)
-
-
-class Said(Progress):
-    def __init__(self):
-        self.messages = []
-
-    def say(self, message):
-        self.messages.append(message)
 
 
 def images(n=20, seed=1):
@@ -45,22 +38,22 @@ def test_the_same_images_are_extracted_once(tmp_path):
 
 
 def test_other_pixels_order_shape_or_extractor_are_not_taken_from_the_cache(tmp_path):
-    calls, said = [], Said()
+    calls, said = [], tiny.Heard()
     changed = images()
     changed[3, 0, 0, 0] = 255 - changed[3, 0, 0, 0]
     for some in (images(), changed, images().flip(0), images().transpose(2, 3).contiguous().view(20, 3, 4, 5)):
         found = extract_once(extractor(calls), some, tmp_path, said)
         assert torch.equal(found, extract(extractor(), some, Progress()))
     extract_once(extractor(calls), images().view(20, 3, 5, 4), tmp_path, said)
-    for other in ({"name": "other"}, {"hash": "ffffffffffff"}, {"resizing": "clean"}):
+    for other in ({"name": "other"}, {"hash": "ffffffffffff"}, {"resizing": "clean"}, {"code": "new"}):
         extract_once(replace(extractor(calls), **other), images(), tmp_path, said)
-    assert len(calls) == len(list(tmp_path.iterdir())) == 8
+    assert len(calls) == len(list(tmp_path.iterdir())) == 9
     assert said.messages == []
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
 def test_a_damaged_cache_is_computed_anew(tmp_path, damage):
-    calls, said = [], Said()
+    calls, said = [], tiny.Heard()
     whole = extract_once(extractor(calls), images(), tmp_path, said)
     (file,) = tmp_path.iterdir()
     content = bytearray(file.read_bytes())
@@ -103,6 +96,14 @@ def test_the_files_used_longest_ago_go_first(tmp_path, monkeypatch):
     for seed in (0, 2, 3, 1):
         extract_once(extractor(calls), images(seed=seed), tmp_path, Progress())
     assert calls == [20]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    said = tiny.Heard()
+    found = extract_once(extractor(), images(), tmp_path / "cache", said)
+    assert torch.equal(found, extract(extractor(), images(), Progress()))
+    assert "not kept for another time" in said.messages[-1]
 
 
 def test_images_that_are_no_set_are_refused(tmp_path):

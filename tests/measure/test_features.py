@@ -20,14 +20,6 @@ torch.set_num_threads(1)
 PROJECTION = torch.randn(3 * 4 * 5, 6, generator=torch.Generator().manual_seed(0))
 
 
-class Said(Progress):
-    def __init__(self):
-        self.messages = []
-
-    def say(self, message):
-        self.messages.append(message)
-
-
 def images(n=20, seed=1):
     return torch.randint(256, (n, 3, 4, 5), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
 

@@ -71,7 +71,7 @@ def test_another_set_order_extractor_or_code_is_another_floor(tmp_path, measured
     assert ask(replace(real, images=real.images[order]), further) == 1
     for changed in ("net 4 legacy 0123", "net 4 clean 9999"):
         assert ask(real, further, replace(NAMING, inception=changed)) == 1
-    monkeypatch.setattr(floor, "_code", lambda: "changed")
+    monkeypatch.setattr(floor, "computed_by", lambda _: "changed")
     assert ask(real, further) == 1
 
 

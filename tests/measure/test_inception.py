@@ -12,7 +12,12 @@ from torch.nn import functional as F
 from shoestring.errors import DataError
 from shoestring.measure.features import extract, identity
 from shoestring.measure.inception import Convolution, inception
-from shoestring.measure.inception_extractor import OFFICIAL_FILE, OFFICIAL_SHA256, InceptionExtractor
+from shoestring.measure.inception_extractor import (
+    OFFICIAL_FILE,
+    OFFICIAL_SHA256,
+    InceptionExtractor,
+    largest_dimensions,
+)
 from shoestring.measure.resize import resize
 from shoestring.progress import Progress
 
@@ -243,6 +248,15 @@ def test_files_that_are_no_fid_inception_are_refused(reference, tmp_path):
         safetensors.torch.save_file(first | {name: change}, tmp_path / "changed.safetensors")
         with pytest.raises(DataError, match=f"{name} .*{message}|{name} {message}"):
             InceptionExtractor(tmp_path / "changed.safetensors", 64)
+
+
+def test_files_do_for_2048_dimensions_or_end_before_them_and_damage_is_no_end(file, folded_file, reference, tmp_path):
+    assert largest_dimensions(file) == 2048
+    assert largest_dimensions(folded_file) == 768
+    damaged = {name: value for name, value in reference[0].items() if name != "Mixed_7c.branch_pool.conv.weight"}
+    safetensors.torch.save_file(damaged, tmp_path / "damaged.safetensors")
+    with pytest.raises(DataError, match=r"lacks 1 tensors .*such as Mixed_7c\.branch_pool"):
+        InceptionExtractor(tmp_path / "damaged.safetensors", largest_dimensions(tmp_path / "damaged.safetensors"))
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):

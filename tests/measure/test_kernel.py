@@ -70,8 +70,8 @@ def test_kernel_distance_of_subsets_has_mean_deviation_and_error(monkeypatch):
     assert len(values) == 8
     assert found.subset_mean == pytest.approx(np.mean(values))
     assert found.subset_deviation == pytest.approx(np.std(values, ddof=1))
-    # Only five subsets of 10 fit side by side into 50 images.
-    assert found.standard_error == pytest.approx(np.std(values, ddof=1) / math.sqrt(5))
+    # Subsets of 10 of the same 50 images differ less than sets of 10 from the world would: the delete-40 jackknife.
+    assert found.standard_error == pytest.approx(np.std(values, ddof=1) * math.sqrt(10 / 40))
     assert kernel_distance(real, generated, seed=3, subsets=8, subset_size=10) == found
     assert kernel_distance(real, generated, seed=4, subsets=8, subset_size=10).subset_mean != found.subset_mean
 
@@ -88,6 +88,17 @@ def test_kernel_distance_is_unbiased_and_its_error_honest():
     # Of equal distributions the mean is 0, and the reported error is of the size of the true spread.
     assert abs(np.mean(values)) < 3 * np.std(values) / math.sqrt(60)
     assert 0.5 < np.mean(errors) / np.std(values) < 2.5
+
+
+def test_the_error_is_honest_where_distributions_differ_and_subsets_take_half():
+    values, errors = [], []
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        real, other = torch.randn(200, 2, generator=generator), torch.randn(200, 2, generator=generator) + 0.7
+        found = kernel_distance(FeatureSet(real, "any"), FeatureSet(other, "any"), subsets=50, subset_size=1000)
+        values.append(found.value)
+        errors.append(found.standard_error)
+    assert 0.75 < np.mean(errors) / np.std(values) < 1.35
 
 
 def test_kernel_distance_takes_at_most_half_of_the_smaller_set():

@@ -1,6 +1,5 @@
 import json
-import sys
-import types
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from shoestring.measure.measure import (
     mean_interval,
     ratio,
     share,
+    source_hash,
     student_quantile,
     wilson_interval,
 )
@@ -70,20 +70,24 @@ def test_json_holds_every_attribute_and_survives_the_round_trip():
     assert Measure(0.5, 4).to_json()["interval"] is None
 
 
-def test_computed_by_changes_with_the_source(monkeypatch, tmp_path):
-    tags = []
-    for number, source in enumerate(["a = 1\n", "a = 2\n"]):
-        file = tmp_path / f"made_{number}.py"
-        file.write_text(source)
-        module = types.ModuleType(f"made_{number}")
-        module.__file__ = str(file)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        tags.append(computed_by(module.__name__).split())
-    assert tags[0][:2] == tags[1][:2]
-    assert tags[0][0] == "shoestring"
-    assert tags[0][3].startswith("sha256:")
-    assert tags[0][3] != tags[1][3]
-    assert computed_by(measure.__name__).split()[2] == "measure.measure"
+def test_the_hash_changes_with_the_source(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, source in {"made_0": "a = 1\n", "made_1": "a = 2\n", "made_2": "a = 1\n"}.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    first, second, third = (source_hash(name) for name in ("made_0", "made_1", "made_2"))
+    assert first == third != second
+    assert source_hash("made_0", "made_1") not in (first, second)
+
+
+def test_computed_by_names_version_and_module_and_hashes_all_that_measures(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(measure, "source_hash", lambda *modules: hashed.extend(modules) or "0123456789abcdefXYZ")
+    computed_by.cache_clear()
+    assert (
+        computed_by(measure.__name__) == f"shoestring {version('shoestring')} measure.measure sha256:0123456789abcdef"
+    )
+    assert {"shoestring.measure.distance", "shoestring.measure.inception", "shoestring.measure.search"} <= set(hashed)
+    computed_by.cache_clear()
 
 
 def test_ratio_and_its_interval_cover_a_known_one():

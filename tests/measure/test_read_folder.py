@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -74,8 +77,20 @@ def test_transparency_and_16_bits_are_refused_rather_than_guessed(tmp_path):
         folder = tmp_path / str(index)
         folder.mkdir()
         picture.save(folder / "a.png")
-        with pytest.raises(DataError, match=f"a.png is a PNG of mode {mode}; save it as 8-bit RGB"):
+        with pytest.raises(DataError, match=rf"a.png is a PNG of mode {mode} and \d+ bits; save it as 8-bit RGB"):
             read_folder(folder, Progress())
     Image.fromarray(pixels(4, 4)).save(tmp_path / "a.png", transparency=3)
-    with pytest.raises(DataError, match="mode L with transparency"):
+    with pytest.raises(DataError, match="mode L and 8 bits with transparency"):
+        read_folder(tmp_path, Progress())
+
+
+def test_16_bit_colour_is_refused_although_pillow_would_cut_it(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = b"".join(b"\0" + bytes(range(12)) for _ in range(2))  # 2 pixels of 6 bytes
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with pytest.raises(DataError, match="PNG of mode RGB and 16 bits"):
         read_folder(tmp_path, Progress())

@@ -129,12 +129,22 @@ def test_a_run_is_measured_over_seeds_beside_its_floor_and_recorded(run, eyes, m
     train = model.recipe.data.load("train", run.folder, Progress()).images
     first = (train.double() - found.neighbours[0].double()).square().sum((1, 2, 3)).argsort(stable=True)[:3]
     assert torch.equal(found.neighbours[1:4], train[first])
-    record_generator(run, found)
+    record_generator(run, found, Progress())
     recorded = run.measures()
     assert recorded["test"]["fid_5_clean"]["by_seed"] == list(fid.by_seed)
     assert recorded["test"]["fid_5_clean"]["excess"] == fid.excess
     assert recorded["train"]["fid_5_clean"]["value"] == to_train.value
     assert (run.folder / "samples/neighbours.png").is_file()
+    # A quick look afterwards changes nothing of the record; one of more samplings replaces all of it.
+    quick = assess_generator(model, run.folder, "test", eyes, Progress(), 50)
+    record_generator(run, quick, said := tiny.Heard())
+    assert run.measures() == recorded
+    assert "already holds test measures of 60 images and 3 samplings" in said.messages[-1]
+    run.write_measures("test", {"of another time": {"n": 60, "value": 1, "by_seed": [1]}})
+    again = assess_generator(model, run.folder, "test", eyes, Progress(), seeds=4)
+    record_generator(run, again, Progress())
+    assert "of another time" not in run.measures()["test"]
+    assert len(run.measures()["test"]["fid_5_clean"]["by_seed"]) == 4
 
 
 def test_tune_says_nothing_of_test_or_train(run, eyes):
@@ -144,11 +154,11 @@ def test_tune_says_nothing_of_test_or_train(run, eyes):
     assert found.sections["tune"]["fid_5_clean"].n == 54
 
 
-def test_features_of_real_images_are_computed_once(run, tmp_path):
+def test_features_are_computed_once(run, tmp_path):
     calls = []
     eyes = Eyes(projection(calls), None, tmp_path / "cache")
     real, further = noise(60, 1), noise(60, 2)
-    for expected in (180, 60):
+    for expected in (180, 0):
         compare_sets(noise(60, 3), real, further, eyes, None, Progress())
         assert sum(calls) == expected
         calls.clear()
@@ -172,9 +182,19 @@ def test_weights_that_are_not_finite_are_refused(run, eyes):
         assess_generator(model, run.folder, "test", eyes, Progress())
 
 
+def test_samples_that_are_not_finite_are_refused(run, eyes):
+    model = api.load(run.folder, "cpu")
+    for weight in model.nets["generator"].parameters():
+        weight.data *= 1e15
+    with pytest.raises(DivergedError, match="made images with NaN"):
+        assess_generator(model, run.folder, "test", eyes, Progress())
+
+
 def test_sets_of_another_size_or_type_are_refused(eyes):
     with pytest.raises(DataError, match="generated images are 3x16x16, real ones 3x32x32"):
         compare_sets(noise(60, 1, side=16), noise(60, 2), None, eyes, None, Progress())
+    with pytest.raises(DataError, match="images for the floor are 3x16x16, real ones 3x32x32"):
+        compare_sets(noise(60, 1), noise(60, 2), noise(60, 3, side=16), eyes, None, Progress())
     with pytest.raises(DataError, match="must be uint8"):
         compare_sets(noise(60, 1).float(), noise(60, 2), None, eyes, None, Progress())
     with pytest.raises(DataError, match="10 images are too few"):

@@ -1,6 +1,8 @@
 """Images to measure from a NumPy file."""
 
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +48,28 @@ def read_array(path: Path) -> Tensor:
     return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images
 
 
+# What damaged files make NumPy, zipfile and zlib raise.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def _load(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     try:
-        content: Any = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content  # pyright: ignore[reportUnknownVariableType]
-        with content:
+        with path.open("rb") as file:
+            content: Any = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content  # pyright: ignore[reportUnknownVariableType]
             names: list[str] = list(content.files)
             chosen = next((name for name in _PREFERRED if name in names), names[0] if len(names) == 1 else None)
             if chosen is None:
                 raise DataError(f"{path} holds the arrays {', '.join(names)}; name the one with the images 'images'")
             return content[chosen]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as a NumPy file ({error}); save it again with numpy.save") from error

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,14 +25,15 @@ def extract_once(
 ) -> Tensor:
     """Features of all images; those that the same extractor has made of the same images before are read from a cache.
 
-    A file's name is a hash of its images' shape, pixels and order and of the extractor's identity; the features carry a
-    checksum, and a damaged file is computed anew. The files used longest ago go when the cache holds more than `MOST`.
+    A file's name is a hash of its images' shape, pixels and order and of the extractor's identity and code. Features
+    carry a checksum; a damaged file is computed anew. The files used longest ago go when the cache holds more than
+    `MOST`. A cache that cannot be written is done without.
 
     Args:
         extractor: The frozen extractor.
         images: uint8, (n, channels, height, width).
         folder: The cache; made when missing, and free to be deleted at any time.
-        progress: Told of the images done, and of a damaged file.
+        progress: Told of the images done, of a damaged file, and of one that cannot be written.
         batch_size: As of `features.batches`.
 
     Returns:
@@ -47,8 +50,7 @@ def extract_once(
             features = _read(path, progress)
             if features is None:
                 features = torch.cat(list(batches(extractor, some, batch_size, advance)))
-                facts = {"extractor": identity(extractor), "images": str(len(some)), "sha256": _checksum(features)}
-                write_atomic(path, safetensors.torch.save({"features": features}, metadata=facts))
+                _write(path, features, identity(extractor), progress)
                 _forget(folder, MOST)
             else:
                 advance(len(some))
@@ -57,7 +59,7 @@ def extract_once(
 
 
 def _path(folder: Path, extractor: Extractor, images: Tensor) -> Path:
-    seen = hashlib.sha256(json.dumps([identity(extractor), list(images.shape)]).encode())
+    seen = hashlib.sha256(json.dumps([identity(extractor), extractor.code, list(images.shape)]).encode())
     seen.update(images.cpu().numpy().tobytes())
     return folder / f"features-{seen.hexdigest()[:24]}.safetensors"
 
@@ -68,13 +70,22 @@ def _read(path: Path, progress: Progress) -> Tensor | None:
             facts, features = cast(dict[str, str], file.metadata()), cast(Tensor, file.get_tensor("features"))
         if _checksum(features) != facts["sha256"]:
             raise ValueError("its content does not match its checksum")
-        path.touch()
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         progress.say(f"{path} is damaged ({error}); computing the features again")
         return None
+    with suppress(OSError):
+        os.utime(path)
     return features
+
+
+def _write(path: Path, features: Tensor, extractor: str, progress: Progress) -> None:
+    facts = {"extractor": extractor, "images": str(len(features)), "sha256": _checksum(features)}
+    try:
+        write_atomic(path, safetensors.torch.save({"features": features}, metadata=facts))
+    except OSError as error:
+        progress.say(f"features are not kept for another time: {error}")
 
 
 def _checksum(features: Tensor) -> str:
@@ -82,10 +93,14 @@ def _checksum(features: Tensor) -> str:
 
 
 def _forget(folder: Path, most: int) -> None:
-    found = [(file, file.stat()) for file in folder.glob("features-*.safetensors")]
+    found: list[tuple[Path, os.stat_result]] = []
+    for file in folder.glob("features-*.safetensors"):
+        with suppress(OSError):  # another process may have the same idea
+            found.append((file, file.stat()))
     total = sum(facts.st_size for _, facts in found)
     for file, facts in sorted(found, key=lambda one: one[1].st_mtime):
         if total <= most:
             return
-        file.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.unlink()
         total -= facts.st_size

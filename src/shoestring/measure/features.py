@@ -37,6 +37,11 @@ class Extractor(Protocol):
         """The first 12 hexadecimal digits of a hash of the weights."""
         ...
 
+    @property
+    def code(self) -> str:
+        """What else decides the features to the last digit: a hash of the code that computes them, and the device."""
+        ...
+
     def __call__(self, images: Tensor) -> Tensor:
         """float32 features, (n, dimensions), of uint8 images, (n, channels, height, width)."""
         ...
@@ -54,6 +59,7 @@ class FunctionExtractor:
         hash: The first 12 hexadecimal digits of a hash of whatever fixes the function, such as its weights file.
         function: uint8 images (n, channels, height, width) to features (n, dimensions), on any device.
         resizing: How the function resizes images, if it does.
+        code: As of `Extractor`.
     """
 
     name: str
@@ -61,6 +67,7 @@ class FunctionExtractor:
     hash: str
     function: Callable[[Tensor], Tensor]
     resizing: str = "none"
+    code: str = ""
 
     def __call__(self, images: Tensor) -> Tensor:
         """float32 features, (n, dimensions), on the CPU."""

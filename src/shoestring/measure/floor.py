@@ -3,11 +3,11 @@
 import hashlib
 import json
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from shoestring.measure.generated import Naming, Seen, scores
+from shoestring.measure.measure import computed_by
 from shoestring.measure.score import Score
 from shoestring.progress import Progress
 from shoestring.run import write_atomic
@@ -25,14 +25,14 @@ def floor_scores(real: Seen, further: Seen, naming: Naming, folder: Path, progre
         further: Other real images, as many as generated ones.
         naming: How the features are called.
         folder: The cache; made when missing, and free to be deleted at any time.
-        progress: Told of each kind of score, and of a damaged file.
+        progress: Told of each kind of score, of a damaged file, and of one that cannot be written.
 
     Raises:
         DataError: As of `generated.scores`.
     """
     shapes = [list(one.images.shape) for one in (real, further)]
     judged = [one.classes is not None for one in (real, further)]
-    seen = hashlib.sha256(json.dumps([_code(), asdict(naming), shapes, judged]).encode())
+    seen = hashlib.sha256(json.dumps([computed_by(__name__), asdict(naming), shapes, judged]).encode())
     for one in (real, further):
         seen.update(one.images.cpu().numpy().tobytes())
     path = folder / f"floor-{seen.hexdigest()[:24]}.json"
@@ -44,7 +44,10 @@ def floor_scores(real: Seen, further: Seen, naming: Naming, folder: Path, progre
         progress.say(f"{path} is damaged ({error}); measuring the floor again")
     found = scores(real, further, naming, progress)
     values = {name: score.to_json() for name, score in found.items()}
-    write_atomic(path, json.dumps({"sha256": _checksum(values), "scores": values}).encode())
+    try:
+        write_atomic(path, json.dumps({"sha256": _checksum(values), "scores": values}).encode())
+    except OSError as error:
+        progress.say(f"the floor is not kept for another time: {error}")
     return found
 
 
@@ -58,12 +61,3 @@ def _read(path: Path) -> dict[str, Score]:
 
 def _checksum(values: dict[str, dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
-
-
-@cache
-def _code() -> str:
-    """A hash of all code that measures."""
-    whole = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        whole.update(file.read_bytes())
-    return whole.hexdigest()

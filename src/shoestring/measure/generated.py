@@ -172,7 +172,6 @@ def inception_distances(real: FeatureSet, generated: FeatureSet, naming: Naming)
             made.count,
             computed_by=code,
             note=f"{scale}Read off a line at infinitely many generated images, from {line.counts[0]:,} on.",
-            standard_error=line.standard_error,
             n_real=len(real),
             features=naming.inception,
         )

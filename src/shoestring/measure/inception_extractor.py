@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from shoestring.errors import DataError
 from shoestring.measure.inception import Convolution, Dimensions, inception
+from shoestring.measure.measure import source_hash
 from shoestring.measure.resize import Resizing, resize
 from shoestring.threads import each
 
@@ -33,6 +34,7 @@ class InceptionExtractor:
         dimensions: 2048 (the FID of papers), 768, 192 or 64.
         resizing: "clean" or "legacy"; `resize` says what they are.
         hash: First 12 hexadecimal digits of the weights file's sha256.
+        code: A hash of the code that computes, and the kind of device.
         official: Whether the weights are the official file's, bit for bit.
     """
 
@@ -78,6 +80,8 @@ class InceptionExtractor:
         self.hash = found[:12]
         self.official = found == OFFICIAL_SHA256
         self._device = torch.device(device)
+        code = source_hash(*(f"{__package__}.{name}" for name in ("resize", "cyclic", "inception")))
+        self.code = f"{code[:12]} {self._device.type}"
         self._net = _load(file, content, dimensions)
         self._net.to(self._device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -100,7 +104,7 @@ class InceptionExtractor:
             )
         if self._device.type == "cpu":
             return torch.cat(list(each(self._device, self._features, torch.split(images.cpu(), _IMAGES_AT_ONCE))))
-        with _exact_float32():
+        with exact_float32():
             return self._features(images.to(self._device)).cpu()
 
     def _features(self, images: Tensor) -> Tensor:
@@ -110,9 +114,21 @@ class InceptionExtractor:
             return maps.mean((2, 3))
 
 
+def largest_dimensions(file: Path) -> Dimensions:
+    """2,048, or 768 where a file of weights ends before the layers that give those.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if file.name == OFFICIAL_FILE:
+        return 2048
+    beyond = _needed(2048) - _needed(768)
+    return 768 if beyond.isdisjoint(_tensors(file, _read(file))) else 2048
+
+
 @contextmanager
-def _exact_float32() -> Generator[None]:
-    # By default a GPU rounds a convolution's float32 inputs to 10 bits (TF32), which shows in the distances.
+def exact_float32() -> Generator[None]:
+    """Inside, a GPU does not round float32 inputs to 10 bits (TF32), as it does by default; that shows in distances."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -76,7 +76,7 @@ def kernel_distance(
         value=float(values[-1]),
         subset_mean=float(values[:-1].mean()),
         subset_deviation=deviation,
-        standard_error=deviation / math.sqrt(min(subsets, smaller / size)),
+        standard_error=deviation * math.sqrt(max(1 / subsets, size / (smaller - size))),
         subsets=subsets,
         subset_size=size,
     )

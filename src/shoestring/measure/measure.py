@@ -2,11 +2,11 @@
 
 import functools
 import hashlib
-import inspect
+import importlib.util
 import math
-import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -44,14 +44,21 @@ class Measure:
 def computed_by(module: str) -> str:
     """Who computed a measure: "shoestring VERSION measure.accuracy sha256:0123456789abcdef".
 
-    The hash covers the source of the module and of this one, so it changes whenever the number might.
+    The hash covers all code that measures, so it changes whenever the number might.
 
     Args:
         module: The `__name__` of the module that computes.
     """
-    content = "".join(inspect.getsource(sys.modules[name]) for name in (module, __name__))
-    short = module.removeprefix("shoestring.")
-    return f"shoestring {version('shoestring')} {short} sha256:{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    folder = Path(__file__).parent
+    whole = source_hash(*(f"{__package__}.{file.stem}" for file in sorted(folder.glob("[a-z]*.py"))))
+    return f"shoestring {version('shoestring')} {module.removeprefix('shoestring.')} sha256:{whole[:16]}"
+
+
+@functools.cache
+def source_hash(*modules: str) -> str:
+    """The sha256 of the source of modules, named as in an import."""
+    found = (importlib.util.find_spec(name) for name in modules)
+    return hashlib.sha256(b"".join(Path(one.origin).read_bytes() for one in found if one and one.origin)).hexdigest()
 
 
 def share(successes: float, n: int, computed_by: str, note: str | None = None) -> Measure:

@@ -1,14 +1,16 @@
 """How good a generator is: samples of several seeds against real images, beside what other real images would get."""
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from shoestring.data.images import Split
-from shoestring.errors import DataError, DivergedError
+from shoestring.errors import DataError
 from shoestring.measure.feature_cache import extract_once
 from shoestring.measure.floor import floor_scores
 from shoestring.measure.generated import FEWEST, Seen, distances, scores
@@ -72,10 +74,8 @@ def assess_generator(
 
     Raises:
         DataError: The split or train has fewer images than `count`, or `count` is too small to measure anything.
-        DivergedError: The generator's weights or features are not finite.
+        DivergedError: A made image is not finite.
     """
-    if not all(bool(weight.isfinite().all()) for weight in model.nets.state_dict().values()):
-        raise DivergedError(f"the weights of {model.recipe.name} hold NaN or infinity; train it again")
     if seeds < 1:
         raise DataError(f"--seeds {seeds}: at least one sampling is needed")
     loaded = model.recipe.data.load(split, folder, progress)
@@ -97,6 +97,8 @@ def assess_generator(
             advance()
     assert first is not None
     found = with_floor(over_seeds(samplings), floor)
+    if model.recipe.augment.horizontal_flip:  # a mirrored copy is a copy
+        train = torch.cat([train, train.flip(-1)])
     copies, pictures = _neighbours(first, real, train, eyes, progress)
     paths = model.interpolate(PAIRS, STEPS, seed=0, progress=progress)
     found |= copies | as_scores(smoothness(paths).measures)
@@ -107,12 +109,36 @@ def assess_generator(
     return GeneratorAssessment(split, sections, pictures, loaded.source)
 
 
-def record_generator(run: Run, found: GeneratorAssessment) -> None:
-    """Writes an assessment into its run, and a picture of samples beside their nearest training images."""
+def record_generator(run: Run, found: GeneratorAssessment, progress: Progress) -> None:
+    """Writes an assessment into its run, and a picture of samples beside their nearest training images.
+
+    A record of more images, or of as many in more samplings, stays; one of fewer is replaced as a whole.
+
+    Args:
+        run: The run.
+        found: What was measured.
+        progress: Told of what is not recorded.
+    """
     facts = {"source": found.source, "measured": datetime.date.today().isoformat()}
-    run.write_bytes("samples/neighbours.png", grid(found.neighbours, columns=2 * (1 + NEIGHBOURS)))
     for section, measured in found.sections.items():
-        run.write_measures(section, {name: score.to_json() | facts for name, score in measured.items()})
+        values = {name: score.to_json() | facts for name, score in measured.items()}
+        there, now = _extent(run.measures().get(section, {})), _extent(values)
+        if there > now:
+            progress.say(
+                f"not recorded: {run.folder} already holds {section} measures of {there[0]:,} images and {there[1]} "
+                f"sampling{'s' * (there[1] != 1)}"
+            )
+            return
+        run.write_measures(section, values, afresh=there < now)
+    run.write_bytes("samples/neighbours.png", grid(found.neighbours, columns=2 * (1 + NEIGHBOURS)))
+
+
+def _extent(measures: Mapping[str, Any]) -> tuple[int, int]:
+    """Images and samplings of recorded scores."""
+    return (
+        max((one["n"] for one in measures.values()), default=0),
+        max((len(one.get("by_seed") or ()) for one in measures.values()), default=0),
+    )
 
 
 def _count(asked: int | None, real: int, train: int, split: str) -> int:

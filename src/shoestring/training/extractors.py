@@ -19,7 +19,15 @@ from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.features import BATCH, Extractor, FunctionExtractor, identity
 from shoestring.measure.generated import Naming, Seen
 from shoestring.measure.inception import Dimensions
-from shoestring.measure.inception_extractor import OFFICIAL_FILE, OFFICIAL_SHA256, OFFICIAL_URL, InceptionExtractor
+from shoestring.measure.inception_extractor import (
+    OFFICIAL_FILE,
+    OFFICIAL_SHA256,
+    OFFICIAL_URL,
+    InceptionExtractor,
+    exact_float32,
+    largest_dimensions,
+)
+from shoestring.measure.measure import source_hash
 from shoestring.measure.resize import Resizing
 from shoestring.progress import Progress
 from shoestring.run import Run
@@ -57,10 +65,7 @@ def open_inception(
         file = fetch([OFFICIAL_URL], official, f"sha256:{OFFICIAL_SHA256}", progress, remedy=remedy)
     if dimensions is not None:
         return InceptionExtractor(file, dimensions, resizing, device=device)
-    try:
-        return InceptionExtractor(file, 2048, resizing, device=device)
-    except DataError:
-        return InceptionExtractor(file, 768, resizing, device=device)
+    return InceptionExtractor(file, largest_dimensions(file), resizing, device=device)
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,16 @@ def open_judge(shape: tuple[int, int, int], device: torch.device, run: Run | Non
         given: list[Tensor] = []
         handle = last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
         try:
-            net["classifier"](normalise(images.to(device), recipe.data))
+            with exact_float32():
+                net["classifier"](normalise(images.to(device), recipe.data))
         finally:
             handle.remove()
         return given[0]
 
     digest = hashlib.sha256(run.weights_file.read_bytes()).hexdigest()[:12]
-    extractor = FunctionExtractor(f"shoestring-{recipe.name}", last.in_features, digest, features)
+    code = source_hash(*sorted({type(module).__module__ for module in net.modules()}), "shoestring.data.images")
+    name = f"shoestring-{recipe.name}"
+    extractor = FunctionExtractor(name, last.in_features, digest, features, code=f"{code[:12]} {device.type}")
     return Judge(extractor, last, len(recipe.data.classes))
 
 

@@ -89,9 +89,12 @@ def compare_sets(
     Raises:
         DataError: The images are too few, of different sizes, or not uint8.
     """
-    for images in (generated, real) if further is None else (generated, real, further):
-        check_images(images)
-        check_sets(real, images)
+    check_images(generated)
+    check_images(real)
+    check_sets(real, generated)
+    if further is not None and further.shape[1:] != real.shape[1:]:
+        sizes = ["x".join(map(str, images.shape[1:])) for images in (further, real)]
+        raise DataError(f"the images for the floor are {sizes[0]}, real ones {sizes[1]}; make all of one size")
     smaller = min(len(generated), len(real))
     if count is not None and count > smaller:
         raise DataError(f"--count {count:,}: the smaller of the two sets has {smaller:,} images")

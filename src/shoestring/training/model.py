@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from shoestring.data.images import denormalise, normalise
 from shoestring.engine import Machine
-from shoestring.errors import RecipeError
+from shoestring.errors import DivergedError, RecipeError
 from shoestring.nets.folding import folded
 from shoestring.nets.reading import DigitReader
 from shoestring.progress import Progress
@@ -127,6 +127,9 @@ class Model:
             latents: Where to start from.
             progress: Told of every batch.
             labels: As in `sample`; or mixtures of classes, float32 (n, num_classes).
+
+        Raises:
+            DivergedError: An image holds NaN or infinity.
         """
         task, device = self.recipe.task, self.machine.device
         if isinstance(task, Classify):
@@ -140,6 +143,8 @@ class Model:
         def make(batch: tuple[Tensor, Tensor]) -> Tensor:
             with self.machine.autocast():
                 images = task.generate(nets, batch[0].to(device), batch[1].to(device))
+            if not bool(images.isfinite().all()):
+                raise DivergedError(f"{self.recipe.name} made images with NaN or infinity; train it again")
             return denormalise(images, self.recipe.data).cpu()
 
         made: list[Tensor] = []
