@@ -155,8 +155,8 @@ class Run:
     def write_measures(self, split: str, measures: Mapping[str, Any], *, afresh: bool = False) -> None:
         """Adds measures of a split to those already there; the same names are replaced, or, afresh, all of them."""
         known = self.measures()
-        kept = {} if afresh else known.get(split, {})
-        self.write_json("measures.json", known | {split: kept | dict(measures)})
+        before: dict[str, Any] = {} if afresh else known.get(split, {})
+        self.write_json("measures.json", known | {split: before | dict(measures)})
 
     def has_pictures(self) -> bool:
         """Whether the final pictures were drawn."""
