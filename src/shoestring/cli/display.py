@@ -9,13 +9,24 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from shoestring.progress import Advance, Progress
 
 PAUSE_SECONDS = 2.0  # between two lines about the same work, where there is no bar
+BAR_SECONDS = 0.1  # between two movements of a bar
 
 PIPED_WIDTH = 120  # columns of tables where the output is no terminal
 
@@ -32,15 +43,16 @@ class Display(Progress):
     def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Generator[Advance]:
         """A progress bar; where the error stream is no terminal, a line now and then."""
         if self.notes.is_terminal:
+            whole = Column(no_wrap=True)  # in a narrow terminal, facts are cut off before anything else
             with Bars(
                 TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
+                BarColumn(bar_width=min(40, self.notes.width // 5)),
+                MofNCompleteColumn(table_column=whole),
                 TextColumn(unit),
-                TimeElapsedColumn(),
+                TimeElapsedColumn(table_column=whole),
                 TextColumn("left"),
-                TimeRemainingColumn(elapsed_when_finished=False),
-                TextColumn("{task.fields[facts]}"),
+                TimeRemainingColumn(elapsed_when_finished=False, table_column=whole),
+                Facts(),
                 console=self.notes,
             ) as bars:
                 yield Bar(bars, bars.add_task(title, total=total, completed=start, facts=""))
@@ -76,16 +88,32 @@ class Display(Progress):
         self.out.print(table)
 
 
+class Facts(ProgressColumn):
+    """The facts beside a bar, in one line, as much of it as there is room for."""
+
+    def render(self, task: Task) -> Text:
+        """The text of the column."""
+        return Text(task.fields["facts"], no_wrap=True, overflow="ellipsis")
+
+
 class Bar(Advance):
-    """Moves a bar of rich."""
+    """Moves a bar of rich, but no more often than one can see: a step may take a millisecond."""
 
     def __init__(self, bars: Bars, task: TaskID) -> None:
         self.bars = bars
         self.task = task
+        self.waiting = 0
+        self.next = 0.0
 
     def __call__(self, amount: int = 1, **facts: str) -> None:
-        """Moves the bar and shows the facts beside it."""
-        self.bars.update(self.task, advance=amount, facts=_join(facts))
+        """Moves the bar and shows the facts beside it, or else the last ones."""
+        self.waiting += amount
+        now = time.monotonic()
+        task = self.bars.tasks[self.task]
+        if facts or now >= self.next or task.completed + self.waiting >= (task.total or 0):
+            shown: dict[str, Any] = {"facts": _join(facts)} if facts else {}
+            self.bars.update(self.task, advance=self.waiting, **shown)
+            self.waiting, self.next = 0, now + BAR_SECONDS
 
 
 class Lines(Advance):
@@ -99,14 +127,16 @@ class Lines(Advance):
         self.done = start
         self.shown = start
         self.quiet_until = time.monotonic() + PAUSE_SECONDS
+        self.facts: Mapping[str, str] = {}
 
     def __call__(self, amount: int = 1, **facts: str) -> None:
-        """Writes the line when it is due."""
+        """Writes the line when it is due, with the last facts."""
         self.done += amount
+        self.facts = facts or self.facts
         due = self.done * 20 // self.total > self.shown * 20 // self.total
         if self.done >= self.total or (due and time.monotonic() >= self.quiet_until):
             self.shown, self.quiet_until = self.done, time.monotonic() + PAUSE_SECONDS
-            text = f"{self.title}: {self.done:,}/{self.total:,} {self.unit} {_join(facts)}".rstrip()
+            text = f"{self.title}: {self.done:,}/{self.total:,} {self.unit} {_join(self.facts)}".rstrip()
             self.console.print(text, markup=False, soft_wrap=True)
 
 

@@ -41,7 +41,7 @@ def loop(
         machine: How the arithmetic is done.
         images: The training split.
         watch: Called every `cadence.evaluate` steps.
-        progress: Told of every logged step.
+        progress: Told of every step, and of what is logged.
 
     Raises:
         DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
@@ -55,7 +55,7 @@ def loop(
         record = journal.record(take_step.rate)
         if record:
             run.append_log([record])
-            advance(record["count"], **_summary(record))
+            advance(0, **_summary(record))
 
     def save() -> None:
         report()
@@ -66,6 +66,7 @@ def loop(
         try:
             while state.step < steps and not caught:
                 journal.note(take_step())
+                advance()
                 last = state.step == steps
                 if last or state.step % recipe.cadence.log == 0:
                     report()
