@@ -72,6 +72,39 @@ def test_a_net_over_budget_is_refused_before_anything_is_written(pictures: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_s_recipe_says_what_was_changed(pictures: Path, tmp_path: Path) -> None:
+    base = tiny.classifier(pictures)
+    run = api.train(tiny.classifier(pictures, budget__steps=4), tmp_path / "run", device="cpu", base=base)
+    assert run.read_json("overrides.json") == {"budget.steps": [12, 4]}
+
+
+def test_a_damaged_test_image_is_found_before_the_training(tmp_path: Path) -> None:
+    pictures = tiny.write_pictures(tmp_path / "pictures")
+    (pictures / "test" / "red" / "00.png").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"00\.png cannot be read"):
+        api.train(tiny.classifier(pictures, data__tune=0), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_classifier_needs_two_classes(tmp_path: Path) -> None:
+    pictures = tiny.write_pictures(tmp_path / "pictures")
+    shutil.rmtree(pictures / "train")
+    with pytest.raises(DataError, match="one class, test, so there is nothing to tell apart"):
+        api.train(tiny.classifier(pictures, data__tune=0), tmp_path / "run", device="cpu")
+
+
+def test_options_of_generators_are_refused_for_classifiers(classifier_run: Run) -> None:
+    with pytest.raises(RecipeError, match="classifies images, and all of tune is answered"):
+        api.evaluate(classifier_run.folder, "tune", count=100)
+    with pytest.raises(RecipeError, match="classifies images; guidance are for generators"):
+        api.evaluate(classifier_run.folder, "tune", guidance=2.0)
+
+
+def test_classes_are_refused_where_the_net_knows_none(gan_run: Run) -> None:
+    with pytest.raises(RecipeError, match="was not told of classes"):
+        api.load(gan_run.folder, "cpu").labels(3, "red")
+
+
 def test_a_larger_budget_is_allowed_and_recorded(pictures: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(shoestring.RECIPES, "tiny-classifier", lambda: tiny.classifier(pictures))
     wide = {"net__stem": 8, "budget__steps": 2}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shoestring import zoo
-from shoestring.data.folder import read_image
+from shoestring.data.folder import ImageFolder, read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.evaluation import assess_run
@@ -33,6 +33,7 @@ def train(
     data_folder: Path | None = None,
     device: str | None = None,
     progress: Progress | None = None,
+    base: Recipe | None = None,
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
 
@@ -44,12 +45,16 @@ def train(
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of everything that takes time.
+        base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
     """
     asked = located(what if isinstance(what, Recipe) else recipe(what), data_folder)
     home = Run(Path(run) if run else Path("runs") / f"{asked.name}-{asked.fingerprint()}")
-    progress = progress or Progress()
-    model = train_run(asked, home, resolve_data_folder(data_folder), device, progress, overrides_of(asked))
+    folder, progress = resolve_data_folder(data_folder), progress or Progress()
     split: Split = "tune" if asked.data.tune else "test"
+    if isinstance(asked.data, ImageFolder) and not home.finished():
+        asked.data.load(split, folder, progress)  # a damaged file is found now, not at the end
+    overrides = overrides_of(asked, base and located(base, data_folder))
+    model = train_run(asked, home, folder, device, progress, overrides)
     if model.generates:
         if not home.has_pictures():
             draw_generator(model, home, progress)

@@ -63,7 +63,7 @@ def evaluate(
         By name; of a generator on test also the distances to train images, as "train/NAME".
 
     Raises:
-        RecipeError: The split is "tune" and the run held nothing out.
+        RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
         DataError: There are too few images, or a file is missing or damaged.
     """
     home, progress = open_run(what), progress or Progress()
@@ -74,6 +74,11 @@ def evaluate(
         )
     own = average is None and all(value is None for value in sampling.values()) and home.folder.parent != zoo.FOLDER
     if not model.generates:
+        if count is not None or seeds != 1 or inception is not None or dimensions is not None or resizing != "clean":
+            raise RecipeError(
+                f"{model.recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, "
+                "dimensions and resizing are for generators"
+            )
         return assess_run(model, home, split, data_folder, progress, record=own)
     folder = resolve_data_folder(data_folder)
     shape, place = model.recipe.data.shape, model.machine.device

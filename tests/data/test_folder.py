@@ -82,10 +82,25 @@ def test_classes_come_from_the_folder_or_the_spec(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("SHOESTRING_DATA", "/nowhere")
     assert named.classes == ("ant", "bee")
     assert ImageFolder.model_validate_json(named.model_dump_json()) == named
-    with pytest.raises(DataError, match="nowhere/mine has no folders of images"):
+    with pytest.raises(DataError, match="nowhere/mine does not exist"):
         _ = source.classes
     with pytest.raises(DataError, match="has the classes ant, bee, not ant, cow"):
         ImageFolder(path=tmp_path / "mine", names=("ant", "cow")).load("train", tmp_path, Progress())
+
+
+def test_a_folder_is_found_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = fill(tmp_path / "home" / "mine", {"bee": 2, "ant": 2})
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert ImageFolder(path=Path("~/mine")).named(Path("/nowhere")).path == there
+    monkeypatch.chdir(tmp_path / "home")
+    named = ImageFolder(path=Path("mine")).named(Path("/nowhere"))
+    assert named.path == there
+    (tmp_path / "other").mkdir()
+    moved = there.rename(tmp_path / "other" / "mine")
+    for data in (moved, moved.parent):
+        assert len(named.load("train", data, Progress())) == 3
+    with pytest.raises(DataError, match="where the folder is now with --data-folder"):
+        named.load("train", tmp_path, Progress())
 
 
 def read_one(tmp_path: Path, image: Image.Image, name: str, size: int = 8, **options: object) -> np.ndarray:
@@ -155,6 +170,9 @@ def test_damaged_images_are_named_and_other_files_passed_over(tmp_path: Path) ->
 
 
 def test_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="mine does not exist"):
+        ImageFolder(path=Path("mine")).load("train", tmp_path, Progress())
+    (tmp_path / "mine").mkdir()
     with pytest.raises(DataError, match="has no folders of images"):
         ImageFolder(path=Path("mine")).load("train", tmp_path, Progress())
     fill(tmp_path / "mine" / "train", {"ant": 2})

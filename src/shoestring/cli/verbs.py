@@ -89,7 +89,8 @@ class Train(Options):
         from shoestring.training.loop import Interrupted
 
         try:
-            run = api.train(self.recipe, self.run, self.data_folder, self.device, display)
+            base = api.recipe(self.target)
+            run = api.train(self.recipe, self.run, self.data_folder, self.device, display, base)
         except Interrupted as stop:
             display.say(f"{stop}. The same command again goes on from there.")
             display.result({"finished": False, "step": stop.step})

@@ -27,7 +27,8 @@ class ImageFolder(Spec):
 
     kind: Literal["folder"] = "folder"
     path: Path
-    """The folder: absolute, or below the data folder."""
+    """The folder: absolute, below the data folder, or where the command runs. One that has moved since is also found
+    by its name in the data folder, or as the data folder."""
     size: PositiveInt = 32
     """Height and width in pixels: the shorter side is resized to it, with antialiasing, and the centre kept."""
     tune: NonNegativeInt = 0
@@ -51,7 +52,7 @@ class ImageFolder(Spec):
         Raises:
             DataError: Neither is there.
         """
-        return self.names or _class_folders(data_folder() / self.path)
+        return self.names or _class_folders(self._root(data_folder()))
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -72,7 +73,7 @@ class ImageFolder(Spec):
         Raises:
             DataError: The folder of images is missing or has no class.
         """
-        root = (folder / self.path).absolute()
+        root = self._root(folder)
         return self.model_copy(update={"path": root, "names": _class_folders(root)})
 
     def load(self, split: Split, folder: Path, progress: Progress) -> Images:
@@ -86,7 +87,7 @@ class ImageFolder(Spec):
         Raises:
             DataError: The folder has no classes, other ones than `names`, or an image that cannot be read.
         """
-        root = folder / self.path
+        root = self._root(folder)
         names = _class_folders(root)
         if self.names and names != self.names:
             raise DataError(
@@ -112,6 +113,14 @@ class ImageFolder(Spec):
                 images[index] = read_image(file, self.size)
                 advance()
         return Images(torch.from_numpy(images), torch.from_numpy(labels), source)
+
+    def _root(self, folder: Path) -> Path:
+        """Where the images are: the first place that there is; where they should be when there is none."""
+        path = self.path.expanduser()
+        usual, moved = [folder / path, path], [folder / path.name, folder]
+        found = [place for place in usual if place.is_dir()]
+        found += [place for place in moved if self.names and self.names == tuple(_class_names(place))]
+        return next(iter(found), usual[0]).absolute()
 
     def _listed(self, root: Path, names: tuple[str, ...]) -> tuple[list[Path], NDArray[np.int64]]:
         """The image files of all classes and their labels, in the order of their content."""
@@ -144,18 +153,25 @@ def _is_divided(root: Path) -> bool:
     return bool(_subfolders(root / "train") and _subfolders(root / "test"))
 
 
+def _class_names(root: Path) -> list[str]:
+    return _subfolders(root / "train" if _is_divided(root) else root)
+
+
 def _class_folders(root: Path) -> tuple[str, ...]:
-    names = tuple(_subfolders(root / "train" if _is_divided(root) else root))
+    names = tuple(_class_names(root))
     if not names:
+        found = "has no folders of images" if root.is_dir() else "does not exist"
         raise DataError(
-            f"{root} has no folders of images; it should hold train/CLASS/* and test/CLASS/*, or CLASS/*. "
-            "Name it with an absolute path, or name the data folder with --data-folder or SHOESTRING_DATA."
+            f"{root} {found}; it should hold train/CLASS/* and test/CLASS/*, or CLASS/*. Correct data.path, or say "
+            "where the folder is now with --data-folder."
         )
     return names
 
 
 def read_image(path: Path, size: int) -> NDArray[np.uint8]:
     """One image as (3, size, size), upright, transparency shown on white."""
+    if not path.is_file():
+        raise DataError(f"there is no image {path}")
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)

@@ -5,10 +5,11 @@ from typing import Any
 
 from shoestring.data.folder import ImageFolder
 from shoestring.data.location import data_folder as resolve_data_folder
-from shoestring.errors import RecipeError
+from shoestring.errors import DataError, RecipeError
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 from shoestring.spec import changed, unknown
+from shoestring.tasks.classify import Classify
 
 
 def recipe(name_or_file: str | Path, **fields: Any) -> Recipe:
@@ -37,19 +38,29 @@ def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
     So the run says all there is to know, and its model answers when the folder is gone.
 
     Raises:
-        DataError: The folder of images is missing or has no class.
+        DataError: The folder of images is missing or has no class, or a classifier's has one.
     """
     if not isinstance(asked.data, ImageFolder):
         return asked
-    return asked.model_copy(update={"data": asked.data.named(resolve_data_folder(data_folder))})
+    data = asked.data.named(resolve_data_folder(data_folder))
+    if isinstance(asked.task, Classify) and len(data.classes) < 2:
+        raise DataError(
+            f"{data.path} has one class, {', '.join(data.classes)}, so there is nothing to tell apart; is data.path one folder "
+            "too high?"
+        )
+    return asked.model_copy(update={"data": data})
 
 
-def overrides_of(asked: Recipe) -> dict[str, list[Any]]:
-    """The fields in which a recipe differs from the shipped one of its name, as {dotted field: [shipped, asked]}."""
-    shipped = RECIPES.get(asked.name)
-    if shipped is None:
-        return {}
-    differences = changed(shipped(), asked)
+def overrides_of(asked: Recipe, base: Recipe | None = None) -> dict[str, list[Any]]:
+    """The fields in which a recipe differs from the one it was made of, as {dotted field: [there, asked]}.
+
+    Args:
+        asked: The recipe.
+        base: The one it was made of, where none of its name is shipped.
+    """
+    if asked.name in RECIPES:
+        base = RECIPES[asked.name]()
+    differences = changed(base, asked) if base else {}
     return {key: [_plain(before), _plain(after)] for key, (before, after) in differences.items()}
 
 

@@ -76,6 +76,8 @@ class Model:
         if not given:
             return self
         values = self.recipe.to_json()
+        if not self.generates:
+            raise RecipeError(f"{self.recipe.name} classifies images; {' and '.join(given)} are for generators")
         if "sampling" not in values["task"]:
             raise RecipeError(f"{self.recipe.name} makes an image in one call; it takes no {' or '.join(given)}")
         values["task"]["sampling"] |= given
@@ -89,11 +91,13 @@ class Model:
             name: A class name for all; "none" for no class at all; by default every class in turn.
 
         Raises:
-            RecipeError: There is no such class.
+            RecipeError: There is no such class, or the nets know of none.
         """
         classes = self.recipe.data.classes
         if name is None:
             return torch.arange(count) % len(classes)
+        if not self.recipe.task.conditional:
+            raise RecipeError(f"{self.recipe.name} was not told of classes, so it cannot make images of one")
         if name not in (*classes, "none"):
             raise RecipeError(f"{unknown('class', name, classes)} The word none asks for no class in particular.")
         return torch.full((count,), NO_CLASS if name == "none" else classes.index(name))
