@@ -46,7 +46,8 @@ def evaluate(
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
-        split: "test" for the final figure, "tune" to choose anything by.
+        split: "test" for the final figure, "tune" to choose anything by; of a generator also "train" for that, where
+            all images were trained on.
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of everything that takes time.
@@ -72,7 +73,16 @@ def evaluate(
         raise RecipeError(
             f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test"
         )
-    own = average is None and all(value is None for value in sampling.values()) and home.folder.parent != zoo.FOLDER
+    if split == "train" and not model.generates:
+        raise RecipeError(
+            "a classifier knows its training images: choose by --split tune, of a run that holds some out"
+        )
+    own = (
+        split != "train"
+        and average is None
+        and all(value is None for value in sampling.values())
+        and home.folder.parent != zoo.FOLDER
+    )
     if not model.generates:
         if count is not None or seeds != 1 or inception is not None or dimensions is not None or resizing != "clean":
             raise RecipeError(

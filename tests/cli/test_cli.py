@@ -194,7 +194,7 @@ def test_a_folder_of_another_recipe_is_refused(say, classifier_run: Run, recipe_
         (["train"], 2, "NAME_OR_FILE"),
         (["train", "addnist-quick", "--device", "cud"], 1, "--device cud"),
         (["evaluate", "nothing"], 1, "unknown run or shipped model 'nothing'"),
-        (["evaluate", "addnist-effnet", "--split", "train"], 2, "--split"),
+        (["evaluate", "addnist-effnet", "--split", "validation"], 2, "--split"),
         (["evaluate", "addnist-quick"], 1, "shoestring train addnist-quick"),
         (["sample", "addnist-effnet"], 1, "cannot make them"),
         (["sample", "cifar100-dcgan-44", "--out", "x.jpg"], 1, "end the name in .png"),

@@ -113,7 +113,7 @@ def test_share_of_the_batch_is_learnt_by_the_weak_net() -> None:
 @pytest.mark.parametrize(("guide", "told", "weak"), [("classless", NO_CLASS, False), ("weak", 7, True)])
 def test_guide_is_the_net_without_class_or_the_weak_net_with_it(guide: str, told: int, weak: bool) -> None:
     net = Answers()
-    flow = Flow(sampling=Sampling(solver="euler", steps=1, guidance=3, guide=guide))
+    flow = Flow(weak_share=0.1, sampling=Sampling(solver="euler", steps=1, guidance=3, guide=guide))
     flow.generate(nn.ModuleDict({"denoiser": net}), torch.randn(2, 3, 8, 8), torch.tensor([7, 7]))
     assert [(labels.tolist(), is_weak) for _, _, labels, is_weak in net.asked] == [
         ([7, 7], False),
@@ -147,3 +147,9 @@ def test_nothing_in_a_step_needs_a_value_from_the_device() -> None:
     loss, facts = flow.loss("denoiser", nets, batch)
     loss.backward()
     assert loss.shape == facts["weak"].shape == ()
+
+
+def test_a_guide_that_was_never_trained_is_refused() -> None:
+    with pytest.raises(ValueError, match="weak_share above 0"):
+        Flow(sampling=Sampling(guide="weak", guidance=1.5))
+    assert Flow(sampling=Sampling(guide="weak")).evaluations == 35  # without guidance the guide is not asked

@@ -154,6 +154,26 @@ def test_tune_says_nothing_of_test_or_train(run, eyes):
     assert found.sections["tune"]["fid_5_clean"].n == 54
 
 
+def test_train_is_split_in_two_so_that_the_floor_is_of_other_images(run, eyes):
+    model = api.load(run.folder, "cpu")
+    model = replace(model, recipe=tiny.changed(model.recipe, {"data__tune": 0}))
+    train = model.recipe.data.load("train", run.folder, Progress()).images
+    seen = []
+    listening = replace(projection(), function=lambda images: seen.append(images) or projection().function(images))
+    found = assess_generator(model, run.folder, "train", replace(eyes, inception=listening), Progress())
+    assert set(found.sections) == {"train"}
+    n = len(train) // 2
+    assert found.sections["train"]["fid_5_clean"].n == found.sections["train"]["fid_5_clean"].n_real == n
+    known = {image.numpy().tobytes() for image in train}
+    real, further = ({image.numpy().tobytes() for image in part} for part in seen[:2])
+    assert len(real) == len(further) == n
+    assert real < known
+    assert further < known
+    assert not real & further
+    with pytest.raises(DataError, match=f"--count {n} at most"):
+        assess_generator(model, run.folder, "train", eyes, Progress(), n + 1)
+
+
 def test_features_are_computed_once(run, tmp_path):
     calls = []
     eyes = Eyes(projection(calls), None, tmp_path / "cache")

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 import shoestring
-from shoestring.cli import making, timing, verbs
+from shoestring.cli import making, options, timing, verbs
 from shoestring.cli.display import Display
 from shoestring.errors import ShoestringError
 
@@ -72,7 +72,7 @@ def settle_waiting() -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def parse(words: list[str]) -> verbs.Verb:
+def parse(words: list[str]) -> options.Verb:
     """The verb with its arguments.
 
     `train`, `show` and `speed` name a recipe, and take its fields as typed options after it.

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from tyro.conf import arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.verbs import Options, RunOrName, require_positive
+from shoestring.cli.options import Options, RunOrName, Sampling, require_positive
 from shoestring.errors import ShoestringError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(Options):
+class Sample(Sampling):
     """Make images with a generator, as one PNG grid."""
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
@@ -25,14 +25,6 @@ class Sample(Options):
     """Images in a row."""
     class_name: Annotated[str | None, arg(name="class")] = None
     """The class of all images, such as rose, or none for no class at all. By default every class in turn."""
-    steps: int | None = None
-    """Steps from noise to image, where the recipe samples in steps. By default the recipe's."""
-    guidance: float | None = None
-    """Weight of the guidance; 1 is none. By default the recipe's."""
-    solver: Literal["euler", "heun", "multistep"] | None = None
-    """How steps are taken. By default the recipe's."""
-    guide: Literal["classless", "weak"] | None = None
-    """What guidance moves away from: the net without the class, or with fewer blocks. By default the recipe's."""
     average: float | None = None
     """Decay of a running mean of the weights that the run kept. By default the final weights."""
     out: Path = Path("samples.png")
@@ -44,8 +36,8 @@ class Sample(Options):
         from shoestring.pictures import grid
 
         require_png(self.out)
-        require_positive(count=self.count, columns=self.columns, steps=self.steps)
-        options = {"steps": self.steps, "guidance": self.guidance, "solver": self.solver, "guide": self.guide}
+        require_positive(count=self.count, columns=self.columns)
+        options = self.sampling()
         images = api.sample(
             self.target, self.count, self.seed, self.device, display, self.class_name, self.average, **options
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import FlagCreatePairsOff, Positional, Suppress, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.verbs import Options, require_positive
+from shoestring.cli.options import Options, require_positive
 
 if TYPE_CHECKING:
     from shoestring.training.trial import Trial

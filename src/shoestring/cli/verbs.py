@@ -3,36 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, cast
 
-from tyro.conf import FlagCreatePairsOff, Positional, Suppress, arg
+from tyro.conf import Positional, Suppress, arg
 
 from shoestring.cli.display import Display
+from shoestring.cli.options import Options, RunOrName, Sampling, Verb, require_positive
 from shoestring.errors import RecipeError, ShoestringError
 
 DESCRIPTION = "Image models under a hard budget of parameters and optimisation steps."
-
-RunOrName = Positional[str]
-
-
-class Verb(Protocol):
-    """A parsed command."""
-
-    def do(self, display: Display) -> int | None:
-        """Does it; gives an exit status when that is not 0."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What every verb takes."""
-
-    json: FlagCreatePairsOff[bool] = False
-    """Print one JSON object on standard output, and nothing else there."""
-    data_folder: Path | None = None
-    """Where data lies and downloads land. By default the variable SHOESTRING_DATA, else the user's cache."""
-    device: str | None = None
-    """cpu, cuda, cuda:1, mps. By default a GPU when there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +92,7 @@ class Train(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Options):
+class Evaluate(Sampling):
     """Measure a run, or shipped weights, on a split; or any generated images against real ones.
 
     `shoestring evaluate --generated FOLDER --real FOLDER` needs no run: each is a folder of PNG files, a .npy or .npz
@@ -122,8 +101,8 @@ class Evaluate(Options):
 
     target: Annotated[Positional[str | None], arg(metavar="RUN_OR_NAME")] = None
     """A run's folder, or the name of a recipe whose weights are shipped."""
-    split: Literal["tune", "test"] = "test"
-    """tune: held out of train, for development. test: for the final figure."""
+    split: Literal["train", "tune", "test"] = "test"
+    """tune: held out of train, for development; train: for that, of generators. test: for the final figure."""
     generated: str | None = None
     """Images to judge, in place of a run."""
     real: str | None = None
@@ -142,10 +121,6 @@ class Evaluate(Options):
     """How images are brought to Inception's size: bicubic as clean-fid does it, or bilinear as older tools do."""
     average: float | None = None
     """Decay of a running mean of the weights that the run kept. By default the final weights."""
-    steps: int | None = None
-    """Sampling steps, where the recipe samples in steps. By default the recipe's."""
-    guidance: float | None = None
-    """Weight of the guidance; 1 is none. By default the recipe's."""
 
     def do(self, display: Display) -> None:
         """Prints the measures."""
@@ -160,8 +135,8 @@ class Evaluate(Options):
         if self.generated is not None or self.real is not None:
             if self.generated is None or self.real is None or self.target is not None:
                 raise ShoestringError("give a run or name, or else both --generated and --real")
-            if self.average is not None or self.steps is not None or self.guidance is not None or self.seeds != 1:
-                raise ShoestringError("--average, --steps, --guidance and --seeds are for a run, not for given images")
+            if self.average is not None or self.sampling() or self.seeds != 1:
+                raise ShoestringError("--average, --seeds and options of sampling are for a run, not for given images")
             scores = api.compare_images(
                 self.generated, self.real, self.floor, self.data_folder, self.device, display, **how
             )
@@ -172,7 +147,7 @@ class Evaluate(Options):
         elif self.floor is not None:
             raise ShoestringError("--floor goes with --generated and --real; a run's floor comes from its train images")
         else:
-            how |= {"seeds": self.seeds, "average": self.average, "steps": self.steps, "guidance": self.guidance}
+            how |= {"seeds": self.seeds, "average": self.average} | self.sampling()
             found = api.evaluate(self.target, self.split, self.data_folder, self.device, display, **how)
             facts, split = {"target": self.target, "split": self.split}, self.split
             measures = {name: measure.to_json() for name, measure in found.items()}
@@ -245,13 +220,6 @@ def show_measures(display: Display, measures: dict[str, Any], split: str) -> Non
     display.table(f"Measured on {split}", columns, rows, numbers=("value", "floor", "excess", "n"))
     if judged:
         display.line("floor: what as many other real images get; excess: value less floor.")
-
-
-def require_positive(**options: int | None) -> None:
-    """Refuses counts below 1, before any work is done; None stands for an option that was not given."""
-    for name, value in options.items():
-        if value is not None and value < 1:
-            raise ShoestringError(f"--{name} {value}: give a whole number of at least 1")
 
 
 def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:

@@ -1,6 +1,7 @@
 """A thrifty U-Net that estimates what noise hides, without norms and biases (after Karras et al. 2024, "EDM2")."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, cast
 
 import torch
@@ -92,7 +93,8 @@ class UNet(nn.Module):
         Returns:
             (n, c, h, w).
         """
-        factors = self.modulate(self.embed(log_noise, labels))
+        with _full_precision(x.device.type):  # little to compute, and every block multiplies by what is rounded here
+            factors = self.modulate(self.embed(log_noise, labels))
 
         def run(stage: nn.ModuleList, x: Tensor) -> Tensor:
             for block in list(stage)[: 1 if weak else None]:
@@ -123,6 +125,12 @@ class UnitConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, h, w)."""
         return F.conv2d(input, unit(self.weight, self.gain), padding=self.padding)
+
+
+def _full_precision(device: str) -> AbstractContextManager[object]:
+    """Inside, nothing is computed in less than float32."""
+    known = torch.amp.is_autocast_available(device)  # not on "meta", where nothing is computed
+    return torch.autocast(device, enabled=False) if known else nullcontext()
 
 
 class UnitLinear(nn.Linear):
@@ -187,7 +195,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, factors: Tensor) -> Tensor:
         """(n, channels, h, w) and the factors of all blocks (n, …, 1, 1) -> (n, channels, h, w)."""
-        y = self.first(F.silu(x)) * factors[:, self.scaled]
+        y = self.first(F.silu(x))
+        y = y * factors[:, self.scaled].to(y.dtype)
         if self.middle is not None:
             y = self.middle(F.silu(y))
         return torch.add(self.last(F.silu(y)), x, alpha=KEPT)

@@ -17,7 +17,7 @@ from shoestring.tasks.samplers import Sampling
 def cifar100_flow() -> Recipe:
     """CIFAR-100 generator that follows a learnt flow from noise to images.
 
-    `shoestring train cifar100-flow --data.tune 0 --engine.precision bfloat16 --engine.compile`, on a GPU.
+    `shoestring train cifar100-flow --data.tune 0 --engine.compile`, on a GPU.
     """
     return Recipe(
         name="cifar100-flow",
@@ -30,7 +30,7 @@ def cifar100_flow() -> Recipe:
         optimiser=Adam(learning_rate=0.01, betas=(0.9, 0.99)),
         schedule=Trapezoid(warmup=0.02, cooldown=0.7),
         batch_size=256,
-        ema=(0.9995, 0.999, 0.9998, 0.9999),
+        ema=(0.9995, 0.998, 0.999, 0.9998),
         cadence=Cadence(log=100, evaluate=5000, checkpoint=2500),
     )
 
@@ -38,7 +38,7 @@ def cifar100_flow() -> Recipe:
 def cifar100_gan_best() -> Recipe:
     """CIFAR-100 generator that learns against a discriminator, both told the class.
 
-    `shoestring train cifar100-gan-best --data.tune 0 --engine.precision bfloat16`, on a GPU.
+    `shoestring train cifar100-gan-best --data.tune 0`, on a GPU.
     """
     return Recipe(
         name="cifar100-gan-best",
@@ -57,7 +57,7 @@ def cifar100_gan_best() -> Recipe:
         optimiser=Adam(learning_rate=0.0005, betas=(0.0, 0.99)),
         schedule=Trapezoid(warmup=0.01, cooldown=0.5),
         batch_size=256,
-        ema=(0.999, 0.9999),
+        ema=(0.9995, 0.999, 0.9998),
         cadence=Cadence(log=100, evaluate=2500, checkpoint=1000),
     )
 

@@ -45,8 +45,8 @@ def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
     data = asked.data.named(resolve_data_folder(data_folder))
     if isinstance(asked.task, Classify) and len(data.classes) < 2:
         raise DataError(
-            f"{data.path} has one class, {', '.join(data.classes)}, so there is nothing to tell apart; is data.path one folder "
-            "too high?"
+            f"{data.path} has one class, {', '.join(data.classes)}, so there is nothing to tell apart; is data.path "
+            "one folder too high?"
         )
     return asked.model_copy(update={"data": data})
 

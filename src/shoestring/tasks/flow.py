@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 from torch import Generator, Tensor, nn
 
 from shoestring.spec import Spec
@@ -38,6 +38,15 @@ class Flow(Spec):
     """Share of images learnt with only some blocks of the net, to guide the whole of it."""
     sampling: Sampling = Sampling()
     """How images are made."""
+
+    @model_validator(mode="after")
+    def _guide_was_trained(self) -> Self:
+        if self.sampling.guide == "weak" and self.sampling.guidance != 1 and not self.weak_share:
+            raise ValueError(
+                "guide 'weak' needs a net that learnt with only some blocks: weak_share above 0 in training"
+            )
+        return self
+
     phases: ClassVar[tuple[str, ...]] = ("denoiser",)
     maker: ClassVar[str | None] = "denoiser"
     conditional: ClassVar[bool] = True

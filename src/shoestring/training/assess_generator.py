@@ -66,7 +66,8 @@ def assess_generator(
     Args:
         model: The generator.
         folder: The data folder.
-        split: "test", or "tune" to choose anything by.
+        split: "test"; or "tune" or "train" to choose anything by. On train, some images are compared with, and as many
+            others give the floor.
         eyes: The extractors.
         progress: Told of everything, since it takes minutes.
         count: Samples of each seed, and real images; by default 10,000, or all of the split when it has fewer.
@@ -79,11 +80,17 @@ def assess_generator(
     if seeds < 1:
         raise DataError(f"--seeds {seeds}: at least one sampling is needed")
     loaded = model.recipe.data.load(split, folder, progress)
-    train = model.recipe.data.load("train", folder, progress).images
-    n = _count(count, len(loaded), len(train), split)
+    if split == "train":
+        train = loaded.images
+        order = torch.randperm(len(train), generator=generator(0, "halves of train"))
+        n = _count(count, len(train) // 2, len(train) // 2, "half of train")
+        chosen, others = train[order[:n]], train[order[n : 2 * n]]
+    else:
+        train = model.recipe.data.load("train", folder, progress).images
+        n = _count(count, len(loaded), len(train), split)
+        chosen, others = _some(loaded.images, n, "real images"), _some(train, n, "further real images")
     naming = eyes.naming
-    real = eyes.see(_some(loaded.images, n, "real images"), progress)
-    further = eyes.see(_some(train, n, "further real images"), progress)
+    real, further = eyes.see(chosen, progress), eyes.see(others, progress)
     floor = floor_scores(real, further, naming, eyes.cache, progress)
     samplings: list[dict[str, Score]] = []
     to_train: list[dict[str, Score]] = []

@@ -44,7 +44,7 @@ def make_update(recipe: Recipe, state: State, machine: Machine, lap: Lap = unwat
 
     if machine.compile:
         for net in state.nets.values():
-            net.compile()
+            net.compile(dynamic=False)  # a phase may call a net with two sizes of batch; both are always the same
     return GraphedUpdate(update) if machine.graphs else update
 
 

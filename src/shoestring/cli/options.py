@@ -1,0 +1,67 @@
+"""What verbs have in common: the options of all, and those of verbs that sample."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from tyro.conf import FlagCreatePairsOff, Positional
+
+from shoestring.cli.display import Display
+from shoestring.errors import ShoestringError
+
+RunOrName = Positional[str]
+
+
+class Verb(Protocol):
+    """A parsed command."""
+
+    def do(self, display: Display) -> int | None:
+        """Does it; gives an exit status when that is not 0."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every verb takes."""
+
+    json: FlagCreatePairsOff[bool] = False
+    """Print one JSON object on standard output, and nothing else there."""
+    data_folder: Path | None = None
+    """Where data lies and downloads land. By default the variable SHOESTRING_DATA, else the user's cache."""
+    device: str | None = None
+    """cpu, cuda, cuda:1, mps. By default a GPU when there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling(Options):
+    """How a generator that takes steps is to take them; what is not given is as the recipe says."""
+
+    steps: int | None = None
+    """Steps from noise to image, where the recipe samples in steps."""
+    solver: Literal["euler", "heun", "multistep"] | None = None
+    """How steps are taken: one net call each, or two with heun."""
+    span: tuple[float, float] | None = None
+    """Last and first noise over signal of the steps, such as 0.02 80."""
+    guidance: float | None = None
+    """Weight of the guidance; 1 is none."""
+    guide: Literal["classless", "weak"] | None = None
+    """What guidance moves away from: the net without the class, or with fewer blocks."""
+    interval: tuple[float, float] | None = None
+    """Noise over signal, from and up to which to guide."""
+
+    def sampling(self) -> dict[str, Any]:
+        """The options given, by their names in a recipe's task.sampling.
+
+        Raises:
+            ShoestringError: There are no steps.
+        """
+        require_positive(steps=self.steps)
+        names = ("steps", "solver", "span", "guidance", "guide", "interval")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def require_positive(**options: int | None) -> None:
+    """Refuses counts below 1, before any work is done; None stands for an option that was not given."""
+    for name, value in options.items():
+        if value is not None and value < 1:
+            raise ShoestringError(f"--{name} {value}: give a whole number of at least 1")
