@@ -42,8 +42,10 @@ def test_generators_leave_pictures(gan_run: Run) -> None:
 
 def test_the_same_call_again_returns_at_once(classifier_run: Run, pictures: Path) -> None:
     before = (classifier_run.folder / "weights.safetensors").stat().st_mtime_ns
-    again = api.train(tiny.classifier(pictures), classifier_run.folder, device="cpu")
+    heard = tiny.Heard()
+    again = api.train(tiny.classifier(pictures), classifier_run.folder, device="cpu", progress=heard)
     assert again == classifier_run
+    assert any("nothing left to train" in message for message in heard.messages)
     assert (classifier_run.folder / "weights.safetensors").stat().st_mtime_ns == before
 
 
@@ -163,6 +165,8 @@ def test_a_loaded_model_is_the_running_mean_in_evaluation_mode(classifier_run: R
 
 def test_predictions_are_the_model_s_probabilities_best_first(classifier_run: Run, pictures: Path) -> None:
     files = [pictures / "test" / name / "00.png" for name in tiny.CLASSES]
+    (alone,) = api.predict(classifier_run.folder, str(files[0]), device="cpu")
+    assert alone["image"] == str(files[0])
     found = api.predict(classifier_run.folder, files, top=2, device="cpu")
     model = api.load(classifier_run.folder, "cpu")
     images = torch.stack([torch.tensor(list(Image.open(f).tobytes())).view(8, 8, 3).permute(2, 0, 1) for f in files])

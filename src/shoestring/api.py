@@ -93,7 +93,7 @@ def sample(
         seed: Decides which.
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of every batch.
-        class_name: The class of all images, or "none"; by default every class in turn. Ignored by nets without classes.
+        class_name: The class of all images, or "none"; by default every class in turn.
         average: Decay of a running mean of the weights that the run kept; by default the final weights.
         sampling: Options of the recipe's `task.sampling` to change, such as steps=18 or guidance=1.5.
 
@@ -105,12 +105,14 @@ def sample(
     return model.sample(count, seed, progress or Progress(), model.labels(count, class_name))
 
 
-def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str | None = None) -> list[dict[str, Any]]:
+def predict(
+    what: Path | str, files: Sequence[Path | str] | Path | str, top: int = 5, device: str | None = None
+) -> list[dict[str, Any]]:
     """The likeliest classes of image files, best first.
 
     Args:
         what: A run of a classifier, or the name of a shipped one.
-        files: Pictures of any size; the middle square is taken and resized.
+        files: One picture or several, of any size; the middle square is taken and resized.
         top: How many classes to name.
         device: "cpu", "cuda", …; by default a GPU when there is one.
 
@@ -122,8 +124,9 @@ def predict(what: Path | str, files: Sequence[Path], top: int = 5, device: str |
         DataError: A file is missing or is no picture.
     """
     model = load(what, device)
+    files = [files] if isinstance(files, str | Path) else files
     channels, height, _ = model.recipe.data.shape
-    images = torch.stack([torch.tensor(read_image(file, height)) for file in files])
+    images = torch.stack([torch.tensor(read_image(Path(file), height)) for file in files])
     if channels == 1:
         images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
     classes = model.recipe.data.classes

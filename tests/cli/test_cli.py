@@ -190,7 +190,7 @@ def test_a_folder_of_another_recipe_is_refused(say, classifier_run: Run, recipe_
         (["train", "addnist-quick", "--batch-size", "ten"], 2, "--batch-size"),
         (["train", "addnist-quick", "--budget.steps", "0"], 2, "greater than 0"),
         (["train", "addnist-quick", "--seed", "-1"], 1, "seed: Input should be greater than or equal to 0"),
-        (["train", "mine.toml"], 1, "mine.toml cannot be read as a recipe"),
+        (["train", "mine.toml"], 1, "there is no recipe file mine.toml"),
         (["train"], 2, "NAME_OR_FILE"),
         (["train", "addnist-quick", "--device", "cud"], 1, "--device cud"),
         (["evaluate", "nothing"], 1, "unknown run or shipped model 'nothing'"),

@@ -23,10 +23,10 @@ def test_each_class_has_its_share_interval_and_commonest_mistake(facts):
 
 def test_worst_and_best_share_no_class(facts):
     rows = class_rows(facts, "test")
-    worst, best = worst_and_best(rows[:7])
-    assert [row.name for row in worst] == [row.name for row in rows[:3]]
-    assert [row.name for row in best] == [row.name for row in reversed(rows[4:7])]
-    assert worst_and_best(rows[:1]) == ([], [])
+    worst, best = worst_and_best(rows[:15])
+    assert [row.name for row in worst] == [row.name for row in rows[:7]]
+    assert [row.name for row in best] == [row.name for row in reversed(rows[8:15])]
+    assert worst_and_best(rows[:10]) == (rows[:10], [])  # few enough to show all
 
 
 def test_confusions_are_off_diagonal_and_sorted(facts):

@@ -23,6 +23,13 @@ def test_classifier_beside_the_published_result(tmp_path):
     assert said.bars[0].text == "99,364 of 100,000 (99.4 %)"
 
 
+def test_one_mini_batch_does_not_speak_for_the_split(tmp_path):
+    run = classifier(tmp_path / "run")
+    one = {"batch_accuracy": {"value": 0.25, "n": 1, "interval": None, "deviation": None}}
+    run.write_measures("test", one)
+    assert headline(facts_of(run)).line == "train loss: 1.765, train acc: 0.528±0.064, test acc: 0.501"
+
+
 def test_generator_is_better_when_its_distance_is_lower(tmp_path):
     facts = facts_of(generator(tmp_path / "run"))
     said = headline(facts)

@@ -287,6 +287,14 @@ def test_a_folder_of_another_recipe_is_refused_with_the_differences(finished: Fi
     assert "optimiser.learning_rate is 0.01 there, 0.02 now" in str(refused.value)
     assert "seed is 0 there, 1 now" in str(refused.value)
     assert "--run" in str(refused.value)
+    many = {"seed": 1, "batch_size": 4, "budget__steps": 9, "data__tune": 3, "net__stem": 3, "optimiser__epsilon": 1e-7}
+    with pytest.raises(RunError, match="; and 1 more fields"):
+        go(tiny.changed(recipe, many | {"cadence__log": 1}), run)
+    with pytest.raises(RunError, match=r"another recipe \(tiny-classifier, not other\)"):
+        go(tiny.changed(recipe, {"name": "other"}), run)
+    (tmp_path.parent / "file").touch()
+    with pytest.raises(RunError, match="is a file; name a folder"):
+        go(recipe, Run(tmp_path.parent / "file"))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

@@ -11,7 +11,7 @@ from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName, Sampling, Verb, require_positive
 from shoestring.errors import RecipeError, ShoestringError
 
-DESCRIPTION = "Image models under a hard budget of parameters and optimisation steps."
+DESCRIPTION = "Image models under a hard budget of parameters and optimisation steps. --version says which this is."
 
 
 @dataclass(frozen=True, kw_only=True)

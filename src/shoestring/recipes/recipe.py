@@ -39,6 +39,10 @@ Net = Annotated[
 Learning = Annotated[Classify | Adversarial | Flow, Field(discriminator="kind")]
 
 
+UNCOUNTED = ("cadence", "engine", "summary", "published")
+"""The fields of a recipe that change nothing that is learnt."""
+
+
 class Cadence(Spec):
     """How often a training reports and saves; changes nothing that is learnt."""
 
@@ -145,13 +149,15 @@ class Recipe(Spec):
         try:
             text = path.read_text(encoding="utf-8")
             values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        except FileNotFoundError as error:
+            raise RecipeError(f"there is no recipe file {path}") from error
         except (OSError, ValueError) as error:
             raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
         return Recipe.from_json(values, str(path))
 
     def fingerprint(self) -> str:
         """Eight hex digits that differ for recipes that learn different things; cadence and engine do not count."""
-        values = self.model_dump(mode="json", exclude={"cadence", "engine", "summary", "published"})
+        values = self.model_dump(mode="json", exclude=set(UNCOUNTED))
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -92,7 +92,9 @@ def class_rows(facts: Facts, split: str) -> list[ClassRow]:
 
 
 def worst_and_best(rows: Sequence[ClassRow]) -> tuple[list[ClassRow], list[ClassRow]]:
-    """The worst classes, worst first, and the best, best first; no class is in both."""
+    """The worst classes, worst first, and the best, best first; no class is in both. Few classes are all in the first."""
+    if len(rows) <= LISTED:
+        return list(rows), []
     listed = min(LISTED, len(rows) // 2)
     return list(rows[:listed]), list(reversed(rows[len(rows) - listed :]))
 

@@ -101,11 +101,10 @@ def paper_line(facts: Facts) -> str:
     loss = facts.train_loss
     if loss is not None:
         said.append(f"train loss: {loss:.3f}")
-    for split, measure in (
-        ("train", facts.measure("train", "accuracy")),
-        ("test", facts.measure("test", "batch_accuracy") or facts.measure("test", "accuracy")),
-        ("tune", facts.measure("tune", "batch_accuracy") or facts.measure("tune", "accuracy")),
-    ):
+    for split in ("train", "test", "tune"):
+        batches = facts.measure(split, "batch_accuracy")
+        several = batches is not None and is_number(batches.deviation)  # one mini-batch leaves out all other images
+        measure = batches if several else facts.measure(split, "accuracy")
         if measure is not None and not (split == "tune" and facts.measure("test", "accuracy")):
             spread = f"±{measure.deviation:.3f}" if is_number(measure.deviation) else ""
             said.append(f"{split} acc: {measure.value:.3f}{spread}")

@@ -42,8 +42,10 @@ def open_run(what: Path | str) -> Run:
             return Run(folder)
     if str(what) in RECIPES:
         raise RunError(f"no trained weights of {what} are shipped; train it: shoestring train {what}")
-    shipped = [folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()]
-    raise RunError(f"{unknown('run or shipped model', str(what), shipped)} A run is the folder that `train` wrote.")
+    known = [folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()]
+    if Path(what).parent.is_dir():
+        known += [str(folder) for folder in Path(what).parent.iterdir() if Run(folder).exists()]
+    raise RunError(f"{unknown('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
 
 
 def load_nets(run: Run, recipe: Recipe, average: float | None = None) -> nn.ModuleDict:

@@ -62,7 +62,7 @@ def loop(
         state.require_finite()
         run.write_checkpoint(state.step, state.state_dict())
 
-    with progress.task(recipe.name, steps, "steps", start=state.step) as advance, caught_signals() as caught:
+    with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:
         try:
             while state.step < steps and not caught:
                 journal.note(take_step())

@@ -7,7 +7,7 @@ from typing import Any
 from shoestring.engine import Machine
 from shoestring.errors import RunError
 from shoestring.progress import Progress
-from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.recipe import UNCOUNTED, Recipe
 from shoestring.run import Run
 from shoestring.spec import changed
 from shoestring.training.build import Built, build
@@ -18,6 +18,8 @@ from shoestring.training.model import Model
 from shoestring.training.state import State
 from shoestring.training.trial import settled
 from shoestring.training.watch import watcher
+
+SAID = 5  # fields in which a run may differ that a message lists
 
 
 def train(
@@ -41,6 +43,7 @@ def train(
     Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
     _claim(run, recipe, built, overrides)
     if run.finished():
+        progress.say(f"{run.folder} is finished; there is nothing left to train")
         return load(run, device)
     images = recipe.data.load("train", folder, progress)
     tune = recipe.data.load("tune", folder, progress) if recipe.data.tune else None
@@ -64,14 +67,25 @@ def train(
 
 def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
     """Makes the folder this recipe's, or checks that it already is."""
+    if run.folder.exists() and not run.folder.is_dir():
+        raise RunError(f"{run.folder} is a file; name a folder with --run")
     if not run.exists():
         run.write_json("classes.json", list(recipe.data.classes))
         run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
         return
     there = recipe_of(run)
     if there.fingerprint() != recipe.fingerprint():
-        fields = changed(there, recipe).items()
-        differences = "; ".join(f"{key} is {old} there, {new} now" for key, (old, new) in fields)
         raise RunError(
-            f"{run.folder} holds a run of another recipe ({differences}). Name another folder with --run, or delete it."
+            f"{run.folder} holds a run of another recipe ({_differences(there, recipe)}). Name another folder with "
+            "--run, or delete it."
         )
+
+
+def _differences(there: Recipe, now: Recipe) -> str:
+    """What keeps a run from going on with a recipe, in a few words."""
+    if there.name != now.name:
+        return f"{there.name}, not {now.name}"
+    counting = {key: pair for key, pair in changed(there, now).items() if key.split(".")[0] not in UNCOUNTED}
+    said = [f"{key} is {old} there, {new} now" for key, (old, new) in counting.items()]
+    more = f"; and {len(said) - SAID} more fields" if len(said) > SAID else ""
+    return "; ".join(said[:SAID]) + more
