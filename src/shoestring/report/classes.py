@@ -92,7 +92,7 @@ def class_rows(facts: Facts, split: str) -> list[ClassRow]:
 
 
 def worst_and_best(rows: Sequence[ClassRow]) -> tuple[list[ClassRow], list[ClassRow]]:
-    """The worst classes, worst first, and the best, best first; no class is in both. Few classes are all in the first."""
+    """The worst classes, worst first, and the best, best first, none in both; few classes are all in the first."""
     if len(rows) <= LISTED:
         return list(rows), []
     listed = min(LISTED, len(rows) // 2)
