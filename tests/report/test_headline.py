@@ -101,7 +101,8 @@ def test_score_table_has_the_columns_that_something_fills(tmp_path):
     fid, kid = table.rows
     assert (fid.name, fid.value, fid.cells) == ("FID", "41.25", ["–", "0.1200", "10,000", "3.500", "37.75"])
     assert kid.cells[0] == "0.02020 to 0.02220"
-    assert fid.notes == "features inception-v3; resizing bicubic, antialiased"
+    assert fid.notes == "resizing bicubic, antialiased"
+    assert "features of inception-v3" in table.provenance
 
 
 @pytest.mark.parametrize("hidden", ["confusion", "calibration"])

@@ -81,7 +81,8 @@ def score_table(facts: Facts) -> ScoreTable:
             notes="; ".join(
                 plain(value).rstrip(".") if key == "note" else f"{key.replace('_', ' ')} {_short(value)}"
                 for key, value in one.rest.items()
-                if key not in (*_COLUMNS, *_PROVENANCE) and value is not None and not isinstance(value, dict | list)
+                if key not in (*_COLUMNS, *_PROVENANCE, "features")
+                and not (value is None or isinstance(value, dict | list) or (key == "n_real" and value == one.n))
             ),
         )
         for one in measures
@@ -95,6 +96,8 @@ def _provenance(measures: list[Measure]) -> list[str]:
         known = [f"{key.replace('_', ' ')} {plain(one.rest[key])}" for key in _PROVENANCE if one.rest.get(key)]
         if known:
             said.append(f"{one.split}: {', '.join(known)}")
+    extractors = dict.fromkeys(str(one.rest["features"]) for one in measures if one.rest.get("features"))
+    said += [f"features of {plain(name)}" for name in extractors]
     return list(dict.fromkeys(said))
 
 
