@@ -4,27 +4,15 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
+from projected import extractor, images
 
 from shoestring.errors import DataError
 from shoestring.measure import feature_cache
 from shoestring.measure.feature_cache import PART, extract_once
-from shoestring.measure.features import FunctionExtractor, extract
+from shoestring.measure.features import extract
 from shoestring.progress import Progress
 
 torch.set_num_threads(1)
-
-
-def images(n=20, seed=1):
-    return torch.randint(256, (n, 3, 4, 5), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-
-def extractor(calls=None):
-    def function(part):
-        if calls is not None:
-            calls.append(len(part))
-        return part.flatten(1)[:, ::10].float()
-
-    return FunctionExtractor("pixels", 6, "0123456789ab", function)
 
 
 def test_the_same_images_are_extracted_once(tmp_path):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from projected import PROJECTION, extractor, images
 
 from shoestring.errors import DataError
 from shoestring.measure.features import (
@@ -16,21 +17,6 @@ from shoestring.measure.features import (
 from shoestring.progress import Progress
 
 torch.set_num_threads(1)
-
-PROJECTION = torch.randn(3 * 4 * 5, 6, generator=torch.Generator().manual_seed(0))
-
-
-def images(n=20, seed=1):
-    return torch.randint(256, (n, 3, 4, 5), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-
-def extractor(calls=None):
-    def function(part):
-        if calls is not None:
-            calls.append(len(part))
-        return part.flatten(1).double() @ PROJECTION.double()
-
-    return FunctionExtractor("projection", 6, "0123456789ab", function)
 
 
 def test_features_of_any_function_are_float32_and_independent_of_the_batch_size():
