@@ -4,9 +4,10 @@ Claim: on a CPU `import shoestring` takes less than 0.5 s and a training reaches
 
     python benchmarks/startup.py [NAME ...] [--rounds 5] [--json]
 
-Whole processes, timed from outside, medians over rounds. Recipes other than addnist-quick read their data from the data
-folder (SHOESTRING_DATA), which must hold it already. The first step is reached when the run has its environment.json,
-which is written right before it, with everything loaded and built.
+Whole processes, timed from outside, medians over rounds, after a round that is not counted; with compiled bytecode, as
+an installed package has it. `import torch` alone stands beside them, since a training cannot be faster. Recipes other
+than addnist-quick read their data from the data folder (SHOESTRING_DATA), which must hold it already. The first step is
+reached when the run has its environment.json, which is written right before it, with everything loaded and built.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 CLI = [sys.executable, "-c", "import sys; from shoestring.cli.main import main; sys.exit(main())"]
 
 
@@ -33,24 +35,42 @@ def main() -> None:
     given = parser.parse_args()
     cases: dict[str, Callable[[], float]] = {
         "python": lambda: whole([sys.executable, "-c", ""]),
+        "import torch": lambda: whole([sys.executable, "-c", "import torch"]),
         "import shoestring": lambda: whole([sys.executable, "-c", "import shoestring"]),
         "shoestring --help": lambda: whole([*CLI, "--help"]),
         "shoestring list": lambda: whole([*CLI, "list"]),
     }
     for name in given.names:
         cases[f"first step of {name}"] = lambda name=name: first_step(name)
-    found = {case: statistics.median(time_it() for _ in range(given.rounds)) for case, time_it in cases.items()}
+    found: dict[str, float] = {}
+    for case, time_it in cases.items():
+        time_it()
+        found[case] = statistics.median(time_it() for _ in range(given.rounds))
     if given.json:
-        print(json.dumps({"rounds": given.rounds, "load": round(os.getloadavg()[0], 1), "seconds": found}, indent=1))
+        print(json.dumps(conditions() | {"rounds": given.rounds, "seconds": found}, indent=1))
     else:
         for case, seconds in found.items():
             print(f"{case:<36} {seconds:6.2f} s")
 
 
+def conditions() -> dict[str, object]:
+    """Where and when: the machine as a training would choose it, and how busy it is."""
+    import torch  # only now: it is what is timed
+
+    from shoestring.engine import Engine, Machine
+
+    return {
+        "machine": Machine.choose(Engine(), None).describe(),
+        "torch": str(torch.__version__),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
 def whole(words: list[str]) -> float:
     """Seconds of a process from start to end."""
     start = time.perf_counter()
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(words, check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
@@ -60,7 +80,7 @@ def first_step(name: str) -> float:
         ready = Path(folder) / "run" / "environment.json"
         words = [*CLI, "train", name, "--run", str(ready.parent)]
         start = time.perf_counter()
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         while not ready.is_file():
             if process.poll() is not None:
                 raise SystemExit(f"{name} ended before its first step:\n{process.communicate()[1].decode()}")

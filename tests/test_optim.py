@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -90,3 +92,38 @@ class _Holding(nn.Module):
     def __init__(self, weight: nn.Parameter) -> None:
         super().__init__()
         self.weight = weight
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_adam_takes_the_steps_of_torch_to_the_bit(decoupled: bool) -> None:
+    ours, theirs = net(), net()
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    reference = kind(theirs.parameters(), weight_decay=0.0, fused=True)
+    mine = Adam(decoupled=decoupled).build(ours)
+    for a, b in zip(descend(ours, mine, RATES), descend(theirs, reference, RATES), strict=True):
+        assert torch.equal(a, b)
+    resumed = Adam(decoupled=decoupled).build(ours)
+    resumed.load_state_dict(mine.state_dict())
+    for a, b in zip(descend(ours, resumed, RATES), descend(theirs, reference, RATES), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("spec", ["Adam()", "Adam(decoupled=True)", "Muon()"])
+def test_steps_and_checkpoints_do_without_the_compiler_of_torch(spec: str) -> None:
+    # Importing it takes two seconds, before the first step of every training.
+    code = f"""
+import sys
+from torch import nn, zeros
+from shoestring.optim import Adam, Muon, set_learning_rate
+net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+optimiser = {spec}.build(net)
+for _ in range(2):
+    set_learning_rate(optimiser, 0.1)
+    optimiser.zero_grad(set_to_none=True)
+    net(zeros(2, 3, 6, 6)).sum().backward()
+    optimiser.step()
+    optimiser.load_state_dict(optimiser.state_dict())
+print("torch._dynamo" in sys.modules)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False", found.stderr

@@ -58,6 +58,17 @@ def growth() -> Table:
     return ("system", "case", "ms a step", "machine"), rows
 
 
+def waiting() -> Table:
+    """A row for each thing that `benchmarks/startup.py --json` timed."""
+    aims = {"import shoestring": "0.5"}
+    rows = [
+        [f"`{case}`", f"{seconds:.2f}", aims.get(case, "5" if case.startswith("first step") else ""), _place(facts)]
+        for facts in _files("startup-*.json")
+        for case, seconds in facts["seconds"].items()
+    ]
+    return ("what", "seconds", "aim, below", "machine"), rows
+
+
 def _files(pattern: str) -> list[dict[str, Any]]:
     return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(FOLDER.glob(pattern))]
 

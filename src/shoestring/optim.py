@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from shoestring import adam
 from shoestring.muon import MuonAdamW
 from shoestring.spec import Spec
 
@@ -31,7 +32,7 @@ class Adam(Spec):
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of a net's parameters."""
         parameters = list(net.parameters())
-        kind = torch.optim.AdamW if self.decoupled else torch.optim.Adam
+        kind = adam.AdamW if self.decoupled else adam.Adam
         groups = _decayed_groups(parameters, self.weight_decay) if self.decoupled else parameters
         return kind(
             groups,

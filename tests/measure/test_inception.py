@@ -16,7 +16,6 @@ from shoestring.measure.inception_extractor import (
     OFFICIAL_FILE,
     OFFICIAL_SHA256,
     InceptionExtractor,
-    largest_dimensions,
 )
 from shoestring.measure.resize import resize
 from shoestring.progress import Progress
@@ -251,12 +250,12 @@ def test_files_that_are_no_fid_inception_are_refused(reference, tmp_path):
 
 
 def test_files_do_for_2048_dimensions_or_end_before_them_and_damage_is_no_end(file, folded_file, reference, tmp_path):
-    assert largest_dimensions(file) == 2048
-    assert largest_dimensions(folded_file) == 768
+    assert InceptionExtractor(file).dimensions == 2048
+    assert InceptionExtractor(folded_file).dimensions == 768
     damaged = {name: value for name, value in reference[0].items() if name != "Mixed_7c.branch_pool.conv.weight"}
     safetensors.torch.save_file(damaged, tmp_path / "damaged.safetensors")
     with pytest.raises(DataError, match=r"lacks 1 tensors .*such as Mixed_7c\.branch_pool"):
-        InceptionExtractor(tmp_path / "damaged.safetensors", largest_dimensions(tmp_path / "damaged.safetensors"))
+        InceptionExtractor(tmp_path / "damaged.safetensors")
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):

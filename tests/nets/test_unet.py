@@ -132,6 +132,19 @@ def test_activations_stay_in_channels_last_order() -> None:
     assert not wrong
 
 
+def test_patches_are_pixels_of_a_smaller_image_with_more_channels() -> None:
+    patched = awake(make(SMALL.model_copy(update={"patch": 2})))
+    plain = awake(SMALL.build((12, 16, 16), 5)["denoiser"])
+    plain.load_state_dict(patched.state_dict())
+    x, noise, labels = torch.randn(3, *SHAPE), torch.randn(3), torch.tensor([0, 4, -1])
+    found = patched(x, noise, labels)
+    # Channel 4 c + 2 i + j of the smaller image is row i, column j of each patch of channel c.
+    corners = x.view(3, 3, 16, 2, 16, 2).permute(0, 1, 3, 5, 2, 4).reshape(3, 12, 16, 16)
+    expected = plain(corners, noise, labels).view(3, 3, 2, 2, 16, 16).permute(0, 1, 4, 2, 5, 3).reshape(3, *SHAPE)
+    torch.testing.assert_close(found, expected)
+    assert found.std() > 0.1
+
+
 def test_images_that_cannot_be_halved_twice_are_refused() -> None:
     with pytest.raises(RecipeError, match="30x30"):
         SMALL.build((3, 30, 30), 10)

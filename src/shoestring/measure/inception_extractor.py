@@ -43,7 +43,7 @@ class InceptionExtractor:
     def __init__(
         self,
         file: Path,
-        dimensions: Dimensions = 2048,
+        dimensions: Dimensions | None = None,
         resizing: Resizing = "clean",
         *,
         device: torch.device | str = "cpu",
@@ -54,7 +54,8 @@ class InceptionExtractor:
         Args:
             file: The official .pth file, or a .pth or .safetensors file with the same names, which may hold the first
                 layers only: they do for fewer dimensions.
-            dimensions: Features per image; layers beyond those that give them are not computed.
+            dimensions: Features per image; layers beyond those that give them are not computed. None takes 2048, or 768
+                when the file ends before the layers that only those need.
             resizing: How images are brought to 299x299.
             device: Where to compute.
             sha256: The checksum that the file must have; a file of the official name must have the official one anyway.
@@ -63,12 +64,11 @@ class InceptionExtractor:
             DataError: The file is missing, unreadable, has another checksum, or lacks layers or shapes of this net.
             ValueError: `dimensions` or `resizing` is not among those possible.
         """
-        if dimensions not in get_args(Dimensions) or resizing not in get_args(Resizing):
+        if dimensions not in (None, *get_args(Dimensions)) or resizing not in get_args(Resizing):
             raise ValueError(
                 f"features have {get_args(Dimensions)} dimensions and {get_args(Resizing)} resizing, not "
                 f"{dimensions!r} and {resizing!r}"
             )
-        self.dimensions: Dimensions = dimensions
         self.resizing: Resizing = resizing
         content = _read(file)
         found = hashlib.sha256(content).hexdigest()
@@ -82,7 +82,9 @@ class InceptionExtractor:
         self._device = torch.device(device)
         code = source_hash(*(f"{__package__}.{name}" for name in ("resize", "cyclic", "inception")))
         self.code = f"{code[:12]} {self._device.type}"
-        self._net = _load(file, content, dimensions)
+        tensors = _tensors(file, content)
+        self.dimensions: Dimensions = dimensions or _most_dimensions(tensors)
+        self._net = _load(file, tensors, self.dimensions)
         self._net.to(self._device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -114,18 +116,6 @@ class InceptionExtractor:
             return maps.mean((2, 3))
 
 
-def largest_dimensions(file: Path) -> Dimensions:
-    """2,048, or 768 where a file of weights ends before the layers that give those.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    if file.name == OFFICIAL_FILE:
-        return 2048
-    beyond = _needed(2048) - _needed(768)
-    return 768 if beyond.isdisjoint(_tensors(file, _read(file))) else 2048
-
-
 @contextmanager
 def exact_float32() -> Generator[None]:
     """Inside, a GPU does not round float32 inputs to 10 bits (TF32), as it does by default; that shows in distances."""
@@ -147,8 +137,11 @@ def _read(file: Path) -> bytes:
         ) from error
 
 
-def _load(file: Path, content: bytes, dimensions: Dimensions) -> nn.Module:
-    tensors = _tensors(file, content)
+def _most_dimensions(tensors: Mapping[str, Tensor]) -> Dimensions:
+    return 768 if tensors.keys().isdisjoint(_needed(2048) - _needed(768)) else 2048
+
+
+def _load(file: Path, tensors: Mapping[str, Tensor], dimensions: Dimensions) -> nn.Module:
     net = inception(dimensions)
     convolutions = [module for module in net.modules() if isinstance(module, Convolution)]
     shapes = {name: shape for convolution in convolutions for name, shape in convolution.shapes.items()}

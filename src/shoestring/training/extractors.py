@@ -25,7 +25,6 @@ from shoestring.measure.inception_extractor import (
     OFFICIAL_URL,
     InceptionExtractor,
     exact_float32,
-    largest_dimensions,
 )
 from shoestring.measure.measure import source_hash
 from shoestring.measure.resize import Resizing
@@ -63,9 +62,7 @@ def open_inception(
         )
         official = folder / "inception" / OFFICIAL_FILE
         file = fetch([OFFICIAL_URL], official, f"sha256:{OFFICIAL_SHA256}", progress, remedy=remedy)
-    if dimensions is not None:
-        return InceptionExtractor(file, dimensions, resizing, device=device)
-    return InceptionExtractor(file, largest_dimensions(file), resizing, device=device)
+    return InceptionExtractor(file, dimensions, resizing, device=device)
 
 
 @dataclass(frozen=True)
