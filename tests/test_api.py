@@ -98,6 +98,8 @@ def test_a_classifier_needs_two_classes(tmp_path: Path) -> None:
 def test_options_of_generators_are_refused_for_classifiers(classifier_run: Run) -> None:
     with pytest.raises(RecipeError, match="classifies images, and all of tune is answered"):
         api.evaluate(classifier_run.folder, "tune", count=100)
+    with pytest.raises(RecipeError, match="and class are for generators"):
+        api.evaluate(classifier_run.folder, "tune", class_name="none")
     with pytest.raises(RecipeError, match="classifies images; guidance are for generators"):
         api.evaluate(classifier_run.folder, "tune", guidance=2.0)
 

@@ -1,7 +1,7 @@
 """What is measured: a run or shipped weights on a split, or any generated images against real ones."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from shoestring import zoo
 from shoestring.data.images import Split
@@ -37,6 +37,7 @@ def evaluate(
     dimensions: Dimensions | None = None,
     resizing: Resizing = "clean",
     average: float | None = None,
+    class_name: Literal["none"] | None = None,
     **sampling: Any,
 ) -> dict[str, Measure]:
     """Measures of a finished run, or of shipped weights by recipe name, on a split; recorded in the run.
@@ -58,6 +59,7 @@ def evaluate(
         dimensions: Of a generator: Inception's features per image; by default 2,048, or 768 if the file ends there.
         resizing: Of a generator: how images are brought to Inception's size.
         average: Decay of a running mean of the weights that the run kept.
+        class_name: "none" tells a generator that knows classes none; by default it makes every class in turn.
         sampling: Of a generator: options of its `task.sampling` to change.
 
     Returns:
@@ -80,20 +82,21 @@ def evaluate(
     own = (
         split != "train"
         and average is None
+        and class_name is None
         and all(value is None for value in sampling.values())
         and home.folder.parent != zoo.FOLDER
     )
     if not model.generates:
-        if count is not None or seeds != 1 or inception is not None or dimensions is not None or resizing != "clean":
+        if (count, seeds, inception, dimensions, resizing, class_name) != (None, 1, None, None, "clean", None):
             raise RecipeError(
                 f"{model.recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, "
-                "dimensions and resizing are for generators"
+                "dimensions, resizing and class are for generators"
             )
         return assess_run(model, home, split, data_folder, progress, record=own)
     folder = resolve_data_folder(data_folder)
     shape, place = model.recipe.data.shape, model.machine.device
     eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
-    found = assess_generator(model, folder, split, eyes, progress, count, seeds)
+    found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
     if own:  # what is shipped keeps the record of its own final evaluation
         record_generator(home, found, progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}

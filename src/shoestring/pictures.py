@@ -24,13 +24,18 @@ def grid(images: Tensor, columns: int, gap: int = 2, zoom: int = 2) -> bytes:
         gap: White pixels between images, before zooming.
         zoom: Screen pixels per image pixel; whole, so that pixels stay sharp.
     """
+    return png(sheet(images, columns, gap).repeat_interleave(zoom, 1).repeat_interleave(zoom, 2))
+
+
+def sheet(images: Tensor, columns: int, gap: int = 2) -> Tensor:
+    """One white image, uint8 (1 or 3, h', w'), with the images (n, 1 or 3, h, w) in rows, `gap` pixels apart."""
     n, channels, height, width = images.shape
     rows = -(-n // columns)
-    sheet = torch.full((channels, rows * (height + gap) - gap, columns * (width + gap) - gap), 255, dtype=torch.uint8)
+    whole = torch.full((channels, rows * (height + gap) - gap, columns * (width + gap) - gap), 255, dtype=torch.uint8)
     for index, image in enumerate(images.cpu()):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
-        sheet[:, top : top + height, left : left + width] = image
-    return png(sheet.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2))
+        whole[:, top : top + height, left : left + width] = image
+    return whole
 
 
 def png(image: Tensor) -> bytes:

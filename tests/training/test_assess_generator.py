@@ -10,12 +10,13 @@ import tiny
 import torch
 
 from shoestring import api
-from shoestring.errors import DataError, DivergedError, RunError
+from shoestring.errors import DataError, DivergedError, RecipeError, RunError
 from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.features import FunctionExtractor
 from shoestring.measure.generated import Seen, scores
 from shoestring.progress import Progress
 from shoestring.run import Run
+from shoestring.tasks.phase import NO_CLASS
 from shoestring.training import assess_generator as assessing
 from shoestring.training.assess_generator import assess_generator, record_generator
 from shoestring.training.extractors import Eyes, open_judge
@@ -172,6 +173,23 @@ def test_train_is_split_in_two_so_that_the_floor_is_of_other_images(run, eyes):
     assert not real & further
     with pytest.raises(DataError, match=f"--count {n} at most"):
         assess_generator(model, run.folder, "train", eyes, Progress(), n + 1)
+
+
+def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
+    model, told = api.load(run.folder, "cpu"), []
+    made = model.sample(54, 0, Progress())
+    monkeypatch.setattr(type(model), "sample", lambda self, n, seed, progress, labels: (told.append(labels), made)[1])
+    monkeypatch.setattr(type(model), "interpolate", lambda *_, **__: made[:48].unflatten(0, (6, 8)))
+    knowing = model.recipe.task.model_copy(update={"conditional": True})
+    aware = replace(model, recipe=model.recipe.model_copy(update={"task": knowing}))
+    assess_generator(aware, run.folder, "tune", eyes, Progress())
+    assess_generator(aware, run.folder, "tune", eyes, Progress(), class_name="none")
+    classes = len(model.recipe.data.classes)
+    assert told[0].tolist() == [index % classes for index in range(54)]
+    assert told[1].tolist() == [NO_CLASS] * 54
+    monkeypatch.undo()
+    with pytest.raises(RecipeError, match="was not told of classes"):
+        assess_generator(model, run.folder, "tune", eyes, Progress(), class_name="none")
 
 
 def test_features_are_computed_once(run, tmp_path):

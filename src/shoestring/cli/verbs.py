@@ -121,6 +121,8 @@ class Evaluate(Sampling):
     """How images are brought to Inception's size: bicubic as clean-fid does it, or bilinear as older tools do."""
     average: float | None = None
     """Decay of a running mean of the weights that the run kept. By default the final weights."""
+    class_name: Annotated[Literal["none"] | None, arg(name="class")] = None
+    """none: a generator that knows classes is told none. By default every class in turn."""
 
     def do(self, display: Display) -> None:
         """Prints the measures."""
@@ -135,8 +137,10 @@ class Evaluate(Sampling):
         if self.generated is not None or self.real is not None:
             if self.generated is None or self.real is None or self.target is not None:
                 raise ShoestringError("give a run or name, or else both --generated and --real")
-            if self.average is not None or self.sampling() or self.seeds != 1:
-                raise ShoestringError("--average, --seeds and options of sampling are for a run, not for given images")
+            if self.average is not None or self.class_name or self.sampling() or self.seeds != 1:
+                raise ShoestringError(
+                    "--average, --class, --seeds and options of sampling are for a run, not for given images"
+                )
             scores = api.compare_images(
                 self.generated, self.real, self.floor, self.data_folder, self.device, display, **how
             )
@@ -147,7 +151,7 @@ class Evaluate(Sampling):
         elif self.floor is not None:
             raise ShoestringError("--floor goes with --generated and --real; a run's floor comes from its train images")
         else:
-            how |= {"seeds": self.seeds, "average": self.average} | self.sampling()
+            how |= {"seeds": self.seeds, "average": self.average, "class_name": self.class_name} | self.sampling()
             found = api.evaluate(self.target, self.split, self.data_folder, self.device, display, **how)
             facts, split = {"target": self.target, "split": self.split}, self.split
             measures = {name: measure.to_json() for name, measure in found.items()}

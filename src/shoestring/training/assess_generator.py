@@ -57,6 +57,7 @@ def assess_generator(
     progress: Progress,
     count: int | None = None,
     seeds: int = 1,
+    class_name: str | None = None,
 ) -> GeneratorAssessment:
     """All scores of a generator on a split, averaged over sampling seeds 0, 1, ….
 
@@ -72,8 +73,10 @@ def assess_generator(
         progress: Told of everything, since it takes minutes.
         count: Samples of each seed, and real images; by default 10,000, or all of the split when it has fewer.
         seeds: How many samplings.
+        class_name: The class of all samples, "none" for none in particular; by default every class in turn.
 
     Raises:
+        RecipeError: There is no such class, or the generator knows of none.
         DataError: The split or train has fewer images than `count`, or `count` is too small to measure anything.
         DivergedError: A made image is not finite.
     """
@@ -89,6 +92,7 @@ def assess_generator(
         train = model.recipe.data.load("train", folder, progress).images
         n = _count(count, len(loaded), len(train), split)
         chosen, others = _some(loaded.images, n, "real images"), _some(train, n, "further real images")
+    labels = model.labels(n, class_name)
     naming = eyes.naming
     real, further = eyes.see(chosen, progress), eyes.see(others, progress)
     floor = floor_scores(real, further, naming, eyes.cache, progress)
@@ -97,7 +101,7 @@ def assess_generator(
     first: Seen | None = None
     with progress.task("samplings", seeds) as advance:
         for seed in range(seeds):
-            made = eyes.see(model.sample(n, seed, progress), progress)
+            made = eyes.see(model.sample(n, seed, progress, labels), progress)
             samplings.append(scores(real, made, naming, progress))
             to_train.append(distances(further, made, naming, progress))
             first = first or made
