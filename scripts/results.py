@@ -18,6 +18,7 @@ from pages.chart import read_chart
 from pages.contest import contest
 from pages.figure import is_current, write
 from pages.runs import ROOT, kept_runs
+from pages.samplings import samplings
 from pages.speed import growth, rooflines, versus, waiting
 from pages.tables import Table, classifier_runs, classifiers, cost, generators, markdown, summary
 
@@ -35,6 +36,7 @@ TABLES: dict[str, Callable[[Sequence[Facts]], Table]] = {
     "throughput": lambda _: versus(),
     "rooflines": lambda _: rooflines(),
     "growth": lambda _: growth(),
+    "samplings": lambda _: samplings(),
     "waiting": lambda _: waiting(),
     **{f"contest-{data}": partial(contest, data=data) for data in CONTESTS},
 }

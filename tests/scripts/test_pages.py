@@ -1,6 +1,7 @@
 """What scripts/results.py makes of runs: who is averaged with whom, the tables, the figures' data, and absent runs."""
 
 import itertools
+import json
 import math
 import random
 import re
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from pages import contest
+from pages import contest, samplings
 from pages.ablations import ablations
 from pages.chart import Chart, Point, read_chart
 from pages.figure import data_file, is_current, joined, write
@@ -22,6 +23,7 @@ from shoestring.budget import Layer
 from shoestring.measure.measure import share
 from shoestring.recipes.lookup import overrides_of
 from shoestring.report.facts import Facts, read
+from shoestring.report.wording import ABSENT
 from shoestring.run import Run
 
 IMAGES = 10_000
@@ -226,6 +228,29 @@ def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -
         ["recall (768, clean)", "10,000", "–", "0.02000 [0.01000 to 0.03000]"],
         ["published FID", "", "", "50.28"],
     ]
+
+
+def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samplings, "FOLDER", tmp_path)
+    fid = {"value": 0.25, "n": 10_000, "deviation": 0.01, "by_seed": [0.24, 0.26], "excess": 0.23}
+    ways: dict[str, dict[str, Any]] = {
+        "b": {"steps": 25, "solver": "multistep", "guidance": 2.0},
+        "a": {"steps": 12, "solver": "multistep", "guidance": 1.0, "class_name": "none"},
+    }
+    for name, options in ways.items():
+        facts = {"target": "cifar100-flow-quick", "split": "test", "options": {"seeds": 2} | options}
+        endless = {"fid_768_clean_infinite": {"value": 0.2, "n": 10_000}}
+        text = json.dumps(facts | {"fid_768_clean": fid} | endless)
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    columns, rows = samplings.samplings()
+    first, second = (dict(zip(columns, row, strict=True)) for row in rows)
+    assert (first["net calls"], second["net calls"]) == ("12", "50")
+    assert (first["told the class"], second["told the class"]) == ("no", "yes")
+    assert "12 steps" in first["how"]
+    assert "guidance" not in first["how"]
+    assert "guidance 2" in second["how"]
+    assert first["FID"] == "0.2500 ± 0.010 (+0.230)"
+    assert first["KID"] == ABSENT
 
 
 def test_an_empty_table_is_a_sentence() -> None:
