@@ -39,11 +39,3 @@ def test_differences_are_dotted_with_before_and_after() -> None:
     after = Outer(inner=Inner(rate=0.25), name="b")
     assert changed(Outer(), after) == {"inner.rate": (0.5, 0.25), "name": ("a", "b")}
     assert changed(Outer(), Outer(other=Inner())) == {"other": (None, Inner())}
-
-
-def test_field_docstrings_are_descriptions() -> None:
-    class Documented(Spec):
-        size: int = 1
-        """How large."""
-
-    assert Documented.model_fields["size"].description == "How large."
