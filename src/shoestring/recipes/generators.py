@@ -5,7 +5,7 @@ from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
 from shoestring.nets.projection_gan import ProjectionGAN
 from shoestring.nets.unet import ThriftyUNet
-from shoestring.optim import Adam
+from shoestring.optim import Adam, Muon
 from shoestring.recipes.recipe import Cadence, Recipe
 from shoestring.schedule import Trapezoid
 from shoestring.tasks.adversarial import Adversarial
@@ -75,7 +75,7 @@ def cifar100_flow_quick() -> Recipe:
         augment=Augment(horizontal_flip=True),
         net=ThriftyUNet(width=64, depths=(1, 1, 2), block="plain", embedding=64, attention=64, patch=2),
         task=Flow(sampling=Sampling(steps=12, guidance=2.0, solver="multistep")),
-        optimiser=Adam(learning_rate=0.05, betas=(0.9, 0.99)),
+        optimiser=Muon(learning_rate=0.05, betas=(0.9, 0.99)),
         schedule=Trapezoid(warmup=0.02, cooldown=0.7),
         batch_size=64,
         ema=(0.998,),
