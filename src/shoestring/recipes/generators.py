@@ -27,7 +27,7 @@ def cifar100_flow() -> Recipe:
         augment=Augment(horizontal_flip=True),
         net=ThriftyUNet(),
         task=Flow(weak_share=0.1, sampling=Sampling(steps=18)),
-        optimiser=Adam(learning_rate=0.01, betas=(0.9, 0.99)),
+        optimiser=Muon(learning_rate=0.02, betas=(0.9, 0.99)),
         schedule=Trapezoid(warmup=0.02, cooldown=0.7),
         batch_size=256,
         ema=(0.9995, 0.998, 0.999, 0.9998),
