@@ -74,7 +74,7 @@ def cifar100_flow_quick() -> Recipe:
         data=CIFAR100(scale="signed", tune=0),
         augment=Augment(horizontal_flip=True),
         net=ThriftyUNet(width=64, depths=(1, 1, 2), block="plain", embedding=64, attention=64, patch=2),
-        task=Flow(sampling=Sampling(steps=12, guidance=2.0, solver="multistep")),
+        task=Flow(time_mean=-0.6, sampling=Sampling(steps=12, guidance=2.0, solver="multistep", span=(0.02, 80.0))),
         optimiser=Muon(learning_rate=0.05, betas=(0.9, 0.99)),
         schedule=Trapezoid(warmup=0.02, cooldown=0.7),
         batch_size=64,
