@@ -12,7 +12,7 @@ class Adam(torch.optim.Adam):
     zero_grad = unwrap(torch.optim.Adam.zero_grad)
     state_dict = unwrap(torch.optim.Adam.state_dict)
     load_state_dict = unwrap(torch.optim.Adam.load_state_dict)
-    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))  # pyright: ignore[reportUnknownArgumentType]
 
 
 class AdamW(torch.optim.AdamW):
@@ -22,4 +22,4 @@ class AdamW(torch.optim.AdamW):
     zero_grad = Adam.zero_grad
     state_dict = Adam.state_dict
     load_state_dict = Adam.load_state_dict
-    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))  # pyright: ignore[reportUnknownArgumentType]

@@ -151,7 +151,11 @@ class Evaluate(Sampling):
         elif self.floor is not None:
             raise ShoestringError("--floor goes with --generated and --real; a run's floor comes from its train images")
         else:
-            asked = {"seeds": self.seeds, "average": self.average, "class_name": self.class_name} | self.sampling()
+            asked: dict[str, Any] = {
+                "seeds": self.seeds,
+                "average": self.average,
+                "class_name": self.class_name,
+            } | self.sampling()
             found = api.evaluate(self.target, self.split, self.data_folder, self.device, display, **how, **asked)
             given = {name: value for name, value in asked.items() if value is not None}
             facts, split = {"target": self.target, "split": self.split, "options": given}, self.split
