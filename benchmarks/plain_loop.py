@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from shoestring.data.augment import Augment
 from shoestring.data.images import Images
+from shoestring.optim import Adam
 from shoestring.recipes.recipe import Recipe
 from shoestring.training.build import build
 
@@ -92,10 +93,7 @@ def endless(loader: DataLoader[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, Te
 def plain_training(recipe: Recipe, images: Images, device: torch.device) -> Callable[[], None]:
     """A function that takes one step of the plain loop."""
     nets = build(recipe).nets.to(device).train()
-    optimisers = {
-        phase: torch.optim.Adam(nets[phase].parameters(), lr=recipe.optimiser.learning_rate)
-        for phase in recipe.task.phases
-    }
+    optimisers = {phase: plain_optimiser(recipe, nets[phase]) for phase in recipe.task.phases}
     pinned = device.type == "cuda"
     loader = DataLoader(
         Pictures(images, recipe),
@@ -122,6 +120,13 @@ def plain_training(recipe: Recipe, images: Images, device: torch.device) -> Call
                 running[name] = running.get(name, 0.0) + value.item()
 
     return step
+
+
+def plain_optimiser(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    """torch's Adam; ours where the recipe asks for what torch does not have."""
+    if isinstance(recipe.optimiser, Adam):
+        return torch.optim.Adam(net.parameters(), lr=recipe.optimiser.learning_rate)
+    return recipe.optimiser.build(net)
 
 
 def plain_sampling(recipe: Recipe, device: torch.device) -> Callable[[int], Tensor]:
