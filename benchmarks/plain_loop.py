@@ -123,7 +123,7 @@ def plain_training(recipe: Recipe, images: Images, device: torch.device) -> Call
 
 
 def plain_optimiser(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
-    """torch's Adam; ours where the recipe asks for what torch does not have."""
+    """Torch's Adam; ours where the recipe asks for what torch does not have."""
     if isinstance(recipe.optimiser, Adam):
         return torch.optim.Adam(net.parameters(), lr=recipe.optimiser.learning_rate)
     return recipe.optimiser.build(net)
