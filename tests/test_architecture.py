@@ -12,11 +12,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 NAMES = [str(file.relative_to(ROOT)) for file in FILES]
 
 CORE = {"threads", "errors", "spec", "budget", "rng", "progress", "run", "pictures"}
-ABOVE_CORE = {"data", "nets", "tasks", "measure", "optim", "muon", "schedule", "engine", "zoo"}
+ABOVE_CORE = {"data", "nets", "tasks", "measure", "adam", "optim", "muon", "schedule", "engine", "zoo"}
 # What each part may import besides itself and the core.
 ALLOWED = {
     **{part: set[str]() for part in CORE | ABOVE_CORE},
-    "optim": {"muon"},
+    "muon": {"adam"},
+    "optim": {"adam", "muon"},
     "recipes": ABOVE_CORE,
     "training": ABOVE_CORE | {"recipes"},
     "report": set[str](),
