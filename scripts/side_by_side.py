@@ -7,10 +7,10 @@ classes; the real ones are train images of the same classes. CIFAR-100 is read f
 """
 
 import argparse
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from pages.runs import ROOT
 from torch import Tensor
 
 import shoestring
@@ -20,7 +20,7 @@ from shoestring.data.location import data_folder
 from shoestring.pictures import sheet
 from shoestring.progress import Progress
 
-FILE = Path(__file__).parents[1] / "docs" / "figures" / "generators.png"
+FILE = ROOT / "docs" / "figures" / "generators.png"
 ROWS = ("cifar100-dcgan-64", "cifar100-dcgan-44", "cifar100-gan-best", "cifar100-flow-quick", "cifar100-flow")
 
 

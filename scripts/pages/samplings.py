@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from pages.runs import ROOT
-from pages.tables import Table
+from pages.tables import Table, score
 from shoestring import api
-from shoestring.recipes.recipe import Recipe
-from shoestring.report.wording import ABSENT, integer, number
+from shoestring.report.facts import Measure
+from shoestring.report.wording import integer
 from shoestring.tasks.flow import Flow
 from shoestring.tasks.samplers import Sampling
 
@@ -26,23 +26,24 @@ def samplings() -> Table:
     rows: list[tuple[str, int, list[str]]] = []
     for file in sorted(FOLDER.glob("*.json")):
         facts = json.loads(file.read_text(encoding="utf-8"))
-        recipe, options = api.recipe(facts["target"]), facts["options"]
-        how = sampled(recipe, options)
-        scores = [measure(facts, name) for name in SHOWN]
-        n = integer(next(one["n"] for one in scores if one))
+        name, options = facts["target"], facts["options"]
+        how = sampled(name, options)
+        scores = [measure(facts, start) for start in SHOWN]
+        n = integer(next(one.n for one in scores if one))
         told = "no" if options.get("class_name") else "yes"
-        cells = [f"`{recipe.name}`", str(how.evaluations), words(how), told, facts["split"], n, *map(cell, scores)]
-        rows.append((recipe.name, how.evaluations, cells))
+        cells = [f"`{name}`", str(how.evaluations), words(how), told, facts["split"], n, *map(score, scores)]
+        rows.append((name, how.evaluations, cells))
     columns = ("generator", "net calls", "how", "told the class", "split", "n", *SHOWN.values())
     return columns, [cells for _, _, cells in sorted(rows)]
 
 
-def sampled(recipe: Recipe, options: dict[str, Any]) -> Sampling:
-    """How the images were made: as the recipe says but for the options."""
-    if not isinstance(recipe.task, Flow):
-        raise TypeError(f"{recipe.name} does not sample in steps")
-    own = {name: value for name, value in options.items() if name in Sampling.model_fields}
-    return Sampling.model_validate(recipe.task.sampling.model_dump() | own)
+def sampled(name: str, options: dict[str, Any]) -> Sampling:
+    """How the images were made: as the recipe of a name says but for the options."""
+    own = {field: value for field, value in options.items() if field in Sampling.model_fields}
+    task = api.recipe(name, task={"sampling": own}).task
+    if not isinstance(task, Flow):
+        raise TypeError(f"{name} does not sample in steps")
+    return task.sampling
 
 
 def words(how: Sampling) -> str:
@@ -54,17 +55,9 @@ def words(how: Sampling) -> str:
     return f"{said}, guidance {how.guidance:g}{where}"
 
 
-def measure(facts: dict[str, Any], name: str) -> dict[str, Any] | None:
+def measure(facts: dict[str, Any], start: str) -> Measure | None:
     """The first score whose name starts so, whatever features it is of."""
-    return next((value for key, value in facts.items() if key.startswith(name)), None)
-
-
-def cell(score: dict[str, Any] | None) -> str:
-    """A score, its deviation over samplings, and the excess over what real images get."""
-    if score is None:
-        return ABSENT
-    spread = f" ± {number(score['deviation'], 2)}" if len(score.get("by_seed") or ()) > 1 else ""
-    excess = score.get("excess")
-    return f"{number(score['value'])}{spread}" + (
-        f" ({'+' * (excess > 0)}{number(excess, 3)})" if excess is not None else ""
+    return next(
+        (Measure(facts["split"], name, facts[name]["value"], facts[name]) for name in facts if name.startswith(start)),
+        None,
     )

@@ -5,21 +5,20 @@ from inspect import unwrap
 import torch
 
 
-class Adam(torch.optim.Adam):
+class _Unwrapped(torch.optim.Optimizer):
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class Adam(_Unwrapped, torch.optim.Adam):
     """`torch.optim.Adam`, the same bits; its methods without the wrappers that import torch's compiler when called."""
 
-    add_param_group = unwrap(torch.optim.Adam.add_param_group)
-    zero_grad = unwrap(torch.optim.Adam.zero_grad)
-    state_dict = unwrap(torch.optim.Adam.state_dict)
-    load_state_dict = unwrap(torch.optim.Adam.load_state_dict)
     step = torch.no_grad()(unwrap(torch.optim.Adam.step))  # pyright: ignore[reportUnknownArgumentType]
 
 
-class AdamW(torch.optim.AdamW):
+class AdamW(_Unwrapped, torch.optim.AdamW):
     """`torch.optim.AdamW`, likewise."""
 
-    add_param_group = Adam.add_param_group
-    zero_grad = Adam.zero_grad
-    state_dict = Adam.state_dict
-    load_state_dict = Adam.load_state_dict
     step = torch.no_grad()(unwrap(torch.optim.AdamW.step))  # pyright: ignore[reportUnknownArgumentType]
