@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from conditions import conditions
+
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 CLI = [sys.executable, "-c", "import sys; from shoestring.cli.main import main; sys.exit(main())"]
 
@@ -47,24 +49,11 @@ def main() -> None:
         time_it()
         found[case] = statistics.median(time_it() for _ in range(given.rounds))
     if given.json:
-        print(json.dumps(conditions() | {"rounds": given.rounds, "seconds": found}, indent=1))
+        load = round(os.getloadavg()[0], 1)
+        print(json.dumps(conditions() | {"load": load, "rounds": given.rounds, "seconds": found}, indent=1))
     else:
         for case, seconds in found.items():
             print(f"{case:<36} {seconds:6.2f} s")
-
-
-def conditions() -> dict[str, object]:
-    """Where and when: the machine as a training would choose it, and how busy it is."""
-    import torch  # only now: it is what is timed
-
-    from shoestring.engine import Engine, Machine
-
-    return {
-        "machine": Machine.choose(Engine(), None).describe(),
-        "torch": str(torch.__version__),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "load": round(os.getloadavg()[0], 1),
-    }
 
 
 def whole(words: list[str]) -> float:

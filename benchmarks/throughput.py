@@ -23,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from conditions import conditions
+
 NAMES = ("addnist-effnet", "cifar100-resnet", "cifar100-dcgan-64", "cifar100-dcgan-44")
 UNTIMED = 5  # steps at the start of a turn: those that the DataLoader's workers prepared while they waited
 
@@ -46,25 +48,14 @@ def main() -> None:
     kind = grown if given.grow else compared
     results = [row for name in given.names for row in kind(name, given)]
     if given.json:
-        print(json.dumps(conditions(given) | {"results": results}, indent=1))
+        print(json.dumps(circumstances(given) | {"results": results}, indent=1))
 
 
-def conditions(given: argparse.Namespace) -> dict[str, Any]:
+def circumstances(given: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on."""
-    import torch
-
-    from shoestring.engine import Engine, Machine
-
-    machine = Machine.choose(Engine(), given.device)
     words = " ".join(word for word in sys.argv[1:] if word != "--json")
-    return {
-        "command": f"python benchmarks/throughput.py {words}".rstrip(),
-        "machine": machine.describe(),
-        "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "rounds": given.rounds,
-        "steps": given.steps,
-    }
+    command = {"command": f"python benchmarks/throughput.py {words}".rstrip()}
+    return command | conditions(given.device) | {"rounds": given.rounds, "steps": given.steps}
 
 
 def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
