@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
-from shoestring.recipes.best import addnist_best, addnist_best_small, cifar100_best, cifar100_best_small
+from shoestring.recipes.best import (
+    addnist_best,
+    addnist_best_small,
+    cifar100_best,
+    cifar100_best_small,
+    cifar100_mixconv,
+)
 from shoestring.recipes.generators import cifar100_flow, cifar100_flow_quick, cifar100_gan_best
 from shoestring.recipes.papers import addnist_effnet, cifar100_dcgan_44, cifar100_dcgan_64, cifar100_resnet
 from shoestring.recipes.quick import addnist_quick
@@ -19,6 +25,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         addnist_best_small,
         cifar100_best,
         cifar100_best_small,
+        cifar100_mixconv,
         cifar100_flow,
         cifar100_gan_best,
         addnist_quick,

@@ -17,6 +17,7 @@ from shoestring.data.folder import ImageFolder
 from shoestring.data.mnist import MNISTDigits
 from shoestring.engine import Engine
 from shoestring.errors import RecipeError
+from shoestring.nets.basic import BasicNet
 from shoestring.nets.bottleneck import BottleneckNet
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.digit_sum import DigitSum
@@ -33,7 +34,15 @@ from shoestring.tasks.flow import Flow
 
 Data = Annotated[CIFAR100 | AddNIST | MNISTDigits | ImageFolder, Field(discriminator="kind")]
 Net = Annotated[
-    MBConvNet | BottleneckNet | MixConvNet | DigitSum | PlainDCGAN | RefinedDCGAN | ProjectionGAN | ThriftyUNet,
+    MBConvNet
+    | BottleneckNet
+    | BasicNet
+    | MixConvNet
+    | DigitSum
+    | PlainDCGAN
+    | RefinedDCGAN
+    | ProjectionGAN
+    | ThriftyUNet,
     Field(discriminator="kind"),
 ]
 Learning = Annotated[Classify | Adversarial | Flow, Field(discriminator="kind")]
