@@ -7,8 +7,10 @@ import tiny
 
 from shoestring import api
 from shoestring.errors import OverBudgetError, RecipeError
+from shoestring.nets.basic import BasicNet
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
+from shoestring.schedule import OneCycle
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -19,7 +21,7 @@ def test_json_and_toml_lose_nothing(name: str, tmp_path: Path) -> None:
     assert Recipe.from_json(json.loads(text)) == recipe
     for file, content in (("a.json", text), ("a.toml", tiny.toml(recipe.to_json()))):
         (tmp_path / file).write_text(content)
-        again = Recipe.from_file(tmp_path / file)
+        again = api.recipe(tmp_path / file)
         assert again == recipe
         assert again.fingerprint() == recipe.fingerprint()
 
@@ -139,7 +141,37 @@ def test_files_that_are_no_recipes_name_themselves(file: str, content: str | Non
     if content is not None:
         (tmp_path / file).write_bytes(content.encode("latin-1"))
     with pytest.raises(RecipeError, match=message):
-        Recipe.from_file(tmp_path / file)
+        api.recipe(tmp_path / file)
+
+
+def test_file_with_a_base_says_only_what_differs(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('base = "cifar100-resnet"\nbatch_size = 7\n[optimiser]\nlearning_rate = 0.5')
+    shipped = RECIPES["cifar100-resnet"]()
+    found = api.recipe(file)
+    assert found == tiny.changed(shipped, {"batch_size": 7, "optimiser__learning_rate": 0.5})
+    assert found.published is not None
+
+    file.write_text('base = "cifar100-resnet"\nname = "mine"\n[net]\nkind = "basic"\nwidths = [4]\ndepths = [2]')
+    found = api.recipe(file, schedule={"kind": "one-cycle"})
+    assert found.net == BasicNet(widths=(4,), depths=(2,))
+    assert found.schedule == OneCycle()
+    assert (found.name, found.summary, found.published) == ("mine", "", None)
+    assert (found.budget, found.optimiser) == (shipped.budget, shipped.optimiser)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('base = "cifar100-resnt"', r"mine\.toml: unknown base 'cifar100-resnt'; did you mean 'cifar100-resnet'\?"),
+        ("base = 3", r"mine\.toml: unknown base '3'"),
+        ('base = "cifar100-resnet"\nbatchsize = 3', r"mine\.toml is not valid:\n.*did you mean 'batch_size'"),
+    ],
+)
+def test_wrong_base_names_the_nearest(line: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(line)
+    with pytest.raises(RecipeError, match=message):
+        api.recipe(tmp_path / "mine.toml")
 
 
 def test_fingerprints_differ_with_what_is_learnt_and_with_nothing_else(pictures: Path) -> None:

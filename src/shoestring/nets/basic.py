@@ -54,7 +54,7 @@ class BasicBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         last = conv_norm(width, width, 3)
-        torch.nn.init.zeros_(last[1].weight)
+        nn.init.zeros_(last.get_parameter("1.weight"))
         self.residual = nn.Sequential(conv_norm(width, width, 3, activation=nn.ReLU(inplace=True)), last)
 
     def forward(self, x: Tensor) -> Tensor:

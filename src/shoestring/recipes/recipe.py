@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import tomllib
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -147,22 +145,6 @@ class Recipe(Spec):
             return Recipe.model_validate(values)
         except ValidationError as error:
             raise RecipeError(f"{origin} is not valid:\n{explain(error)}") from error
-
-    @staticmethod
-    def from_file(path: Path) -> "Recipe":
-        """A recipe from a TOML or JSON file.
-
-        Raises:
-            RecipeError: The file cannot be read or parsed, or is no valid recipe.
-        """
-        try:
-            text = path.read_text(encoding="utf-8")
-            values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        except FileNotFoundError as error:
-            raise RecipeError(f"there is no recipe file {path}") from error
-        except (OSError, ValueError) as error:
-            raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
-        return Recipe.from_json(values, str(path))
 
     def fingerprint(self) -> str:
         """Eight hex digits that differ for recipes that learn different things; cadence and engine do not count."""
