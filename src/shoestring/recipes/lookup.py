@@ -107,7 +107,7 @@ def _fits_into(value: Any, there: Any) -> bool:
     """Whether both are dicts of one kind, so that the fields of one can replace some of the other's."""
     if not (isinstance(value, dict) and isinstance(there, dict)):
         return False
-    return "kind" not in value or value["kind"] == there.get("kind")  # pyright: ignore[reportUnknownMemberType]
+    return bool("kind" not in value or value["kind"] == there.get("kind"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 def _plain(value: Any) -> Any:
