@@ -82,14 +82,24 @@ def parse(words: list[str]) -> options.Verb:
     place = recipe_place(words)
     if takes_recipe and place:
         return verbs.with_recipe(takes_recipe, words[place], words[1:place] + words[place + 1 :])
+    if takes_recipe and any(not word.startswith("-") for word in words[1:]):
+        raise ShoestringError(f"name a recipe right after the verb: shoestring {words[0]} NAME; `shoestring list` has all")
     return tyro.cli(Verb, args=words or ["--help"], prog="shoestring", description=verbs.DESCRIPTION)  # pyright: ignore
 
 
 def recipe_place(words: Sequence[str]) -> int | None:
-    """Which word names the recipe: the first after the verb that is neither an option nor an option's value."""
-    for place in range(1, len(words)):
-        before = words[place - 1]
-        is_value = before.startswith("--") and "=" not in before and before != "--json"
-        if not words[place].startswith("-") and not is_value:
-            return place
-    return None
+    """Which word names the recipe: the first after the verb that can be one and is no option's value.
+
+    An option may be a flag or take several values, so this is a guess until a recipe's options are known: a word that
+    seems to be a value is taken where no other names a recipe or ends as a recipe file does.
+    """
+    from shoestring.recipes import RECIPES
+
+    free = [place for place in range(1, len(words)) if not words[place].startswith("-")]
+    named = [place for place in free if words[place] in RECIPES or words[place].endswith((".toml", ".json"))]
+    alone = [place for place in free if not _seems_a_value(words[place - 1])]
+    return next(iter([place for place in named if place in alone] + named + alone), None)
+
+
+def _seems_a_value(before: str) -> bool:
+    return before.startswith("--") and "=" not in before and before != "--json"

@@ -4,10 +4,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import conv_norm
+from shoestring.nets.blocks import PerStage, conv_norm, require_one_per_stage
 from shoestring.spec import Spec
 
 
@@ -19,17 +19,14 @@ class BasicNet(Spec):
     """
 
     kind: Literal["basic"] = "basic"
-    widths: tuple[PositiveInt, ...] = (16, 32, 52)
+    widths: PerStage = (16, 32, 52)
     """Channels of each stage; the stem has the first; every stage but the first halves the resolution."""
-    depths: tuple[PositiveInt, ...] = (1, 1, 1)
+    depths: PerStage = (1, 1, 1)
     """Blocks in each stage."""
 
     @model_validator(mode="after")
     def _stages_agree(self) -> "BasicNet":
-        if len(self.widths) != len(self.depths):
-            raise ValueError(
-                f"widths and depths must have one number per stage, got {len(self.widths)} and {len(self.depths)}"
-            )
+        require_one_per_stage(widths=self.widths, depths=self.depths)
         return self
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:

@@ -1,6 +1,23 @@
 """Pieces that several nets are made of."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 from torch import nn
+
+PerStage = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+"""A number for each stage of a net, of which there is at least one."""
+
+
+def require_one_per_stage(**numbers: Sequence[int]) -> None:
+    """Refuses lists of different lengths; a ValueError, for validators of specs."""
+    *names, last = numbers
+    *lengths, length = [str(len(each)) for each in numbers.values()]
+    if set(lengths) != {length}:
+        raise ValueError(
+            f"{', '.join(names)} and {last} must have one number per stage, got {', '.join(lengths)} and {length}"
+        )
 
 
 def conv_norm(

@@ -3,10 +3,10 @@
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import classifier_head, conv_norm
+from shoestring.nets.blocks import PerStage, classifier_head, conv_norm, require_one_per_stage
 from shoestring.spec import Spec
 
 
@@ -18,12 +18,19 @@ class BottleneckNet(Spec):
     """
 
     kind: Literal["bottleneck"] = "bottleneck"
-    widths: tuple[PositiveInt, ...] = (32, 64, 128)
+    widths: PerStage = (32, 64, 128)
     """Output channels of each stage; the stem has the first; every stage but the first halves the resolution."""
-    depths: tuple[PositiveInt, ...] = (5, 4, 3)
+    depths: PerStage = (5, 4, 3)
     """Blocks in each stage."""
     squeeze: PositiveInt = 4
     """Output channels over the channels of the 3x3 convolution."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "BottleneckNet":
+        require_one_per_stage(widths=self.widths, depths=self.depths)
+        if self.squeeze > min(self.widths):
+            raise ValueError(f"squeeze {self.squeeze} leaves none of {min(self.widths)} channels; use at most that")
+        return self
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """The net as {"classifier": module}; images (n, *shape) -> logits (n, num_classes)."""

@@ -3,10 +3,10 @@
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import classifier_head, conv_norm
+from shoestring.nets.blocks import PerStage, classifier_head, conv_norm
 from shoestring.spec import Spec
 
 
@@ -20,7 +20,7 @@ class MBConvNet(Spec):
     kind: Literal["mbconv"] = "mbconv"
     stem: PositiveInt = 16
     """Channels of the first convolution."""
-    widths: tuple[PositiveInt, ...] = (20, 24, 32)
+    widths: PerStage = (20, 24, 32)
     """Output channels of each stage; every stage but the first halves the resolution."""
     depth: PositiveInt = 3
     """Blocks per stage."""
@@ -28,6 +28,13 @@ class MBConvNet(Spec):
     """Hidden channels over input channels."""
     squeeze: PositiveInt = 4
     """Hidden channels over the channels that squeeze-and-excitation keeps."""
+
+    @model_validator(mode="after")
+    def _squeeze_leaves_some(self) -> "MBConvNet":
+        hidden = self.expansion * min(self.stem, *self.widths)
+        if self.squeeze > hidden:
+            raise ValueError(f"squeeze {self.squeeze} leaves none of {hidden} hidden channels; use at most that")
+        return self
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """The net as {"classifier": module}; images (n, *shape) -> logits (n, num_classes)."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import conv_norm
+from shoestring.nets.blocks import PerStage, conv_norm, require_one_per_stage
 from shoestring.spec import Spec
 
 Width = Annotated[int, Field(gt=0, multiple_of=4)]
@@ -24,22 +24,18 @@ class MixConvNet(Spec):
     """
 
     kind: Literal["mixconv"] = "mixconv"
-    widths: tuple[Width, ...] = (48, 80)
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (48, 80)
     """Channels of each stage, multiples of 4; every stage but the first halves the resolution."""
-    hidden: tuple[PositiveInt, ...] = (48, 72)
+    hidden: PerStage = (48, 72)
     """Channels inside the gated layers of each stage."""
-    depths: tuple[PositiveInt, ...] = (3, 3)
+    depths: PerStage = (3, 3)
     """Blocks in each stage."""
     repeats: PositiveInt = 1
     """Times each block is applied in a row: 1x1 layers are shared, depthwise kernels, norms and scales are not."""
 
     @model_validator(mode="after")
     def _stages_agree(self) -> "MixConvNet":
-        if not len(self.widths) == len(self.hidden) == len(self.depths):
-            raise ValueError(
-                f"widths, hidden and depths must have one number per stage, "
-                f"got {len(self.widths)}, {len(self.hidden)} and {len(self.depths)}"
-            )
+        require_one_per_stage(widths=self.widths, hidden=self.hidden, depths=self.depths)
         return self
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:

@@ -13,12 +13,15 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.spec import changed, unknown
 from shoestring.tasks.classify import Classify
 
+TOLD = ("name", "base", "summary", "published")
+"""The fields of a recipe that tell of it; all others decide what is done."""
+
 
 def recipe(name_or_file: str | Path, **fields: Any) -> Recipe:
     """A recipe by name or from a TOML or JSON file.
 
-    A file with `base` says only in what it differs from that shipped recipe. With a name of its own it leaves the
-    base's summary and published result behind.
+    A file with `base` says only in what it differs from that shipped recipe. Under another name or with other data, the
+    base's summary and published result are left behind.
 
     Args:
         name_or_file: Such as "cifar100-resnet" or "my.toml".
@@ -36,31 +39,34 @@ def recipe(name_or_file: str | Path, **fields: Any) -> Recipe:
         found = _from_file(Path(name))
     else:
         raise RecipeError(f"{unknown('recipe', name, RECIPES)} A recipe file ends in .toml or .json.")
-    return Recipe.from_json(_merge(found.to_json(), fields), name) if fields else found
+    return _made_from(found, fields, name) if fields else found
 
 
 def _from_file(path: Path) -> Recipe:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark of the encoding
         values: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except FileNotFoundError as error:
         raise RecipeError(f"there is no recipe file {path}") from error
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
-    if isinstance(values, dict) and "base" in values:
-        values = _on_base(cast(dict[str, Any], values), path)
-    return Recipe.from_json(values, str(path))
-
-
-def _on_base(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    base = values["base"]
-    if not isinstance(base, str) or base not in RECIPES:
+    base: Any = cast(dict[str, Any], values).get("base") if isinstance(values, dict) else None
+    if base is None:
+        return Recipe.from_json(values, str(path))
+    if str(base) not in RECIPES:
         raise RecipeError(f"{path}: {unknown('base', str(base), RECIPES)}")
-    own = {key: value for key, value in values.items() if key != "base"}
-    start = RECIPES[base]().to_json()
-    if own.get("name", base) != base:
-        start |= {"summary": "", "published": None}
-    return _merge(start, own)
+    return _made_from(RECIPES[base](), {key: value for key, value in values.items() if key != "base"}, str(path))
+
+
+def _made_from(start: Recipe, fields: dict[str, Any], origin: str) -> Recipe:
+    values = start.to_json()
+    merged = _merge(values, fields)
+    renamed = merged["name"] != start.name
+    if renamed and start.name in RECIPES:
+        merged["base"] = start.name
+    if renamed or not _fits_into(merged["data"], values["data"]):
+        merged |= {key: fields.get(key, default) for key, default in (("summary", ""), ("published", None))}
+    return Recipe.from_json(merged, origin)
 
 
 def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
@@ -83,16 +89,17 @@ def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
 
 
 def overrides_of(asked: Recipe, base: Recipe | None = None) -> dict[str, list[Any]]:
-    """The fields in which a recipe differs from the one it was made of, as {dotted field: [there, asked]}.
+    """The fields in which a recipe does other than the one it was made of, as {dotted field: [there, asked]}.
 
     Args:
         asked: The recipe.
-        base: The one it was made of, where none of its name is shipped.
+        base: The one it was made of, where neither its name nor its base is shipped.
     """
-    if asked.name in RECIPES:
-        base = RECIPES[asked.name]()
+    shipped = asked.name if asked.name in RECIPES else asked.base
+    if shipped in RECIPES:
+        base = RECIPES[shipped]()
     differences = changed(base, asked) if base else {}
-    return {key: [_plain(before), _plain(after)] for key, (before, after) in differences.items()}
+    return {key: [_plain(before), _plain(after)] for key, (before, after) in differences.items() if key not in TOLD}
 
 
 def _merge(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ Net = Annotated[
 Learning = Annotated[Classify | Adversarial | Flow, Field(discriminator="kind")]
 
 
-UNCOUNTED = ("cadence", "engine", "summary", "published")
+UNCOUNTED = ("base", "cadence", "engine", "summary", "published")
 """The fields of a recipe that change nothing that is learnt."""
 
 
@@ -79,6 +79,8 @@ class Recipe(Spec):
 
     name: str
     """What the recipe is called."""
+    base: str | None = None
+    """The shipped recipe that this one, of a name of its own, was made from."""
     summary: str = ""
     """One line about it."""
     budget: Budget

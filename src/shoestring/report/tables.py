@@ -81,7 +81,7 @@ def recipe_fields(facts: Facts) -> dict[str, list[Field]]:
     """The recipe as dotted fields, by part; fields that differ from the named recipe's say what they were."""
     parts: dict[str, list[Field]] = {}
     for key, value in facts.recipe.items():
-        if key not in ("name", "summary", "published"):
+        if key not in ("name", "base", "summary", "published"):
             group = key if isinstance(value, dict) else "training"
             parts.setdefault(group, []).extend(
                 Field(name.removeprefix(f"{key}."), plain(item), _before(facts, name))
