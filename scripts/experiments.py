@@ -1,7 +1,7 @@
 """Trains and keeps the runs that docs/results.md compares: seeds, accuracy against parameters, ideas removed in turn.
 
     python scripts/experiments.py                       # what there is, what is missing
-    python scripts/experiments.py addnist-best-curve-12k ablations/addnist-best/no-running-mean …
+    python scripts/experiments.py addnist-best-curve-12k 'ablations/addnist-best/*'
 
 A training lies in runs/ until its end, so that the same command goes on after Ctrl-C; then what is worth keeping is
 copied to results/, and `python scripts/results.py` puts it into the tables. Data is read from SHOESTRING_DATA.
@@ -9,7 +9,9 @@ Ablations are measured on the tune split, after fewer steps than the recipe take
 """
 
 import argparse
+import fnmatch
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ from pages.runs import ROOT
 
 import shoestring
 from shoestring.cli.display import Display
+from shoestring.errors import ShoestringError
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
+from shoestring.training.load import recipe_of
+from shoestring.training.loop import Interrupted
 
 Fields = dict[str, Any]
 
@@ -60,7 +65,7 @@ ABLATIONS: dict[str, tuple[int, dict[str, Fields]]] = {
     ),
 }
 """Steps, and what each variant changes beyond them, by recipe."""
-LEFT_BEHIND = shutil.ignore_patterns("checkpoints", "averages", "step-*.png", "*.html", "*.tmp")
+LEFT_BEHIND = shutil.ignore_patterns("checkpoints", "averages", "step-*.png", "*.html", ".*")
 
 
 def experiments() -> dict[str, Recipe]:
@@ -79,27 +84,54 @@ def experiments() -> dict[str, Recipe]:
     return found
 
 
-def main() -> None:
-    """Trains the experiments that were named, or tells of all."""
+def main() -> int:
+    """Trains the experiments whose names match, or tells of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    given = parser.parse_args()
+    parser.add_argument("patterns", nargs="*", metavar="NAME", help="may have * and ?, such as 'ablations/*'")
     known = experiments()
-    if unknown := [name for name in given.names if name not in known]:
-        parser.error(f"unknown: {', '.join(unknown)}; without a name all experiments are listed")
-    for name in given.names:
-        kept = ROOT / "results" / name
-        if not Run(kept).finished():
-            keep(shoestring.train(known[name], ROOT / "runs" / name, progress=Display(as_json=False)), kept)
-    if not given.names:
+    patterns = parser.parse_args().patterns
+    for pattern in patterns:
+        if not fnmatch.filter(known, pattern):
+            parser.error(f"no experiment is called {pattern}; without a name all are listed")
+    try:
         for name in known:
-            print("kept   " if Run(ROOT / "results" / name).finished() else "missing", name)
+            if not patterns:
+                print(f"{state(ROOT / 'results' / name, known[name]):8}{name}")
+            elif any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+                train(name, known[name])
+    except ShoestringError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as stop:
+        print(f"{stop}. The same command again goes on from there.", file=sys.stderr)
+        return 128 + stop.signal_number
+    return 0
+
+
+def state(folder: Path, recipe: Recipe) -> str:
+    """Whether a run is "kept" in a folder, "missing", or "stale": trained by a recipe that has changed since."""
+    if not Run(folder).finished():
+        return "missing"
+    return "kept" if recipe_of(Run(folder)).fingerprint() == recipe.fingerprint() else "stale"
+
+
+def train(name: str, recipe: Recipe) -> None:
+    """Trains an experiment and keeps it, unless it is kept already."""
+    kept = ROOT / "results" / name
+    if (found := state(kept, recipe)) == "stale":
+        raise ShoestringError(f"{kept} was trained by another recipe than today's; delete it to train it anew")
+    print(f"{name}: {'kept already' if found == 'kept' else 'training'}", file=sys.stderr)
+    if found == "missing":
+        keep(shoestring.train(recipe, ROOT / "runs" / name, progress=Display(as_json=False)), kept)
 
 
 def keep(run: Run, folder: Path) -> None:
-    """Copies a finished run to a folder, without checkpoints, pictures of its course and reports."""
-    shutil.copytree(run.folder, folder, ignore=LEFT_BEHIND)
+    """Copies a finished run to a folder, all or nothing, without checkpoints, pictures of its course and reports."""
+    half = folder.parent / f".{folder.name}.part"
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(run.folder, half, ignore=LEFT_BEHIND)
+    half.replace(folder)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

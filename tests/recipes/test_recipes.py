@@ -9,6 +9,7 @@ from shoestring import api
 from shoestring.errors import OverBudgetError, RecipeError
 from shoestring.nets.basic import BasicNet
 from shoestring.recipes import RECIPES
+from shoestring.recipes.lookup import overrides_of
 from shoestring.recipes.recipe import Recipe
 from shoestring.schedule import OneCycle
 
@@ -151,12 +152,14 @@ def test_file_with_a_base_says_only_what_differs(tmp_path: Path) -> None:
     found = api.recipe(file)
     assert found == tiny.changed(shipped, {"batch_size": 7, "optimiser__learning_rate": 0.5})
     assert found.published is not None
+    assert overrides_of(found) == {"batch_size": [64, 7], "optimiser.learning_rate": [0.002, 0.5]}
 
     file.write_text('base = "cifar100-resnet"\nname = "mine"\n[net]\nkind = "basic"\nwidths = [4]\ndepths = [2]')
     found = api.recipe(file, schedule={"kind": "one-cycle"})
     assert found.net == BasicNet(widths=(4,), depths=(2,))
     assert found.schedule == OneCycle()
-    assert (found.name, found.summary, found.published) == ("mine", "", None)
+    assert (found.name, found.base, found.summary, found.published) == ("mine", "cifar100-resnet", "", None)
+    assert set(overrides_of(found)) == {"net", "schedule"}
     assert (found.budget, found.optimiser) == (shipped.budget, shipped.optimiser)
 
 
@@ -165,6 +168,7 @@ def test_file_with_a_base_says_only_what_differs(tmp_path: Path) -> None:
     [
         ('base = "cifar100-resnt"', r"mine\.toml: unknown base 'cifar100-resnt'; did you mean 'cifar100-resnet'\?"),
         ("base = 3", r"mine\.toml: unknown base '3'"),
+        ("base = [1]", r"mine\.toml: unknown base '\[1\]'"),
         ('base = "cifar100-resnet"\nbatchsize = 3', r"mine\.toml is not valid:\n.*did you mean 'batch_size'"),
     ],
 )
@@ -172,6 +176,35 @@ def test_wrong_base_names_the_nearest(line: str, message: str, tmp_path: Path) -
     (tmp_path / "mine.toml").write_text(line)
     with pytest.raises(RecipeError, match=message):
         api.recipe(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize("fields", [{"name": "mine"}, {"data": {"kind": "folder", "path": "flowers"}}])
+def test_published_result_is_left_behind_with_name_or_data(fields: dict[str, Any]) -> None:
+    assert api.recipe("cifar100-resnet", seed=3).published is not None
+    changed = api.recipe("cifar100-resnet", **fields)
+    assert (changed.published, changed.summary) == (None, "")
+    told = api.recipe("cifar100-resnet", **fields, summary="told")
+    assert (told.published, told.summary) == (None, "told")
+
+
+def test_changed_budgets_of_a_base_are_overrides(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('base = "cifar100-best"\nname = "mine"\n[budget]\nparameters = 7_000_000')
+    assert overrides_of(api.recipe(tmp_path / "mine.toml")) == {"budget.parameters": [100_000, 7_000_000]}
+
+
+@pytest.mark.parametrize(
+    ("name", "net", "message"),
+    [
+        ("cifar100-resnet", {"widths": [16, 32]}, "widths and depths must have one number per stage, got 2 and 3"),
+        ("cifar100-resnet", {"squeeze": 33}, "squeeze 33 leaves none of 32 channels"),
+        ("addnist-effnet", {"squeeze": 65}, "squeeze 65 leaves none of 64 hidden channels"),
+        ("cifar100-best", {"widths": [], "depths": []}, "at least 1 item"),
+        ("cifar100-best", {"kind": "digit-sum"}, "data 'cifar100' has others: choose another net"),
+    ],
+)
+def test_nets_that_cannot_be_are_refused(name: str, net: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        api.recipe(name, net=net)
 
 
 def test_fingerprints_differ_with_what_is_learnt_and_with_nothing_else(pictures: Path) -> None:

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import experiments
 import pytest
+import torch
 from pages.ablations import common, own_changes
 
+from shoestring.errors import ShoestringError
 from shoestring.recipes.lookup import overrides_of
+from shoestring.recipes.recipe import Cadence
 from shoestring.run import Run
 from shoestring.training.build import build
 
@@ -57,6 +60,39 @@ def test_kept_runs_lack_what_only_the_training_needed(tmp_path: Path) -> None:
     ):
         (run / file).parent.mkdir(parents=True, exist_ok=True)
         (run / file).write_text(file)
+    (tmp_path / "kept" / ".here.part").mkdir(parents=True)  # of a copy that was interrupted
+    (tmp_path / "kept" / ".here.part" / "half.json").write_text("{")
     experiments.keep(Run(run), tmp_path / "kept" / "here")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["here"]
     kept = [path.relative_to(tmp_path / "kept" / "here").as_posix() for path in (tmp_path / "kept").rglob("*.*")]
     assert sorted(kept) == ["recipe.json", "samples/a.png", "weights.safetensors"]
+
+
+def test_runs_of_a_recipe_that_has_changed_are_stale_and_stay(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    recipe, run = KNOWN["addnist-best-seed1"], Run(tmp_path / "results" / "x")
+    assert experiments.state(run.folder, recipe) == "missing"
+    run.write_recipe(recipe.model_copy(update={"cadence": Cadence(log=7)}).to_json(), [], {})
+    run.write_weights({"weight": torch.zeros(1)}, {})
+    assert experiments.state(run.folder, recipe) == "kept"
+    experiments.train("x", recipe)  # is done at once
+    with pytest.raises(ShoestringError, match="delete it to train it anew"):
+        experiments.train("x", KNOWN["addnist-best-seed2"])
+
+
+def test_names_may_be_patterns_and_must_fit(monkeypatch, capsys) -> None:
+    trained: list[str] = []
+    monkeypatch.setattr(experiments, "train", lambda name, recipe: trained.append(name))
+    monkeypatch.setattr("sys.argv", ["experiments.py", "*-curve-12k", "cifar100-best-seed?"])
+    assert experiments.main() == 0
+    assert trained == [
+        "cifar100-best-seed1",
+        "cifar100-best-seed2",
+        "addnist-best-curve-12k",
+        "cifar100-best-curve-12k",
+    ]
+    monkeypatch.setattr("sys.argv", ["experiments.py", "*-seed1", "nonsense"])
+    with pytest.raises(SystemExit):
+        experiments.main()
+    assert "no experiment is called nonsense" in capsys.readouterr().err
+    assert len(trained) == 4

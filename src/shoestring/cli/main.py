@@ -83,7 +83,9 @@ def parse(words: list[str]) -> options.Verb:
     if takes_recipe and place:
         return verbs.with_recipe(takes_recipe, words[place], words[1:place] + words[place + 1 :])
     if takes_recipe and any(not word.startswith("-") for word in words[1:]):
-        raise ShoestringError(f"name a recipe right after the verb: shoestring {words[0]} NAME; `shoestring list` has all")
+        raise ShoestringError(
+            f"name a recipe right after the verb: shoestring {words[0]} NAME; `shoestring list` has all"
+        )
     return tyro.cli(Verb, args=words or ["--help"], prog="shoestring", description=verbs.DESCRIPTION)  # pyright: ignore
 
 

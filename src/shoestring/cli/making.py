@@ -72,7 +72,9 @@ class Interpolate(Options):
         from shoestring.pictures import grid
 
         require_png(self.out)
-        require_positive(pairs=self.pairs, steps=self.steps)
+        require_positive(pairs=self.pairs)
+        if self.steps < 2:
+            raise ShoestringError(f"--steps {self.steps}: a walk has two ends; give at least 2")
         model = api.load(self.target, self.device).sampling(guidance=self.guidance)
         labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, self.to_class or self.class_name)
         paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)

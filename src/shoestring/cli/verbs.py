@@ -30,6 +30,9 @@ class List(Options):
             for row in rows
         )
         display.table("Recipes", columns, cells, numbers=("parameters", "budget", "steps"))
+        display.line(
+            "Measured: the shipped weights, of seed 0; docs/results.md has means over seeds. Empty: none shipped."
+        )
         display.line("shoestring show NAME tells all about one; shoestring train NAME trains it.")
 
 
@@ -210,6 +213,8 @@ class Report(Options):
 
         if not self.runs:
             raise ShoestringError("name at least one run: shoestring report RUN")
+        if self.out and self.out.suffix.lower() not in (".html", ".htm"):
+            raise ShoestringError(f"--out {self.out}: reports are written as HTML; end the name in .html")
         file = api.write_report(self.runs, self.out)
         display.result({"report": str(file.resolve())})
         display.line(f"report  {file.resolve()}")

@@ -170,6 +170,8 @@ def _class_folders(root: Path) -> tuple[str, ...]:
 
 def read_image(path: Path, size: int) -> NDArray[np.uint8]:
     """One image as (3, size, size), upright, transparency shown on white."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not an image; name the files in it, such as {path / '*'}")
     if not path.is_file():
         raise DataError(f"there is no image {path}")
     try:

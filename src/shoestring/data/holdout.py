@@ -48,8 +48,12 @@ def hold_out(labels: NDArray[np.int64], count: int, num_classes: int, *, leave_s
     shares = sizes * count // max(len(labels), 1)
     remainders = sizes * count % max(len(labels), 1)
     shares[np.argsort(-remainders, kind="stable")[: count - int(shares.sum())]] += 1
-    if leave_some and count and np.any((shares >= sizes) & (sizes > 0)):
-        raise DataError(f"{count:,} of {len(labels):,} images held out would leave a class with none; hold out fewer")
+    emptied = sizes[(shares >= sizes) & (sizes > 0)]
+    if leave_some and count and len(emptied):
+        raise DataError(
+            f"{count:,} of {len(labels):,} images held out would leave a class with none of its {emptied.min():,}; "
+            "add images to it, or hold out fewer"
+        )
     mask = np.zeros(len(labels), dtype=np.bool_)
     for label in range(num_classes):
         mask[np.flatnonzero(labels == label)[: shares[label]]] = True

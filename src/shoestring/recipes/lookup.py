@@ -50,12 +50,13 @@ def _from_file(path: Path) -> Recipe:
         raise RecipeError(f"there is no recipe file {path}") from error
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
-    base: Any = cast(dict[str, Any], values).get("base") if isinstance(values, dict) else None
+    fields = cast(dict[str, Any], values) if isinstance(values, dict) else {}
+    base = fields.get("base")
     if base is None:
         return Recipe.from_json(values, str(path))
     if str(base) not in RECIPES:
         raise RecipeError(f"{path}: {unknown('base', str(base), RECIPES)}")
-    return _made_from(RECIPES[base](), {key: value for key, value in values.items() if key != "base"}, str(path))
+    return _made_from(RECIPES[base](), {key: value for key, value in fields.items() if key != "base"}, str(path))
 
 
 def _made_from(start: Recipe, fields: dict[str, Any], origin: str) -> Recipe:

@@ -123,6 +123,11 @@ class Recipe(Spec):
                 f"task.conditional tells both nets the class, but net {self.net.kind!r} takes none; set it to false, "
                 f"or use the net 'projection-gan'"
             )
+        if isinstance(self.net, DigitSum) and not isinstance(self.data, AddNIST):
+            raise ValueError(
+                f"net 'digit-sum' adds up the digits it reads, so its classes are sums; data {self.data.kind!r} has "
+                "others: choose another net, such as 'basic'"
+            )
         self.budget.admit_evaluations(self.task.evaluations)
         return self
 

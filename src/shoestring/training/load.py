@@ -42,6 +42,8 @@ def open_run(what: Path | str) -> Run:
             return Run(folder)
     if str(what) in RECIPES:
         raise RunError(f"no trained weights of {what} are shipped; train it: shoestring train {what}")
+    if Path(what).is_dir():
+        raise RunError(f"{what} is a folder but holds no run, since it has no recipe.json; a run is what `train` wrote")
     known = [folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()]
     if Path(what).parent.is_dir():
         known += [str(folder) for folder in Path(what).parent.iterdir() if Run(folder).exists()]
