@@ -200,7 +200,7 @@ def test_what_is_not_there_is_an_error_with_what_is(tmp_path: Path, classifier_r
         RunError, match=r"no trained weights of addnist-quick are shipped; .*shoestring train addnist-quick"
     ):
         api.load("addnist-quick")
-    with pytest.raises(RunError, match="unknown run"):
+    with pytest.raises(RunError, match="is a folder but holds no run"):
         api.load(tmp_path)
     with pytest.raises(RecipeError, match="classifies images; it cannot make them"):
         api.sample(classifier_run.folder, device="cpu")

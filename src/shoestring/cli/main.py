@@ -79,7 +79,7 @@ def parse(words: list[str]) -> options.Verb:
     `train`, `show` and `speed` name a recipe, and take its fields as typed options after it.
     """
     takes_recipe = {"train": verbs.Train, "show": verbs.Show, "speed": timing.Speed}.get(words[0] if words else "")
-    place = recipe_place(words)
+    place = recipe_place(words) if takes_recipe else None
     if takes_recipe and place:
         return verbs.with_recipe(takes_recipe, words[place], words[1:place] + words[place + 1 :])
     if takes_recipe and any(not word.startswith("-") for word in words[1:]):
@@ -95,9 +95,11 @@ def recipe_place(words: Sequence[str]) -> int | None:
     An option may be a flag or take several values, so this is a guess until a recipe's options are known: a word that
     seems to be a value is taken where no other names a recipe or ends as a recipe file does.
     """
+    free = [place for place in range(1, len(words)) if not words[place].startswith("-")]
+    if not free:
+        return None  # before recipes are imported, and torch with them
     from shoestring.recipes import RECIPES
 
-    free = [place for place in range(1, len(words)) if not words[place].startswith("-")]
     named = [place for place in free if words[place] in RECIPES or words[place].endswith((".toml", ".json"))]
     alone = [place for place in free if not _seems_a_value(words[place - 1])]
     return next(iter([place for place in named if place in alone] + named + alone), None)
