@@ -81,20 +81,16 @@ def cifar100_mixconv() -> Recipe:
 
     `shoestring train cifar100-mixconv --data.tune 0 --engine.compile`
     """
-    return Recipe(
-        name="cifar100-mixconv",
-        summary="CIFAR-100 classifier of mixed depthwise kernels and gated layers, for a GPU",
-        budget=Budget(parameters=100_000, steps=10_000),
-        data=CIFAR100(),
-        augment=Augment(horizontal_flip=True, crop_padding=4),
-        net=MixConvNet(),
-        task=Classify(label_smoothing=0.05),
-        optimiser=Muon(learning_rate=0.01, weight_decay=0.02),
-        schedule=Trapezoid(warmup=0.03, cooldown=0.7),
-        batch_size=1024,
-        ema=(0.999,),
-        cadence=CADENCE,
-    )
+    changes = {
+        "name": "cifar100-mixconv",
+        "summary": "CIFAR-100 classifier of mixed depthwise kernels and gated layers, for a GPU",
+        "net": MixConvNet(),
+        "task": Classify(label_smoothing=0.05),
+        "optimiser": Muon(learning_rate=0.01, weight_decay=0.02),
+        "schedule": Trapezoid(warmup=0.03, cooldown=0.7),
+        "batch_size": 1024,
+    }
+    return cifar100_best().model_copy(update=changes)
 
 
 CADENCE = Cadence(log=100, evaluate=1000, checkpoint=1000)
