@@ -182,6 +182,26 @@ def test_penalties_of_a_linear_discriminator_are_half_the_squared_length_of_its_
     assert all(parameter.grad.abs().sum() > 0 for parameter in nets["discriminator"].parameters()) or rule != "bce"
 
 
+class Quadratic(nn.Module):
+    """Half the sum of squares of each image: its gradient is the image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.square().flatten(1).sum(1) / 2
+
+
+@pytest.mark.parametrize(("share", "steep"), [(1.0, 6), (0.5, 3), (0.01, 1)])
+def test_gradients_are_taken_at_a_share_of_the_images_and_all_are_judged(share, steep) -> None:
+    nets = make_nets()
+    nets["discriminator"] = Quadratic()
+    batch = draw(Adversarial())
+    plain, _ = Adversarial().loss("discriminator", nets, batch)
+    loss, facts = Adversarial(r1=0.7, r2=0.3, penalised=share).loss("discriminator", nets, batch)
+    real, fake = (batch[name][:steep].square().flatten(1).sum(1).mean().item() for name in ("images", "fake"))
+    assert facts["real_slope"].item() == pytest.approx(real, rel=1e-5)
+    assert facts["fake_slope"].item() == pytest.approx(fake, rel=1e-5)
+    assert loss.item() == pytest.approx(plain.item() + 0.35 * real + 0.15 * fake, rel=1e-5)
+
+
 def test_the_discriminator_sees_real_and_made_images_changed_alike_in_both_phases() -> None:
     nets, task = make_nets(), Adversarial(augment=CriticAugment(colour=1, translation=0.25, cutout=0.5), r1=0.1)
     batch = draw(task)
@@ -249,9 +269,9 @@ class Operations(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("rule", ["bce", "relativistic"])
-@pytest.mark.parametrize(("r1", "r2"), [(0, 0), (0.1, 0), (0.1, 0.1)])
-def test_work_is_the_arithmetic_that_a_step_does(rule, r1, r2) -> None:
-    task = Adversarial(rule=rule, conditional=True, r1=r1, r2=r2)
+@pytest.mark.parametrize(("r1", "r2", "penalised"), [(0, 0, 1), (0.1, 0, 1), (0.1, 0.1, 1), (0.1, 0.1, 0.5)])
+def test_work_is_the_arithmetic_that_a_step_does(rule, r1, r2, penalised) -> None:
+    task = Adversarial(rule=rule, conditional=True, r1=r1, r2=r2, penalised=penalised)
     spec = ProjectionGAN(width=32, depth=1)
     nets, example = spec.build((3, 32, 32), 5), spec.examples((3, 32, 32))
     once: dict[str, int] = {}
@@ -276,7 +296,16 @@ def test_soft_labels_are_refused_where_there_are_no_targets() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"label_bound": 0.5}, {"noise_decay": 0}, {"noise_decay": 1.1}, {"instance_noise": -1}, {"r1": -1}, {"r2": -1}],
+    [
+        {"label_bound": 0.5},
+        {"noise_decay": 0},
+        {"noise_decay": 1.1},
+        {"instance_noise": -1},
+        {"r1": -1},
+        {"r2": -1},
+        {"penalised": 0},
+        {"penalised": 1.1},
+    ],
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -17,6 +17,7 @@ from shoestring.engine import Engine
 from shoestring.errors import RecipeError
 from shoestring.nets.basic import BasicNet
 from shoestring.nets.bottleneck import BottleneckNet
+from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
@@ -39,6 +40,7 @@ Net = Annotated[
     | DigitSum
     | PlainDCGAN
     | RefinedDCGAN
+    | ConditionalDCGAN
     | ProjectionGAN
     | ThriftyUNet,
     Field(discriminator="kind"),
@@ -121,7 +123,7 @@ class Recipe(Spec):
         if isinstance(self.task, Adversarial) and self.task.conditional and len(nets["generator"]) < 2:
             raise ValueError(
                 f"task.conditional tells both nets the class, but net {self.net.kind!r} takes none; set it to false, "
-                f"or use the net 'projection-gan'"
+                "or use the net 'conditional-dcgan'"
             )
         if isinstance(self.net, DigitSum) and not isinstance(self.data, AddNIST):
             raise ValueError(

@@ -29,7 +29,7 @@ class Task(Protocol):
         ...
 
     @property
-    def work(self) -> Mapping[str, int]:
+    def work(self) -> Mapping[str, float]:
         """Arithmetic of a step for each image, by net, in forward passes.
 
         A backward pass counts 2, or 1 through a net that is not updated (what the first layer saves is counted as if it

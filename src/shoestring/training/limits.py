@@ -20,10 +20,10 @@ def operations(recipe: Recipe, built: Built) -> int:
     Counted forwards, times what the task says of forwards and backwards: torch's own count of the backward pass is too
     high by the number of channels for depthwise convolutions.
     """
-    return sum(
-        2 * recipe.batch_size * calls * sum(row.multiply_adds for row in built.layers if row.name.split(".")[0] == net)
-        for net, calls in recipe.task.work.items()
-    )
+    forward = {
+        net: sum(row.multiply_adds for row in built.layers if row.name.split(".")[0] == net) for net in recipe.task.work
+    }
+    return round(sum(2 * recipe.batch_size * calls * forward[net] for net, calls in recipe.task.work.items()))
 
 
 class Traffic(TorchDispatchMode):

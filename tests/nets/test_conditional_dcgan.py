@@ -1,0 +1,115 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shoestring.errors import RecipeError
+from shoestring.nets.conditional_dcgan import ConditionalDCGAN, normed
+from shoestring.nets.layers import layer_table
+
+SHAPE = (3, 32, 32)
+SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
+
+
+def make(spec: ConditionalDCGAN = SMALL, num_classes: int = 5) -> nn.ModuleDict:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return spec.build(SHAPE, num_classes)
+
+
+def awake(nets: nn.ModuleDict) -> nn.ModuleDict:
+    """Nets in which the class matters in every layer, as after training; norms as in use."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        nn.init.normal_(nets["generator"].modulate.weight, 0, 0.2)
+    return nets.eval()
+
+
+def inputs(n: int = 4, latent: int = 8) -> tuple[Tensor, Tensor, Tensor]:
+    source = torch.Generator().manual_seed(2)
+    return torch.randn(n, latent, generator=source), torch.randn(n, *SHAPE, generator=source), torch.arange(n) % 5
+
+
+def test_default_spends_a_million_parameters_within_one_percent() -> None:
+    spec = ConditionalDCGAN()
+    nets = spec.build(SHAPE, 100)
+    counts = {name: sum(parameter.numel() for parameter in net.parameters()) for name, net in nets.items()}
+    assert counts == {"generator": 534_411, "discriminator": 462_897}
+    assert sum(row.parameters for row in layer_table(nets, spec.examples(SHAPE))) == sum(counts.values())
+
+
+def test_shapes_and_scale_of_untrained_nets() -> None:
+    nets = make(ConditionalDCGAN())
+    latent, images, labels = inputs(64, 64)
+    made, logits = nets["generator"](latent, labels), nets["discriminator"](images, labels)
+    assert made.shape == (64, *SHAPE)
+    assert logits.shape == (64,)
+    assert made.abs().max() <= 1
+    assert 0.2 < made.std() < 0.8
+    assert 0.05 < logits.std() < 5
+
+
+def test_no_convolution_strides_or_is_transposed_and_only_the_generator_normalises() -> None:
+    nets = make()
+    for module in nets.modules():
+        assert not isinstance(module, nn.ConvTranspose2d)
+        assert not isinstance(module, nn.Conv2d) or module.stride == (1, 1)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in nets["generator"].modules()) == 5
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in nets["discriminator"].modules())
+
+
+def test_the_discriminators_answer_to_an_image_depends_on_no_other() -> None:
+    net, (_, images, labels) = make()["discriminator"], inputs()
+    together = net(images, labels)
+    alone = torch.cat([net(images[[i]], labels[[i]]) for i in range(len(images))])
+    torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_classes_matter_and_a_label_that_is_no_class_says_nothing(name: str) -> None:
+    net = awake(make())[name]
+    latent, images, labels = inputs()
+    x = latent if name == "generator" else images
+    told, other, untold = net(x, labels), net(x, (labels + 1) % 5), net(x)
+    assert ((told - other).reshape(4, -1).abs().amax(1) > 1e-3).all()
+    assert ((told - untold).reshape(4, -1).abs().amax(1) > 1e-3).all()
+    torch.testing.assert_close(net(x, torch.full((4,), -1)), untold)
+    torch.testing.assert_close(net(x, torch.eye(5)[labels]), told)
+
+
+def test_latent_vector_and_class_change_every_layer() -> None:
+    generator, (latent, _, labels) = awake(make()).train()["generator"], inputs()
+    generator(latent, labels).square().mean().backward()
+    sizes = [2 * norm.num_features for norm in generator.norms]
+    rows = generator.modulate.weight.grad.abs().sum(1).split(sizes)
+    assert len(rows) == 5
+    assert all((layer > 0).float().mean() > 0.5 for layer in rows)
+
+
+def test_changes_scale_and_shift_what_is_normalised() -> None:
+    x = torch.tensor([[[[-1.0, 2.0]], [[3.0, -4.0]]]])
+    change = torch.tensor([0.5, -2.0, 0.25, 1.0]).view(1, 4, 1, 1)
+    expected = torch.tensor([[[[0.0, 3.25]], [[0.0, 5.0]]]])
+    assert torch.equal(normed(x, nn.Identity(), change), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_answers_are_float32_and_activations_stay_in_channels_last_order(dtype: torch.dtype) -> None:
+    nets, wrong = awake(make()).to(memory_format=torch.channels_last), []
+    for name, module in nets.named_modules():
+        module.register_forward_hook(
+            lambda _, __, found, name=name: (
+                wrong.append(name)
+                if found.ndim == 4 and not found.is_contiguous(memory_format=torch.channels_last)
+                else None
+            )
+        )
+    latent, images, labels = inputs()
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        made, logits = nets["generator"](latent, labels), nets["discriminator"](images, labels)
+    assert not wrong
+    assert made.dtype == logits.dtype == torch.float32
+
+
+def test_images_of_another_size_are_refused() -> None:
+    with pytest.raises(RecipeError, match="28x28"):
+        SMALL.build((3, 28, 28), 10)
