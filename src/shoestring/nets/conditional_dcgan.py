@@ -61,15 +61,15 @@ class ConditionalGenerator(nn.Module):
         self.label = ClassEmbedding(num_classes, spec.embedding)
         self.mix = nn.Linear(features, features)
         self.start = nn.Linear(features, widths[0] * 16, bias=False)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise((widths[0], *widths))
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in (widths[0], *widths))
-        self.modulate = nn.Linear(features, 2 * (widths[0] + sum(widths)))
+        convs = [nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise((widths[0], *widths))]
+        self.convs = nn.ModuleList(convs)
+        self.sizes = [2 * width for width in (widths[0], *widths)]
+        self.norms = nn.ModuleList(nn.BatchNorm2d(size // 2, affine=False) for size in self.sizes)
+        self.modulate = nn.Linear(features, sum(self.sizes))
         self.head = nn.Conv2d(widths[-1], image_channels, 3, padding=1)
         filled(self.mix, GAIN)
         filled(self.modulate, 0.0)
-        for layer in (self.start, *self.convs, self.head):
+        for layer in (self.start, *convs, self.head):
             filled(layer, 1.0)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -81,7 +81,7 @@ class ConditionalGenerator(nn.Module):
         """
         told = self.label(labels) if labels is not None else latent.new_zeros(len(latent), self.label.out_features)
         code = F.leaky_relu(self.mix(torch.cat((latent, told.to(latent.dtype)), 1)), SLOPE)
-        changes = self.modulate(code)[:, :, None, None].split([2 * norm.num_features for norm in self.norms], 1)
+        changes = self.modulate(code)[:, :, None, None].split(self.sizes, 1)
         # Pixels first, so that all that follows is in channels_last order.
         x = self.start(code).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
         x = normed(x, self.norms[0], changes[0])
@@ -110,11 +110,11 @@ class ConditionalDiscriminator(nn.Module):
     def __init__(self, spec: ConditionalDCGAN, image_channels: int, num_classes: int) -> None:
         super().__init__()
         widths = spec.discriminator[::-1]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(above, below, 3, padding=1) for above, below in pairwise((image_channels, *widths, widths[-1]))
-        )
+        channels = (image_channels, *widths, widths[-1])
+        convs = [nn.Conv2d(above, below, 3, padding=1) for above, below in pairwise(channels)]
+        self.convs = nn.ModuleList(convs)
         self.judge = Judge(widths[-1], num_classes)
-        for conv in self.convs:
+        for conv in convs:
             filled(conv, GAIN)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
