@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from shoestring.errors import RecipeError
-from shoestring.nets.conditional_dcgan import ConditionalDCGAN, normed
+from shoestring.nets.conditional_dcgan import GAIN, ClassEmbedding, ConditionalDCGAN, Judge, filled, normed
 from shoestring.nets.layers import layer_table
 
 SHAPE = (3, 32, 32)
@@ -112,3 +114,50 @@ def test_answers_are_float32_and_activations_stay_in_channels_last_order(dtype: 
 def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(RecipeError, match="28x28"):
         SMALL.build((3, 28, 28), 10)
+
+
+def test_filled_weights_keep_the_deviation_through_leaky_relu() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(400, 300)
+    filled(layer, GAIN)
+    x = torch.randn(500, 400)
+    found = layer(nn.functional.leaky_relu(x, 0.2))
+    assert found.square().mean().item() == pytest.approx(1, rel=0.05)
+    assert not layer.bias.any()
+
+
+def test_embedding_of_a_class_is_its_column_and_of_a_mixture_the_mixture() -> None:
+    torch.manual_seed(0)
+    layer = ClassEmbedding(3, 4)
+    assert torch.allclose(layer(torch.tensor([2, -1])), torch.stack((layer.weight[:, 2], torch.zeros(4))))
+    mixed = layer(torch.tensor([[0.25, 0.75, 0]]))
+    assert torch.allclose(mixed[0], layer.weight[:, 0] / 4 + layer.weight[:, 1] * 3 / 4)
+
+
+def test_logit_is_that_of_the_image_plus_its_projection_on_the_class() -> None:
+    torch.manual_seed(0)
+    judge, x, labels = Judge(6, 5), torch.randn(3, 6, 4, 4), torch.tensor([0, 4, 4])
+    features = torch.einsum("nchw,chw->nc", x, judge.pattern)
+    projected = (features * judge.label.weight.T[labels]).sum(1) / math.sqrt(6)
+    assert torch.allclose(judge(x, labels), judge.score(features)[:, 0] + projected, atol=1e-5)
+
+
+def test_every_weight_of_the_discriminator_has_second_derivatives_but_those_that_add() -> None:
+    net = awake(make())["discriminator"]
+    _, images, labels = inputs()
+    images.requires_grad_()
+    (slope,) = torch.autograd.grad(net(images, labels).sum(), images, create_graph=True)
+    slope.square().sum().backward()
+    still = {name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()}
+    assert {name.split(".")[-1] for name in still} <= {"bias"}
+
+
+def test_bfloat16_answers_as_float32_does_up_to_rounding() -> None:
+    nets = awake(make())
+    latent, images, labels = inputs()
+    with torch.no_grad():
+        for name, x in (("generator", latent), ("discriminator", images)):
+            exact = nets[name](x, labels)
+            with torch.autocast("cpu", torch.bfloat16):
+                rough = nets[name](x, labels)
+            assert (rough - exact).norm() < 0.03 * exact.norm()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from shoestring.nets.projection_gan import ProjectionGAN
+from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.rng import generator
 from shoestring.tasks.adversarial import Adversarial, frozen
 from shoestring.tasks.critic_augment import CriticAugment
@@ -272,7 +272,7 @@ class Operations(TorchDispatchMode):
 @pytest.mark.parametrize(("r1", "r2", "penalised"), [(0, 0, 1), (0.1, 0, 1), (0.1, 0.1, 1), (0.1, 0.1, 0.5)])
 def test_work_is_the_arithmetic_that_a_step_does(rule, r1, r2, penalised) -> None:
     task = Adversarial(rule=rule, conditional=True, r1=r1, r2=r2, penalised=penalised)
-    spec = ProjectionGAN(width=32, depth=1)
+    spec = ConditionalDCGAN()
     nets, example = spec.build((3, 32, 32), 5), spec.examples((3, 32, 32))
     once: dict[str, int] = {}
     for name, net in nets.items():

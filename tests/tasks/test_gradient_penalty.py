@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from shoestring.nets.projection_gan import ProjectionGAN
+from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.tasks.gradient_penalty import judge_with_slope
 
 
@@ -66,10 +66,7 @@ def test_compiled_code_is_not_differentiated_twice(monkeypatch: pytest.MonkeyPat
 def awake() -> tuple[nn.Module, Tensor, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = ProjectionGAN(width=16, depth=1).build((3, 32, 32), 5)["discriminator"]
-        for parameter in net.parameters():
-            if not parameter.any():
-                nn.init.normal_(parameter, 0, 0.2)
+        net = ConditionalDCGAN(discriminator=(16, 12, 8, 8)).build((3, 32, 32), 5)["discriminator"]
         return net, torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 4])
 
 

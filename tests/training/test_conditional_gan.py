@@ -18,7 +18,13 @@ from shoestring.training.state import State
 from shoestring.training.stepper import Stepper
 from shoestring.training.train import train
 
-NET = {"kind": "projection-gan", "width": 16, "depth": 1, "latent": 8, "embedding": 8}
+NET = {
+    "kind": "conditional-dcgan",
+    "generator": (8, 8, 8, 8),
+    "discriminator": (8, 8, 8, 8),
+    "latent": 8,
+    "embedding": 8,
+}
 TASK = {
     "kind": "adversarial",
     "rule": "relativistic",
@@ -26,6 +32,7 @@ TASK = {
     "augment": {"colour": 0.5, "translation": 0.125, "cutout": 0.25},
     "r1": 0.1,
     "r2": 0.1,
+    "penalised": 0.5,
 }
 
 

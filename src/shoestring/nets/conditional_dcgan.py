@@ -1,5 +1,6 @@
 """A DCGAN that is told the class and strides over no pixels, small enough for a processor (Radford et al. 2016)."""
 
+import math
 from itertools import pairwise
 from typing import Literal
 
@@ -9,8 +10,9 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from shoestring.nets.dcgan import SLOPE, require_32
-from shoestring.nets.projection_gan import GAIN, ClassEmbedding, Judge, filled
 from shoestring.spec import Spec
+
+GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the deviation, He et al. 2015
 
 Widths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
@@ -124,3 +126,47 @@ class ConditionalDiscriminator(nn.Module):
             if place < 3:  # to 16x16, 8x8, 4x4
                 x = F.avg_pool2d(x, 2)
         return self.judge(x, labels)
+
+
+class Judge(nn.Module):
+    """The logit of an image from 4x4 features: by a learnt pattern for each channel, a linear layer, and the class."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.pattern = nn.Parameter(torch.randn(channels, 4, 4) / 4)
+        self.score = nn.Linear(channels, 1)
+        self.label = ClassEmbedding(num_classes, channels)
+        filled(self.score, 1.0)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(n, channels, 4, 4) -> (n,), float32; differences of logits are learnt from, so nothing is rounded here."""
+        with torch.autocast(x.device.type, enabled=False):
+            features = (x.float() * self.pattern).sum((2, 3))
+            logit = self.score(features).squeeze(1)
+            if labels is None:
+                return logit
+            return logit + (features * self.label(labels)).sum(1) / math.sqrt(features.shape[1])
+
+
+class ClassEmbedding(nn.Linear):
+    """A learnt vector for each class, mixed as asked; a label that is no class gives zeros."""
+
+    classes: Tensor
+
+    def __init__(self, num_classes: int, features: int) -> None:
+        super().__init__(num_classes, features, bias=False)
+        self.register_buffer("classes", torch.arange(num_classes), persistent=False)
+        nn.init.normal_(self.weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """int64 (n,) or float (n, num_classes) -> (n, features)."""
+        chosen = input if input.is_floating_point() else (input[:, None] == self.classes).to(self.weight.dtype)
+        return F.linear(chosen, self.weight)
+
+
+def filled(layer: nn.Conv2d | nn.Linear, gain: float) -> None:
+    """Draws weights that give outputs `gain` times the deviation of independent inputs; biases are zero."""
+    fan_in = layer.weight[0].numel()
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in))
+    if layer.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
+        nn.init.zeros_(layer.bias)

@@ -3,9 +3,9 @@
 from shoestring.budget import Budget
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
-from shoestring.nets.projection_gan import ProjectionGAN
+from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.unet import ThriftyUNet
-from shoestring.optim import Adam, Muon
+from shoestring.optim import Muon
 from shoestring.recipes.recipe import Cadence, Recipe
 from shoestring.schedule import Trapezoid
 from shoestring.tasks.adversarial import Adversarial
@@ -38,7 +38,7 @@ def cifar100_flow() -> Recipe:
 def cifar100_gan_best() -> Recipe:
     """CIFAR-100 generator that learns against a discriminator, both told the class.
 
-    `shoestring train cifar100-gan-best --data.tune 0`, on a GPU.
+    `shoestring train cifar100-gan-best --data.tune 0`
     """
     return Recipe(
         name="cifar100-gan-best",
@@ -46,19 +46,20 @@ def cifar100_gan_best() -> Recipe:
         budget=Budget(parameters=1_000_000, steps=50_000, evaluations=1),
         data=CIFAR100(scale="signed"),
         augment=Augment(horizontal_flip=True),
-        net=ProjectionGAN(),
+        net=ConditionalDCGAN(),
         task=Adversarial(
             rule="relativistic",
             conditional=True,
-            augment=CriticAugment(translation=0.125, cutout=0.5),
-            r1=0.05,
-            r2=0.05,
+            augment=CriticAugment(translation=0.125),
+            r1=0.5,
+            r2=0.5,
+            penalised=0.25,
         ),
-        optimiser=Adam(learning_rate=0.0005, betas=(0.0, 0.99)),
-        schedule=Trapezoid(warmup=0.01, cooldown=0.5),
-        batch_size=256,
-        ema=(0.9995, 0.999, 0.9998),
-        cadence=Cadence(log=100, evaluate=2500, checkpoint=1000),
+        optimiser=Muon(learning_rate=0.015, momentum=0.5, betas=(0.0, 0.99)),
+        schedule=Trapezoid(warmup=0.02, cooldown=0.95),
+        batch_size=64,
+        ema=(0.999, 0.9995, 0.9998),
+        cadence=Cadence(log=100, evaluate=2500, checkpoint=500),
     )
 
 

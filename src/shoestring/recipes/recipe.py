@@ -22,7 +22,6 @@ from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.nets.mixconv import MixConvNet
-from shoestring.nets.projection_gan import ProjectionGAN
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim import Adam, Optimiser
 from shoestring.schedule import Constant, Schedule
@@ -41,7 +40,6 @@ Net = Annotated[
     | PlainDCGAN
     | RefinedDCGAN
     | ConditionalDCGAN
-    | ProjectionGAN
     | ThriftyUNet,
     Field(discriminator="kind"),
 ]
