@@ -1,5 +1,6 @@
 import copy
 import io
+import math
 
 import pytest
 import torch
@@ -71,6 +72,24 @@ def test_all_but_ungrouped_kernels_take_the_steps_of_adamw() -> None:
     for name, parameter in found.named_parameters():
         same = torch.equal(parameter, reference[name])
         assert same != (name.removesuffix(".weight") in kernels), name
+
+
+def test_adam_rate_is_the_learning_rate_of_all_else_over_that_of_the_kernels() -> None:
+    module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(3, 2))
+    before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    optimiser = Muon(learning_rate=1.0, adam_rate=0.25, betas=(0.0, 0.99)).build(module)
+    set_learning_rate(optimiser, 0.01)
+    module(torch.ones(1, 2, 3, 3)).sum().backward()
+    optimiser.step()
+    moved = {name: (parameter - before[name]).detach() for name, parameter in module.named_parameters()}
+    for name in ("0.bias", "2.weight", "2.bias"):  # a first step of Adam has the length of the learning rate
+        torch.testing.assert_close(moved[name].abs(), torch.full_like(moved[name], 0.0025), rtol=1e-3, atol=0)
+    assert 0 < moved["0.weight"].norm() <= 0.01 * 0.2 * math.sqrt(18 * 3) * 1.3
+    other = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(3, 2))
+    again = Muon(learning_rate=1.0, adam_rate=0.25).build(other)
+    again.load_state_dict(optimiser.state_dict())
+    set_learning_rate(again, 0.02)
+    assert [group["lr"] for group in again.param_groups] == [0.02, 0.005, 0.005]
 
 
 def test_only_kernels_that_mix_and_linear_layers_decay() -> None:

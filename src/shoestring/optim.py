@@ -46,7 +46,8 @@ class Adam(Spec):
 class Muon(Spec):
     """Muon for the kernels of ungrouped convolutions (Jordan et al. 2024), AdamW for all else.
 
-    Updates of both have the same root mean square, so the learning rate is Adam's.
+    Updates of Muon have a root mean square of 0.2, as those of AdamW have with betas of 0.9 and more where gradients
+    are mostly noise, so that one learning rate fits both. With a first beta of 0, AdamW's are five times as large.
     """
 
     kind: Literal["muon"] = "muon"
@@ -56,6 +57,8 @@ class Muon(Spec):
     """Decay of the running mean of the gradient, for Muon."""
     iterations: PositiveInt = 5
     """Newton-Schulz iterations, for Muon."""
+    adam_rate: PositiveFloat = 1.0
+    """AdamW's learning rate over Muon's."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square, for AdamW."""
     epsilon: PositiveFloat = 1e-8
@@ -70,17 +73,27 @@ class Muon(Spec):
         mixing = [p for p in parameters if id(p) in kernels]
         matrices = [p for p in parameters if p.ndim == 2]
         rest = [p for p in parameters if id(p) not in kernels and p.ndim != 2]
+        options = _on_device(parameters, self.learning_rate)
+
+        def group(parameters: list[nn.Parameter], decay: float, orthogonal: bool) -> dict[str, Any]:
+            rate = 1.0 if orthogonal else self.adam_rate
+            return {
+                "params": parameters,
+                "weight_decay": decay,
+                "orthogonal": orthogonal,
+                "relative_rate": rate,
+                "lr": options["lr"] * rate,
+            }
+
+        decay = self.weight_decay
+        groups = [group(mixing, decay, True), group(matrices, decay, False), group(rest, 0.0, False)]
         return MuonAdamW(
-            [
-                {"params": mixing, "weight_decay": self.weight_decay, "orthogonal": True},
-                {"params": matrices, "weight_decay": self.weight_decay, "orthogonal": False},
-                {"params": rest, "weight_decay": 0.0, "orthogonal": False},
-            ],
+            groups,
             momentum=self.momentum,
             iterations=self.iterations,
             betas=self.betas,
             eps=self.epsilon,
-            **_on_device(parameters, self.learning_rate),
+            **options,
         )
 
 
@@ -88,12 +101,16 @@ Optimiser = Annotated[Adam | Muon, Field(discriminator="kind")]
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Makes every group use a learning rate from the next step on, in place where it lives on a GPU."""
+    """Makes every group use a learning rate, times its own "relative_rate" if it has one, from the next step on.
+
+    In place where the rate lives on a GPU.
+    """
     for group in optimiser.param_groups:
+        rate = learning_rate * group.get("relative_rate", 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(learning_rate)
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = learning_rate
+            group["lr"] = rate
 
 
 def _on_device(parameters: Sequence[nn.Parameter], learning_rate: float) -> dict[str, Any]:
