@@ -89,8 +89,8 @@ def test_latent_vector_and_class_change_every_layer() -> None:
 def test_changes_scale_and_shift_what_is_normalised() -> None:
     x = torch.tensor([[[[-1.0, 2.0]], [[3.0, -4.0]]]])
     change = torch.tensor([0.5, -2.0, 0.25, 1.0]).view(1, 4, 1, 1)
-    expected = torch.tensor([[[[0.0, 3.25]], [[0.0, 5.0]]]])
-    assert torch.equal(normed(x, nn.Identity(), change), expected)
+    expected = torch.tensor([[[[-1.25 * 0.2, 3.25]], [[-2.0 * 0.2, 5.0]]]])
+    torch.testing.assert_close(normed(x, nn.Identity(), change), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -95,7 +95,7 @@ class ConditionalGenerator(nn.Module):
 
 
 def normed(x: Tensor, norm: nn.Module, change: Tensor) -> Tensor:
-    """Normalised, scaled by 1 plus the first half of the changes and shifted by the second; negatives become 0.
+    """Normalised, scaled by 1 plus the first half of the changes and shifted by the second, then leaky ReLU.
 
     Args:
         x: (n, channels, h, w).
@@ -103,7 +103,7 @@ def normed(x: Tensor, norm: nn.Module, change: Tensor) -> Tensor:
         change: (n, 2 channels, 1, 1).
     """
     scale, shift = change.chunk(2, 1)
-    return F.relu(norm(x) * (1 + scale) + shift)
+    return F.leaky_relu(norm(x) * (1 + scale) + shift, SLOPE)
 
 
 class ConditionalDiscriminator(nn.Module):

@@ -55,7 +55,7 @@ def cifar100_gan_best() -> Recipe:
             r2=0.5,
             penalised=0.25,
         ),
-        optimiser=Muon(learning_rate=0.015, momentum=0.5, betas=(0.0, 0.99)),
+        optimiser=Muon(learning_rate=0.01, adam_rate=0.1, momentum=0.5, betas=(0.0, 0.99)),
         schedule=Trapezoid(warmup=0.02, cooldown=0.95),
         batch_size=64,
         ema=(0.999, 0.9995, 0.9998),
