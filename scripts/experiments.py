@@ -120,7 +120,9 @@ def train(name: str, recipe: Recipe) -> None:
     kept = ROOT / "results" / name
     if (found := state(kept, recipe)) == "stale":
         raise ShoestringError(f"{kept} was trained by another recipe than today's; delete it to train it anew")
-    print(f"{name}: {'kept already' if found == 'kept' else 'training'}", file=sys.stderr)
+    trained = state(ROOT / "runs" / name, recipe) == "kept"
+    doing = "kept already" if found == "kept" else "trained already, being kept" if trained else "training"
+    print(f"{name}: {doing}", file=sys.stderr)
     if found == "missing":
         keep(shoestring.train(recipe, ROOT / "runs" / name, progress=Display(as_json=False)), kept)
 
