@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from memory_order import out_of_order
 from torch import Tensor, nn
 
 from shoestring.errors import RecipeError
@@ -95,15 +96,8 @@ def test_changes_scale_and_shift_what_is_normalised() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_answers_are_float32_and_activations_stay_in_channels_last_order(dtype: torch.dtype) -> None:
-    nets, wrong = awake(make()).to(memory_format=torch.channels_last), []
-    for name, module in nets.named_modules():
-        module.register_forward_hook(
-            lambda _, __, found, name=name: (
-                wrong.append(name)
-                if found.ndim == 4 and not found.is_contiguous(memory_format=torch.channels_last)
-                else None
-            )
-        )
+    nets = awake(make()).to(memory_format=torch.channels_last)
+    wrong = out_of_order(nets)
     latent, images, labels = inputs()
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         made, logits = nets["generator"](latent, labels), nets["discriminator"](images, labels)

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from memory_order import out_of_order
 
 from shoestring.errors import RecipeError
 from shoestring.nets.layers import layer_table
@@ -119,15 +120,8 @@ def test_attention_is_softmax_of_products_of_unit_vectors() -> None:
 
 
 def test_activations_stay_in_channels_last_order() -> None:
-    net, wrong = awake(make()).to(memory_format=torch.channels_last), []
-    for name, module in net.named_modules():
-        module.register_forward_hook(
-            lambda _, __, found, name=name: (
-                wrong.append(name)
-                if found.ndim == 4 and not found.is_contiguous(memory_format=torch.channels_last)
-                else None
-            )
-        )
+    net = awake(make()).to(memory_format=torch.channels_last)
+    wrong = out_of_order(net)
     net(torch.randn(2, *SHAPE), torch.randn(2), torch.tensor([0, 1]))
     assert not wrong
 

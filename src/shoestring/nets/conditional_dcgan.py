@@ -63,10 +63,11 @@ class ConditionalGenerator(nn.Module):
         self.label = ClassEmbedding(num_classes, spec.embedding)
         self.mix = nn.Linear(features, features)
         self.start = nn.Linear(features, widths[0] * 16, bias=False)
-        convs = [nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise((widths[0], *widths))]
+        normed_widths = (widths[0], *widths)
+        convs = [nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise(normed_widths)]
         self.convs = nn.ModuleList(convs)
-        self.sizes = [2 * width for width in (widths[0], *widths)]
-        self.norms = nn.ModuleList(nn.BatchNorm2d(size // 2, affine=False) for size in self.sizes)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in normed_widths)
+        self.sizes = [2 * width for width in normed_widths]
         self.modulate = nn.Linear(features, sum(self.sizes))
         self.head = nn.Conv2d(widths[-1], image_channels, 3, padding=1)
         filled(self.mix, GAIN)
