@@ -267,32 +267,31 @@ def test_weights_of_another_net_are_no_judge(classifier_run, tmp_path):
         open_judge((3, 8, 8), torch.device("cpu"), run)
 
 
-def test_the_fast_distance_of_tune_is_logged_during_a_training(run, tmp_path):
-    recipe = api.Recipe.from_json(run.read_recipe())
-    logged = api.train(
-        tiny.changed(recipe, {"cadence__evaluate": 1, "budget__steps": 2}), tmp_path / "run", device="cpu"
-    ).log("tune")
+@pytest.mark.parametrize(("split", "changes"), [("tune", {}), ("train", {"data__tune": 0})])
+def test_the_fast_distance_to_what_is_held_out_or_else_to_train_is_logged_during_a_training(
+    run, tmp_path, split, changes
+):
+    recipe = tiny.changed(
+        api.Recipe.from_json(run.read_recipe()), {"cadence__evaluate": 1, "budget__steps": 2, **changes}
+    )
+    logged = api.train(recipe, tmp_path / "run", device="cpu").log("distance")
     assert [record["step"] for record in logged] == [1, 2]
-    assert all(record["n"] == 54 and record["mean"]["fast_distance"] > 0 for record in logged)
+    images = recipe.data.load(split, tmp_path, Progress()).images
+    count = min(len(images), 2000)
+    assert all(record["n"] == count and record["to"] == split for record in logged)
     # By hand, of the final weights.
     model = api.load(tmp_path / "run", "cpu")
     judge = open_judge((3, 32, 32), torch.device("cpu"))
-    tune = recipe.data.load("tune", tmp_path, Progress()).images
     means, spreads = zip(
         *(
             (f.mean(0), f.T.cov())
-            for f in (judge.extractor(i).double() for i in (tune, model.sample(54, 0, Progress())))
+            for f in (judge.extractor(i).double() for i in (images[:count], model.sample(count, 0, Progress())))
         ),
         strict=True,
     )
     root = torch.linalg.eigvals(spreads[0] @ spreads[1]).real.clamp(min=0).sqrt().sum()
     expected = (means[0] - means[1]).square().sum() + spreads[0].trace() + spreads[1].trace() - 2 * root
     assert logged[-1]["mean"]["fast_distance"] == pytest.approx(float(expected), rel=1e-4)
-
-
-def test_nothing_is_logged_without_a_tune_split(run, tmp_path):
-    recipe = tiny.changed(api.Recipe.from_json(run.read_recipe()), {"data__tune": 0, "budget__steps": 2})
-    assert api.train(recipe, tmp_path / "run", device="cpu").log("tune") == []
 
 
 def test_scores_are_plain_values(eyes):

@@ -129,7 +129,7 @@ def charts(facts: Facts, name: str) -> list[Picture]:
             f"{name}-distance",
             "Distance on the way",
             "distance (lower is better)",
-            [curve(log, "tune", "fast_distance", Key("fast distance", 2, "dots"))],
+            [curve(log, "distance", "fast_distance", Key("fast distance", 2, "dots"))],
             caption="A quick stand-in for the final scores, on few images.",
         ),
         chart(

@@ -148,7 +148,7 @@ def _charts(runs: Sequence[Facts]) -> list[Picture]:
         overlaid("tune-loss", "Tune loss", "loss (nats)", "tune", "loss"),
         overlaid("train-accuracy", "Train accuracy", "accuracy (%)", "train", "accuracy", as_percent=True),
         overlaid("tune-accuracy", "Tune accuracy", "accuracy (%)", "tune", "accuracy", as_percent=True),
-        overlaid("distance", "Distance on the way", "distance (lower is better)", "tune", "fast_distance"),
+        overlaid("distance", "Distance on the way", "distance (lower is better)", "distance", "fast_distance"),
     ]
     return [one for one in found if one is not None]
 

@@ -52,7 +52,7 @@ def curve(log: Sequence[dict[str, Any]], kind: str, name: str, key: Key, *, band
 
     Args:
         log: The log.
-        kind: "train", "tune" or "test".
+        kind: "train", "tune", "test" or "distance".
         name: Name within the records' means, such as "classifier/loss"; or of a record's own field.
         key: Its entry in the legend.
         band: Whether to show the standard deviation over mini-batches.

@@ -55,7 +55,7 @@ def train(
     run.rewind_log(state.step)
     open_session(run, machine, state.step, recipe.task.evaluations)
     try:
-        loop(recipe, run, state, machine, images, watcher(recipe, run, machine, tune), progress)
+        loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress)
     finally:
         close_session(run, state.step)
     for decay, nets in state.averages.items():

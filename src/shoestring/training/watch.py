@@ -1,4 +1,4 @@
-"""What is looked at during training: a classifier's answers to the tune split, a generator's samples beside it."""
+"""What is looked at during training: a classifier's answers to tune, a generator's samples beside real images."""
 
 from collections.abc import Callable
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from shoestring.data.feed import batches
-from shoestring.data.images import Images
+from shoestring.data.images import Images, Split
 from shoestring.engine import Machine
 from shoestring.measure.accuracy import answers, classification_measures
 from shoestring.measure.feature_set import FeatureSet
@@ -26,9 +26,18 @@ WATCHED = 64  # samples in a progress picture, always of the same latent vectors
 SAMPLES, FEW_SAMPLES = 2000, 500  # of which the fast distance is taken; few where each costs many net calls
 
 
-def watcher(recipe: Recipe, run: Run, machine: Machine, tune: Images | None) -> Watch:
-    """The function that the loop calls now and then; it leaves the state as it was."""
-    distance = _distance_watch(recipe, machine, tune)
+def watcher(recipe: Recipe, run: Run, machine: Machine, train: Images, tune: Images | None) -> Watch:
+    """The function that the loop calls now and then; it leaves the state as it was.
+
+    Args:
+        recipe: What is trained.
+        run: Where pictures go.
+        machine: Where the nets are.
+        train: What is learnt from; samples are compared with these where nothing is held out.
+        tune: What is held out, None if nothing is.
+    """
+    split: Split = "train" if tune is None else "tune"
+    distance = _distance_watch(recipe, machine, split, train if tune is None else tune)
 
     def look(state: State) -> dict[str, Any] | None:
         nets = state.answering()
@@ -53,29 +62,28 @@ def watcher(recipe: Recipe, run: Run, machine: Machine, tune: Images | None) -> 
     return look
 
 
-def _distance_watch(recipe: Recipe, machine: Machine, tune: Images | None) -> Callable[[Model], dict[str, Any] | None]:
-    """A function that gives the log's record of the fast distance of a generator's samples to the tune split.
+def _distance_watch(
+    recipe: Recipe, machine: Machine, split: Split, images: Images
+) -> Callable[[Model], dict[str, Any] | None]:
+    """A function that gives the log's record of the fast distance of a generator's samples to images of a split.
 
-    It gives None where nothing is held out, or the shipped classifier is not there or sees images of another shape.
+    It gives None where these are too few, or the shipped classifier is not there or sees images of another shape.
     Every call takes the same latent vectors and the same real images.
     """
+    count = min(max(FEW_SAMPLES, SAMPLES // max(recipe.task.evaluations, 1)), len(images))
 
     @cache
     def judge() -> tuple[FunctionExtractor, FeatureSet] | None:
-        found = open_judge(recipe.data.shape, machine.device) if tune is not None and len(tune) >= FEWEST else None
-        if found is None or tune is None:
-            return None
-        count = max(FEW_SAMPLES, SAMPLES // max(recipe.task.evaluations, 1))
-        return found.extractor, _features(found.extractor, tune.images[:count])
+        found = open_judge(recipe.data.shape, machine.device) if count >= FEWEST else None
+        return found and (found.extractor, _features(found.extractor, images.images[:count]))
 
     def watch(model: Model) -> dict[str, Any] | None:
         eye = judge()
         if eye is None:
             return None
         extractor, real = eye
-        made = _features(extractor, model.sample(len(real), seed=0, progress=Progress()))
-        value = fast_distance(real, made).value
-        return {"kind": "tune", "n": len(real), "mean": {"fast_distance": value}}
+        made = _features(extractor, model.sample(count, seed=0, progress=Progress()))
+        return {"kind": "distance", "to": split, "n": count, "mean": {"fast_distance": fast_distance(real, made).value}}
 
     return watch
 
