@@ -15,6 +15,7 @@ from shoestring.training.environment import close_session, open_session
 from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
 from shoestring.training.model import Model
+from shoestring.training.standing import answering, standing
 from shoestring.training.state import State
 from shoestring.training.trial import settled
 from shoestring.training.watch import watcher
@@ -59,10 +60,11 @@ def train(
     finally:
         close_session(run, state.step)
     for decay, nets in state.averages.items():
-        run.write_average(decay, kept_weights(nets))
+        run.write_average(decay, kept_weights(standing(Model(recipe, nets, machine)).nets))
     facts = {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)}
-    run.write_weights(kept_weights(state.answering()), facts)
-    return Model(recipe, state.answering().eval(), machine)
+    model = answering(recipe, state, machine)
+    run.write_weights(kept_weights(model.nets), facts)
+    return model
 
 
 def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from shoestring.run import Run
 from shoestring.training.extractors import open_judge
 from shoestring.training.loop import Watch
 from shoestring.training.model import Model
+from shoestring.training.standing import answering
 from shoestring.training.state import State
 
 WATCHED = 64  # samples in a progress picture, always of the same latent vectors
@@ -40,12 +41,11 @@ def watcher(recipe: Recipe, run: Run, machine: Machine, train: Images, tune: Ima
     distance = _distance_watch(recipe, machine, split, train if tune is None else tune)
 
     def look(state: State) -> dict[str, Any] | None:
-        nets = state.answering()
-        training = nets.training
+        training = state.nets.training
         try:
-            return look_at(Model(recipe, nets.eval(), machine), state.step)
+            return look_at(answering(recipe, state, machine), state.step)
         finally:
-            nets.train(training)
+            state.nets.train(training)
 
     def look_at(model: Model, step: int) -> dict[str, Any] | None:
         if model.generates:
