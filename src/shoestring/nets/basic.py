@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import PerStage, conv_norm, require_one_per_stage
+from shoestring.nets.blocks import PerStage, conv_norm, normed_head, require_one_per_stage
 from shoestring.spec import Spec
 
 
@@ -37,7 +37,7 @@ class BasicNet(Spec):
             layers.append(conv_norm(channels, width, 3, 2 if stage > 0 else 1, activation=nn.ReLU(inplace=True)))
             layers += [BasicBlock(width) for _ in range(depth)]
             channels = width
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(channels), nn.Linear(channels, num_classes)]
+        layers += normed_head(channels, num_classes)
         return nn.ModuleDict({"classifier": nn.Sequential(*layers)})
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:

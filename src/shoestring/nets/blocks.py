@@ -41,3 +41,8 @@ def conv_norm(
 def classifier_head(features: int, num_classes: int) -> nn.Sequential:
     """Global average pooling and a linear layer: (n, features, h, w) -> (n, num_classes) logits."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, num_classes))
+
+
+def normed_head(features: int, num_classes: int) -> list[nn.Module]:
+    """The layers of a classifier head that normalises the pooled features by batch; shapes as of `classifier_head`."""
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(features), nn.Linear(features, num_classes)]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import PerStage, conv_norm, require_one_per_stage
+from shoestring.nets.blocks import PerStage, conv_norm, normed_head, require_one_per_stage
 from shoestring.spec import Spec
 
 Width = Annotated[int, Field(gt=0, multiple_of=4)]
@@ -47,7 +47,7 @@ class MixConvNet(Spec):
                 layers += [nn.AvgPool2d(2), conv_norm(channels, width, 1)]
             layers += [MixBlock(width, hidden, self.repeats) for _ in range(depth)]
             channels = width
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(channels), nn.Linear(channels, num_classes)]
+        layers += normed_head(channels, num_classes)
         return nn.ModuleDict({"classifier": nn.Sequential(*layers)})
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from shoestring.budget import Layer
+from shoestring.errors import RecipeError
 from shoestring.nets.layers import layer_table
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import derive
@@ -31,8 +32,14 @@ def build(recipe: Recipe) -> Built:
 
     Raises:
         OverBudgetError: The nets have more parameters than the budget; the message holds the layer table.
+        RecipeError: A net cannot learn from one image a step, as the recipe asks.
     """
     nets = initialise(recipe)
+    if recipe.batch_size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in nets.modules()):
+        raise RecipeError(
+            f"net {recipe.net.kind!r} normalises features over the images of a step, so batch_size 1 tells it nothing; "
+            "take 2 or more"
+        )
     layers = layer_table(nets, recipe.net.examples(recipe.data.shape))
     return Built(nets, layers, recipe.budget.admit(layers))
 

@@ -59,10 +59,11 @@ def train(
         loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress)
     finally:
         close_session(run, state.step)
-    for decay, nets in state.averages.items():
-        run.write_average(decay, kept_weights(standing(Model(recipe, nets, machine)).nets))
-    facts = {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)}
     model = answering(recipe, state, machine)
+    for decay, nets in state.averages.items():
+        mean = model if nets is state.answering() else standing(Model(recipe, nets, machine))
+        run.write_average(decay, kept_weights(mean.nets))
+    facts = {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)}
     run.write_weights(kept_weights(model.nets), facts)
     return model
 
