@@ -64,15 +64,19 @@ def train(
     return home
 
 
-def load(what: Path | str, device: str | None = None, average: float | None = None) -> Model:
-    """The model of a finished run, or shipped weights by recipe name.
+def load(
+    what: Path | str, device: str | None = None, average: float | None = None, progress: Progress | None = None
+) -> Model:
+    """The model of a run, or shipped weights by recipe name.
 
     Args:
-        what: A run's folder, or the name of a recipe whose weights are shipped.
+        what: A run's folder, or the name of a recipe whose weights are shipped. A run that is not finished is taken as
+            its last checkpoint has it.
         device: "cpu", "cuda", …; by default a GPU when there is one.
         average: Decay of a running mean of the weights that the run kept; by default the final weights.
+        progress: Told when the run is not finished.
     """
-    return load_run(open_run(what), device, average)
+    return load_run(open_run(what), device, average, progress)
 
 
 def sample(
@@ -92,7 +96,7 @@ def sample(
         count: How many.
         seed: Decides which.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Told of every batch.
+        progress: Told of every batch, and when the run is not finished.
         class_name: The class of all images, or "none"; by default every class in turn.
         average: Decay of a running mean of the weights that the run kept; by default the final weights.
         sampling: Options of the recipe's `task.sampling` to change, such as steps=18 or guidance=1.5.
@@ -101,12 +105,17 @@ def sample(
         RecipeError: There is no such class or option.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
-    model = load(what, device, average).sampling(**sampling)
-    return model.sample(count, seed, progress or Progress(), model.labels(count, class_name))
+    progress = progress or Progress()
+    model = load(what, device, average, progress).sampling(**sampling)
+    return model.sample(count, seed, progress, model.labels(count, class_name))
 
 
 def predict(
-    what: Path | str, files: Sequence[Path | str] | Path | str, top: int = 5, device: str | None = None
+    what: Path | str,
+    files: Sequence[Path | str] | Path | str,
+    top: int = 5,
+    device: str | None = None,
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """The likeliest classes of image files, best first.
 
@@ -115,6 +124,7 @@ def predict(
         files: One picture or several, of any size; the middle square is taken and resized.
         top: How many classes to name.
         device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Told when the run is not finished.
 
     Returns:
         For each file {"image": path, "classes": [{"class": name, "probability": 0..1}, …]}; of a net that reads a digit
@@ -123,7 +133,7 @@ def predict(
     Raises:
         DataError: A file is missing or is no picture.
     """
-    model = load(what, device)
+    model = load(what, device, progress=progress)
     files = [files] if isinstance(files, str | Path) else files
     channels, height, _ = model.recipe.data.shape
     images = torch.stack([torch.tensor(read_image(Path(file), height)) for file in files])

@@ -7,7 +7,7 @@ from shoestring import zoo
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.engine import Engine, Machine
-from shoestring.errors import RecipeError
+from shoestring.errors import RecipeError, RunError
 from shoestring.measure.generated import check_sets
 from shoestring.measure.inception import Dimensions
 from shoestring.measure.measure import Measure
@@ -40,10 +40,10 @@ def evaluate(
     class_name: Literal["none"] | None = None,
     **sampling: Any,
 ) -> dict[str, Measure]:
-    """Measures of a finished run, or of shipped weights by recipe name, on a split; recorded in the run.
+    """Measures of a run, or of shipped weights by recipe name, on a split; recorded in the run.
 
-    Not recorded are those of other weights or another way of sampling than the run's own, nor a generator's of fewer
-    images or samplings than are recorded already.
+    Not recorded are those of a run that is not finished, of other weights or another way of sampling than the run's
+    own, nor a generator's of fewer images or samplings than are recorded already.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
@@ -66,11 +66,17 @@ def evaluate(
         By name; of a generator on test also the distances to train images, as "train/NAME".
 
     Raises:
+        RunError: The run is not finished and the split is "test", or there are no such weights.
         RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
         DataError: There are too few images, or a file is missing or damaged.
     """
     home, progress = open_run(what), progress or Progress()
-    model = load(home, device, average).sampling(**sampling)
+    if split == "test" and not home.finished():
+        raise RunError(
+            f"{what} is not finished, and test is looked at once, at the end; look at --split tune until then, or of a "
+            "generator at --split train"
+        )
+    model = load(home, device, average, progress).sampling(**sampling)
     if split == "tune" and not model.recipe.data.tune:
         raise RecipeError(
             f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test"
@@ -81,6 +87,7 @@ def evaluate(
         )
     own = (
         split != "train"
+        and home.finished()
         and average is None
         and class_name is None
         and all(value is None for value in sampling.values())

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -143,10 +143,18 @@ class Run:
             raise RunError(f"{self.folder} has no final weights yet; run the same `train` command again to finish it")
         if average is None:
             return _read_tensors(self.weights_file)
-        if average not in self.averages():
-            kept = ", ".join(map(str, self.averages())) or "none"
-            raise RunError(f"{self.folder} kept no running mean of decay {average}; it has: {kept}")
+        self.require_average(average, self.averages())
         return _read_tensors(self.folder / "averages" / f"{average}.safetensors")
+
+    def require_average(self, average: float, kept: Collection[float]) -> None:
+        """Does nothing if the running mean of a decay is among those kept.
+
+        Raises:
+            RunError: It is not; says which are.
+        """
+        if average not in kept:
+            known = ", ".join(map(str, kept)) or "none"
+            raise RunError(f"{self.folder} kept no running mean of decay {average}; it has: {known}")
 
     def measures(self) -> dict[str, Any]:
         """All measures so far: split -> name -> measure."""

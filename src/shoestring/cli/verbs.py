@@ -185,7 +185,7 @@ class Predict(Options):
         if not self.images:
             raise ShoestringError("name at least one picture: shoestring predict RUN_OR_NAME IMAGE")
         require_positive(top=self.top)
-        predictions = api.predict(self.target, self.images, self.top, self.device)
+        predictions = api.predict(self.target, self.images, self.top, self.device, display)
         display.result({"predictions": predictions})
         rows = ([p["image"], c["class"], f"{100 * c['probability']:.1f} %"] for p in predictions for c in p["classes"])
         display.table(f"{self.target} sees", ("image", "class", "probability"), rows, numbers=("probability",))

@@ -7,28 +7,47 @@ from torch import Tensor, nn
 from shoestring import zoo
 from shoestring.engine import Machine
 from shoestring.errors import RunError
+from shoestring.progress import Progress
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.spec import unknown
 from shoestring.training.build import initialise
 from shoestring.training.model import Model
+from shoestring.training.standing import answering, standing
+from shoestring.training.state import State
 
 
-def load(run: Run, device: str | None, average: float | None = None) -> Model:
-    """The model of a finished run.
+def load(run: Run, device: str | None, average: float | None = None, progress: Progress | None = None) -> Model:
+    """The model of a run; of one that is not finished, as its last checkpoint has it.
 
     Args:
         run: The run.
         device: "cpu", "cuda", …; None takes a GPU when there is one.
-        average: Decay of a running mean of the weights that the run kept; by default the final weights.
+        average: Decay of a running mean of the weights that the run keeps; by default those that it answers with.
+        progress: Told when the run is not finished.
 
     Raises:
         RunError: There are no such weights, or they do not fit the recipe.
     """
     recipe = recipe_of(run)
     machine = Machine.choose(recipe.engine, device)
-    return Model(recipe, machine.place(load_nets(run, recipe, average)).eval(), machine)
+    if run.finished():
+        return Model(recipe, machine.place(load_nets(run, recipe, average)).eval(), machine)
+    return _unfinished(run, recipe, machine, average, progress or Progress())
+
+
+def _unfinished(run: Run, recipe: Recipe, machine: Machine, average: float | None, progress: Progress) -> Model:
+    saved = run.read_checkpoint(progress, machine.device)
+    if saved is None:
+        raise RunError(f"{run.folder} has neither weights nor a checkpoint yet; run the same `train` command again")
+    state = State.start(recipe, initialise(recipe), machine)
+    state.load_state_dict(saved)
+    progress.say(f"{run.folder} is not finished: this is after {state.step:,} of {recipe.budget.steps:,} steps")
+    if average is None:
+        return answering(recipe, state, machine)
+    run.require_average(average, state.averages)
+    return standing(Model(recipe, state.averages[average], machine))
 
 
 def open_run(what: Path | str) -> Run:
