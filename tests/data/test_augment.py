@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from shoestring import rng
 from shoestring.data import augment as module
-from shoestring.data.augment import Augment, affine, augment, grey
+from shoestring.data.augment import Augment, augment, grey
+from shoestring.data.warp import affine, smooth_displacement
 from shoestring.errors import RecipeError
 
 torch.set_num_threads(1)
@@ -20,6 +21,7 @@ EVERYTHING = Augment(
     translation=0.15,
     scale=(0.85, 1.15),
     shear_degrees=5,
+    elastic=0.03,
     horizontal_flip=True,
     crop_padding=3,
     brightness=0.4,
@@ -42,10 +44,10 @@ def floats(*shape):
     return torch.rand(shape, generator=generator())
 
 
-def moved(images, degrees=0.0, shift=(0.0, 0.0), scale=1.0, shear=0.0):
+def moved(images, degrees=0.0, shift=(0.0, 0.0), scale=1.0, shear=0.0, displacement=None):
     n = len(images)
     one = torch.ones(n)
-    return affine(images, one * degrees, torch.tensor(shift).expand(n, 2), one * scale, one * shear)
+    return affine(images, one * degrees, torch.tensor(shift).expand(n, 2), one * scale, one * shear, displacement)
 
 
 def each(*values):
@@ -161,6 +163,7 @@ def test_drawn_affine_parameters_fill_their_ranges(monkeypatch):
     monkeypatch.setattr(module, "affine", spy)
     spec = Augment(rotation_degrees=15, translation=0.2, scale=(0.8, 1.1), shear_degrees=5)
     augment(pixels(4000, 1, 2, 2), spec, generator())
+    assert drawn.pop("displacement") is None
     bounds = {"degrees": (-15, 15), "shift": (-0.2, 0.2), "scale": (0.8, 1.1), "shear_degrees": (-5, 5)}
     assert drawn.keys() == bounds.keys()
     for name, (low, high) in bounds.items():
@@ -171,9 +174,44 @@ def test_drawn_affine_parameters_fill_their_ranges(monkeypatch):
     assert abs(torch.corrcoef(drawn["shift"].T)[0, 1]) < 0.1
 
 
-def test_channels_move_together_unless_per_channel():
+def test_a_pixel_is_read_from_where_it_is_displaced_to():
+    images = floats(1, 1, 8, 10)
+    field = torch.zeros(1, 2, 8, 10)
+    field[0, 0, 2, 3], field[0, 1, 5, 6] = 2 / 10, -3 / 8  # two to the right of (2, 3); three above (5, 6)
+    expected = images.clone()
+    expected[0, 0, 2, 3], expected[0, 0, 5, 6] = images[0, 0, 2, 5], images[0, 0, 2, 6]
+    torch.testing.assert_close(moved(images, displacement=field), expected, atol=2e-5, rtol=0)
+
+
+def test_displacements_have_their_deviation_everywhere_and_neighbours_move_alike():
+    field = smooth_displacement((4000, 12, 20), 0.05, 0.1, generator())
+    assert field.shape == (4000, 2, 12, 20)
+    assert field.mean((0, 2, 3)).abs().max() < 0.002
+    assert (field.std(0) / 0.05 - 1).abs().max() < 0.06  # edges and corners as well
+    assert abs(torch.corrcoef(field[:, :, 6, 10].T)[0, 1]) < 0.1
+
+    def alike(first, second):
+        return torch.corrcoef(torch.stack((first, second)))[0, 1].item()
+
+    # Two Gaussians of deviation s, d apart, overlap by exp(-d²/4s²); here s is 2 pixels along x, 1.2 along y.
+    middle = field[:, 0, 6, 10]
+    for pixels_right in (1, 3, 6):
+        expected = math.exp(-(pixels_right**2) / (4 * 2.0**2))
+        assert alike(middle, field[:, 0, 6, 10 + pixels_right]) == pytest.approx(expected, abs=0.05)
+    assert alike(middle, field[:, 0, 8, 10]) == pytest.approx(math.exp(-4 / (4 * 1.2**2)), abs=0.05)
+
+
+def test_elastic_alone_warps_and_its_smoothness_alone_does_not():
+    images = floats(4, 1, 12, 12)
+    assert Augment(elastic=0.05).warps
+    assert not torch.equal(augment(images, Augment(elastic=0.05), generator()), images)
+    assert torch.equal(augment(images, Augment(elastic_smoothness=0.3), generator()), images)
+
+
+@pytest.mark.parametrize("more", [{}, {"elastic": 0.05}])
+def test_channels_move_together_unless_per_channel(more):
     images = pixels(4, 1, 12, 12).expand(-1, 3, -1, -1)
-    spec = Augment(rotation_degrees=30, translation=0.1)
+    spec = Augment(rotation_degrees=30, translation=0.1, **more)
     together = augment(images, spec, generator())
     assert torch.equal(together[:, 0], together[:, 1])
     assert torch.equal(together[:, 0], together[:, 2])
@@ -346,6 +384,7 @@ def test_colour_jitter_needs_one_or_three_channels():
         {"shear_degrees": 90},
         {"translation": 1.5},
         {"hue": 0.6},
+        {"elastic_smoothness": 0},
         {"crop_padding": -1},
         {"rotation": 15},
     ],

@@ -4,10 +4,10 @@ import math
 from typing import Annotated, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 from torch import Tensor
 
+from shoestring.data.warp import affine, smooth_displacement
 from shoestring.errors import RecipeError
 from shoestring.spec import Spec
 
@@ -30,8 +30,13 @@ class Augment(Spec):
     """Enlarge by a factor uniform between these two."""
     shear_degrees: Annotated[float, Field(ge=0, lt=90)] = 0.0
     """Shear along x by an angle uniform in plus or minus this."""
+    elastic: Fraction = 0.0
+    """Read every pixel from a place displaced along each axis by a smooth random field of this deviation, as a fraction
+    of the side (Simard et al. 2003, whose choice comes to 0.05)."""
+    elastic_smoothness: Annotated[float, Field(gt=0, le=1)] = 0.14
+    """Deviation of the Gaussian that smooths this field, as a fraction of the side."""
     per_channel: bool = False
-    """Draw rotation, translation, scale and shear for every channel on its own."""
+    """Draw rotation, translation, scale, shear and elastic field for every channel on its own."""
     horizontal_flip: bool = False
     """Mirror every other image, on average."""
     crop_padding: NonNegativeInt = 0
@@ -57,8 +62,9 @@ class Augment(Spec):
 
     @property
     def warps(self) -> bool:
-        """True where pixels are interpolated: any of rotation, translation, scale and shear is on."""
-        return any((self.rotation_degrees, self.translation, self.shear_degrees)) or self.scale != (1.0, 1.0)
+        """True where pixels are interpolated: any of rotation, translation, scale, shear and elastic is on."""
+        moved = (self.rotation_degrees, self.translation, self.shear_degrees, self.elastic)
+        return any(moved) or self.scale != (1.0, 1.0)
 
 
 def augment(images: Tensor, spec: Augment, generator: torch.Generator) -> Tensor:
@@ -91,13 +97,16 @@ def augment(images: Tensor, spec: Augment, generator: torch.Generator) -> Tensor
     images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
     if spec.warps:
         planes = images.reshape(n * channels, 1, height, width) if spec.per_channel else images
-        count = len(planes)
+        count, field = len(planes), None
+        if spec.elastic:
+            field = smooth_displacement((count, height, width), spec.elastic, spec.elastic_smoothness, generator)
         images = affine(
             planes,
             degrees=_uniform((count,), _around(0, spec.rotation_degrees), generator),
             shift=_uniform((count, 2), _around(0, spec.translation), generator),
             scale=_uniform((count,), spec.scale, generator),
             shear_degrees=_uniform((count,), _around(0, spec.shear_degrees), generator),
+            displacement=field,
         ).view(n, channels, height, width)
     if spec.brightness:
         images = brightened(images, _uniform(each, _factor(spec.brightness), generator))
@@ -142,32 +151,6 @@ def shifted(images: Tensor, right: Tensor, down: Tensor, fill: Literal["zero", "
     if fill == "zero":
         moved = moved * (inside_rows[:, None, :, None] & inside_columns[:, None, None, :])
     return moved
-
-
-def affine(images: Tensor, degrees: Tensor, shift: Tensor, scale: Tensor, shear_degrees: Tensor) -> Tensor:
-    """The images sheared, scaled and rotated about their centre, then translated; bilinear, 0 outside.
-
-    With x to the right and y down, in pixels from the centre, a pixel goes from p to scale R S p + shift with
-    R = [[cos, -sin], [sin, cos]] (clockwise to the eye) and S = [[1, -tan(shear)], [0, 1]]; each output pixel is
-    read at the inverse of that map. The convention is that of torchvision's RandomAffine with one number for shear.
-
-    Args:
-        images: float, (n, c, h, w).
-        degrees: (n,), rotation.
-        shift: (n, 2), right and down, as fractions of width and height.
-        scale: (n,), enlargement.
-        shear_degrees: (n,), shear along x.
-    """
-    _, _, height, width = images.shape
-    angle, slope = torch.deg2rad(degrees), torch.deg2rad(shear_degrees).tan()
-    cos, sin = angle.cos() / scale, angle.sin() / scale
-    # affine_grid measures both sides as -1..1, so terms that mix x and y carry the ratio of the sides.
-    xx, xy = cos - slope * sin, (sin + slope * cos) * (height / width)
-    yx, yy = -sin * (width / height), cos
-    right, down = (2 * shift).unbind(1)
-    inverse = torch.stack((xx, xy, -xx * right - xy * down, yx, yy, -yx * right - yy * down), 1).view(-1, 2, 3)
-    grid = F.affine_grid(inverse, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def grey(images: Tensor) -> Tensor:
