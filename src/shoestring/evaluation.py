@@ -59,7 +59,8 @@ def evaluate(
         dimensions: Of a generator: Inception's features per image; by default 2,048, or 768 if the file ends there.
         resizing: Of a generator: how images are brought to Inception's size.
         average: Decay of a running mean of the weights that the run kept.
-        class_name: "none" tells a generator that knows classes none; by default it makes every class in turn.
+        class_name: "none" tells a generator that knows classes none, or one by chance if it was always told one; by
+            default it makes every class in turn.
         sampling: Of a generator: options of its `task.sampling` to change.
 
     Returns:

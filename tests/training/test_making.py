@@ -6,7 +6,7 @@ import torch
 from shoestring.engine import Machine
 from shoestring.errors import OverBudgetError, RecipeError, RunError
 from shoestring.progress import Progress
-from shoestring.recipes.generators import cifar100_flow_quick
+from shoestring.recipes.generators import cifar100_flow_quick, cifar100_gan_best
 from shoestring.recipes.papers import cifar100_dcgan_44, cifar100_resnet
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
@@ -54,6 +54,25 @@ def test_class_is_chosen_by_name(model: Model) -> None:
     )
     with pytest.raises(RecipeError, match="did you mean 'rose'"):
         model.labels(1, "roze")
+
+
+def test_nets_that_were_always_told_a_class_get_one_by_chance_for_none(model: Model) -> None:
+    recipe = cifar100_gan_best()
+    gan = Model(recipe, initialise(recipe).eval(), model.machine)
+    drawn = gan.labels(20_000, "none")
+    assert drawn.bincount(minlength=100).min() > 100  # 200 each on average
+    assert drawn.bincount(minlength=100).max() < 300
+    assert gan.labels(7, "none").equal(drawn[:7])
+    assert (drawn[1:] != (drawn[:-1] + 1) % 100).float().mean() > 0.98  # not in turn
+
+
+def test_flow_that_always_knew_the_class_is_not_guided_away_from_none() -> None:
+    values = cifar100_flow_quick().to_json()
+    values["task"]["label_dropout"] = 0
+    with pytest.raises(RecipeError, match="label_dropout above 0"):
+        Recipe.from_json(values)
+    values["task"]["sampling"]["guidance"] = 1
+    assert not Recipe.from_json(values).task.classless
 
 
 def test_options_of_sampling_change_the_images_and_what_is_recorded(model: Model) -> None:

@@ -24,7 +24,7 @@ class Sample(Sampling):
     columns: int = 8
     """Images in a row."""
     class_name: Annotated[str | None, arg(name="class")] = None
-    """The class of all images, such as rose, or none for no class at all. By default every class in turn."""
+    """The class of all images, such as rose, or none for no class in particular. By default every class in turn."""
     average: float | None = None
     """Decay of a running mean of the weights that the run kept. By default the final weights."""
     out: Path = Path("samples.png")

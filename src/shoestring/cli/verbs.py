@@ -125,7 +125,8 @@ class Evaluate(Sampling):
     average: float | None = None
     """Decay of a running mean of the weights that the run kept. By default the final weights."""
     class_name: Annotated[Literal["none"] | None, arg(name="class")] = None
-    """none: a generator that knows classes is told none. By default every class in turn."""
+    """none: a generator that knows classes is told none, or one by chance if it was always told one. By default every
+    class in turn."""
 
     def do(self, display: Display) -> None:
         """Prints the measures."""

@@ -49,6 +49,11 @@ class Adversarial(Spec):
         return self
 
     @property
+    def classless(self) -> bool:
+        """Whether the nets are told no class."""
+        return not self.conditional
+
+    @property
     def work(self) -> abc.Mapping[str, float]:
         """Forward passes' worth of arithmetic of a step for each image, by net.
 

@@ -23,6 +23,7 @@ class Classify(Spec):
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
     maker: ClassVar[str | None] = None
     conditional: ClassVar[bool] = False
+    classless: ClassVar[bool] = False
     evaluations: ClassVar[int] = 1
     work: ClassVar[Mapping[str, int]] = {"classifier": 3}
 

@@ -45,12 +45,21 @@ class Flow(Spec):
             raise ValueError(
                 "guide 'weak' needs a net that learnt with only some blocks: weak_share above 0 in training"
             )
+        if self.sampling.guide == "classless" and self.sampling.guidance != 1 and not self.label_dropout:
+            raise ValueError(
+                "guide 'classless' needs a net that learnt without classes as well: label_dropout above 0 in training"
+            )
         return self
 
     phases: ClassVar[tuple[str, ...]] = ("denoiser",)
     maker: ClassVar[str | None] = "denoiser"
     conditional: ClassVar[bool] = True
     work: ClassVar[Mapping[str, int]] = {"denoiser": 3}
+
+    @property
+    def classless(self) -> bool:
+        """Whether the net was at times told no class."""
+        return self.label_dropout > 0
 
     @property
     def evaluations(self) -> int:

@@ -29,6 +29,11 @@ class Task(Protocol):
         ...
 
     @property
+    def classless(self) -> bool:
+        """Whether that net also learnt to make images without being told a class."""
+        ...
+
+    @property
     def work(self) -> Mapping[str, float]:
         """Arithmetic of a step for each image, by net, in forward passes.
 

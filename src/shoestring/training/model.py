@@ -88,7 +88,8 @@ class Model:
 
         Args:
             count: How many.
-            name: A class name for all; "none" for no class at all; by default every class in turn.
+            name: A class name for all; "none" for no class, or, where nets were always told one, for a class by chance
+                for each; by default every class in turn.
 
         Raises:
             RecipeError: There is no such class, or the nets know of none.
@@ -100,6 +101,8 @@ class Model:
             raise RecipeError(f"{self.recipe.name} was not told of classes, so it cannot make images of one")
         if name not in (*classes, "none"):
             raise RecipeError(f"{unknown('class', name, classes)} The word none asks for no class in particular.")
+        if name == "none" and not self.recipe.task.classless:
+            return torch.randint(len(classes), (count,), generator=generator(0, "classes by chance"))
         return torch.full((count,), NO_CLASS if name == "none" else classes.index(name))
 
     def sample(self, count: int, seed: int, progress: Progress, labels: Tensor | None = None) -> Tensor:
