@@ -19,7 +19,7 @@ from pages.contest import contest
 from pages.figure import is_current, write
 from pages.runs import ROOT, kept_runs
 from pages.samplings import samplings
-from pages.speed import growth, rooflines, versus, waiting
+from pages.speed import growth, making, rooflines, versus, waiting
 from pages.tables import Table, classifier_runs, classifiers, cost, generators, markdown, summary
 
 from shoestring.report.facts import Facts
@@ -35,6 +35,7 @@ TABLES: dict[str, Callable[[Sequence[Facts]], Table]] = {
     "cost": cost,
     "throughput": lambda _: versus(),
     "rooflines": lambda _: rooflines(),
+    "making": lambda _: making(),
     "growth": lambda _: growth(),
     "samplings": lambda _: samplings(),
     "waiting": lambda _: waiting(),

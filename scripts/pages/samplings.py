@@ -6,6 +6,7 @@ from typing import Any
 from pages.runs import ROOT
 from pages.tables import Table, score
 from shoestring import api
+from shoestring.recipes.recipe import Learning
 from shoestring.report.facts import Measure
 from shoestring.report.wording import integer
 from shoestring.tasks.flow import Flow
@@ -27,23 +28,21 @@ def samplings() -> Table:
     for file in sorted(FOLDER.glob("*.json")):
         facts = json.loads(file.read_text(encoding="utf-8"))
         name, options = facts["target"], facts["options"]
-        how = sampled(name, options)
+        task = sampled(name, options)
         scores = [measure(facts, start) for start in SHOWN]
         n = integer(next(one.n for one in scores if one))
         told = "no" if options.get("class_name") else "yes"
-        cells = [f"`{name}`", str(how.evaluations), words(how), told, facts["split"], n, *map(score, scores)]
-        rows.append((name, how.evaluations, cells))
+        how = words(task.sampling) if isinstance(task, Flow) else "one call"
+        cells = [f"`{name}`", str(task.evaluations), how, told, facts["split"], n, *map(score, scores)]
+        rows.append((name, task.evaluations, cells))
     columns = ("generator", "net calls", "how", "told the class", "split", "n", *SHOWN.values())
     return columns, [cells for _, _, cells in sorted(rows)]
 
 
-def sampled(name: str, options: dict[str, Any]) -> Sampling:
-    """How the images were made: as the recipe of a name says but for the options."""
+def sampled(name: str, options: dict[str, Any]) -> Learning:
+    """The task that made the images: as the recipe of a name says but for the options."""
     own = {field: value for field, value in options.items() if field in Sampling.model_fields}
-    task = api.recipe(name, task={"sampling": own}).task
-    if not isinstance(task, Flow):
-        raise TypeError(f"{name} does not sample in steps")
-    return task.sampling
+    return api.recipe(name, **({"task": {"sampling": own}} if own else {})).task
 
 
 def words(how: Sampling) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pages.runs import ROOT
 from pages.tables import Table
+from shoestring.report.wording import duration
 
 FOLDER = ROOT / "results" / "throughput"
 AIMS = {
@@ -46,6 +47,19 @@ def rooflines() -> Table:
         ])  # fmt: skip
     columns = ("system", "batch", "ms a step", "least ms", "share", "GFLOP a step", "GFLOP/s of a matrix product")
     return (*columns, "GB read and written a step", "GB/s of a copy", "data's share", "machine"), rows
+
+
+def making() -> Table:
+    """A row for each `shoestring speed NAME --json` of a generator, by net calls."""
+    found = [facts for facts in _files("speed-*.json") if "image_milliseconds" in facts]
+    rows = [
+        [
+            f"`{facts['recipe']}`", str(facts["evaluations"]), duration(10 * facts["image_milliseconds"]),
+            _hardware(facts["machine"]),
+        ]
+        for facts in sorted(found, key=lambda facts: (facts["recipe"], facts["evaluations"]))
+    ]  # fmt: skip
+    return ("generator", "net calls", "10,000 images take", "machine"), rows
 
 
 def growth() -> Table:

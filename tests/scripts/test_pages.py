@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from pages import contest, samplings
+from pages import contest, samplings, speed
 from pages.ablations import ablations
 from pages.chart import Chart, Point, read_chart
 from pages.figure import data_file, is_current, joined, write
@@ -242,8 +242,10 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
         endless = {"fid_768_clean_infinite": {"value": 0.2, "n": 10_000}}
         text = json.dumps(facts | {"fid_768_clean": fid} | endless)
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    gan = {"target": "cifar100-gan-best", "split": "test", "options": {"class_name": "none"}, "fid_768_clean": fid}
+    (tmp_path / "c.json").write_text(json.dumps(gan), encoding="utf-8")
     columns, rows = samplings.samplings()
-    first, second = (dict(zip(columns, row, strict=True)) for row in rows)
+    first, second, third = (dict(zip(columns, row, strict=True)) for row in rows)
     assert (first["net calls"], second["net calls"]) == ("12", "50")
     assert (first["told the class"], second["told the class"]) == ("no", "yes")
     assert "12 steps" in first["how"]
@@ -251,6 +253,17 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
     assert "guidance 2" in second["how"]
     assert first["FID"] == "0.2500 ± 0.010 (+0.230)"
     assert first["KID"] == ABSENT
+    assert (third["generator"], third["net calls"], third["how"]) == ("`cifar100-gan-best`", "1", "one call")
+    assert third["told the class"] == "no"
+
+
+def test_times_of_making_images_are_those_of_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "FOLDER", tmp_path)
+    machine = {"device": "cpu", "processor": "A processor", "threads": 2}
+    files = {"a": {"recipe": "b", "evaluations": 12, "image_milliseconds": 60.0}, "b": {"recipe": "classifier"}}
+    for name, facts in files.items():
+        (tmp_path / f"speed-{name}.json").write_text(json.dumps(facts | {"machine": machine}), encoding="utf-8")
+    assert speed.making()[1] == [["`b`", "12", "10 min 00 s", "A processor, 2 threads"]]
 
 
 def test_an_empty_table_is_a_sentence() -> None:

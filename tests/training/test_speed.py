@@ -13,6 +13,7 @@ from shoestring.recipes.papers import addnist_effnet, cifar100_dcgan_64, cifar10
 from shoestring.tasks.classify import Classify
 from shoestring.training import limits, speed
 from shoestring.training.build import build
+from shoestring.training.model import Model
 
 
 @pytest.fixture
@@ -72,6 +73,23 @@ def test_figures_follow_from_the_median() -> None:
     slow_memory = speed.Speed({}, 10, (0.1,), {}, 4 * 10**9, 1e11, 10**8, 3 * 10**8, 1e9, 1000)
     assert slow_memory.least == pytest.approx(0.1 + 0.3)
     json.dumps(facts)
+
+
+def test_generators_are_timed_at_making_images_as_well(pictures, monkeypatch) -> None:
+    sizes = []
+
+    def slow(self, count, seed, progress):
+        sizes.append(count)
+        time.sleep(0.001 * count)
+
+    monkeypatch.setattr(Model, "sample", slow)
+    monkeypatch.setattr(speed, "LONG_ENOUGH", 0.3)
+    facts = speed.measure(tiny.gan(pictures), "cpu", 1, Progress()).to_json()
+    assert sizes == [100, 400]
+    assert 1 <= facts["image_milliseconds"] < 1.5
+    assert facts["evaluations"] == 1
+    assert "image_milliseconds" not in speed.measure(tiny.classifier(pictures), "cpu", 1, Progress()).to_json()
+    assert sizes == [100, 400]
 
 
 def test_timing_costs_no_budget_and_needs_none_left(pictures) -> None:

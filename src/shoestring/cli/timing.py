@@ -1,4 +1,4 @@
-"""The verb that times a recipe's training on this machine."""
+"""The verb that times a recipe on this machine."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(Options):
-    """How fast a recipe trains here, where the time goes, and how long its whole budget takes.
+    """How fast a recipe trains and samples here, where the time goes, and how long its whole budget takes.
 
     Steps are taken on random images, so no data is needed, and nothing is written. After NAME come typed overrides,
     such as --engine.threads 1 or --batch-size 128.
@@ -62,6 +62,9 @@ def _show(name: str, facts: dict[str, Any], display: Display) -> None:
         ("a copy reaches", f"{facts['copy_gigabytes_per_second']:,.1f} GB/s"),
         ("least, at both limits", f"{facts['least_milliseconds']:,.1f} ms a step, operator by operator"),
     ]
+    if "image_milliseconds" in facts:
+        takes = duration(10 * facts["image_milliseconds"])
+        rows.append(("10,000 samples take", f"{takes}, net calls for each: {facts['evaluations']}"))
     display.table("Speed", ("figure", "value"), rows)
     parts = facts["parts_milliseconds"]
     total = sum(parts.values())

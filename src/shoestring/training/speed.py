@@ -1,4 +1,4 @@
-"""How fast a recipe trains on this machine, and where the time goes."""
+"""How fast a recipe trains and makes images on this machine, and where the time goes."""
 
 import statistics
 import time
@@ -15,12 +15,14 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator
 from shoestring.training.build import build, initialise
 from shoestring.training.limits import Traffic, copy_rate, matrix_product_rate, operations, synchronise
+from shoestring.training.model import Model
 from shoestring.training.state import State
 from shoestring.training.stepper import Stepper
 from shoestring.training.update import Lap, unwatched
 
 PARTS = ("data", "forward", "backward", "update", "average")
 BLOCK = 20  # steps between two readings of the clock on a GPU, which must not be waited for at every step
+FEW_IMAGES, LONG_ENOUGH = 100, 2.0  # images of the smallest sample to time, seconds that a timed sample takes
 DATA_SET = 4096  # random images to draw batches from: what is in an image does not change the time it takes
 
 
@@ -39,6 +41,8 @@ class Speed:
         other_bytes: What all other operators read and write.
         copy_rate: Bytes per second of a large copy, read and written.
         budget_steps: Steps of the recipe's budget.
+        evaluations: Net calls for one image.
+        image_seconds: For each image of a large sample; None of what makes none.
     """
 
     machine: dict[str, object]
@@ -51,6 +55,8 @@ class Speed:
     other_bytes: int
     copy_rate: float
     budget_steps: int
+    evaluations: int = 1
+    image_seconds: float | None = None
 
     @property
     def median(self) -> float:
@@ -70,7 +76,8 @@ class Speed:
     def to_json(self) -> dict[str, object]:
         """All figures, in the units people use."""
         rate = self.operations / self.median
-        return {
+        making: dict[str, object] = {"image_milliseconds": 1e3 * self.image_seconds} if self.image_seconds else {}
+        return making | {
             "machine": self.machine,
             "batch_size": self.batch_size,
             "steps_timed": len(self.seconds),
@@ -86,13 +93,14 @@ class Speed:
             "copy_gigabytes_per_second": self.copy_rate / 1e9,
             "least_milliseconds": 1e3 * self.least,
             "parts_milliseconds": {part: 1e3 * seconds for part, seconds in self.parts.items()},
+            "evaluations": self.evaluations,
             "budget_steps": self.budget_steps,
             "budget_seconds": self.budget_steps * self.median,
         }
 
 
 def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) -> Speed:
-    """The speed of a recipe's training steps, on random images.
+    """The speed of a recipe's training steps, on random images, and of making images with fresh weights.
 
     Args:
         recipe: What to train; nothing is kept of it.
@@ -119,6 +127,8 @@ def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) 
         other_bytes=moved.others,
         copy_rate=copy_rate(machine),
         budget_steps=recipe.budget.steps,
+        evaluations=recipe.task.evaluations,
+        image_seconds=image_seconds(recipe, machine, progress) if recipe.task.maker else None,
     )
 
 
@@ -137,6 +147,19 @@ def step_seconds(
         seconds.append((time.perf_counter() - start) / block)
         advance(block)
     return seconds
+
+
+def image_seconds(recipe: Recipe, machine: Machine, progress: Progress) -> float:
+    """Seconds for each image that a recipe's generator makes, in samples that grow until one takes long enough."""
+    model = Model(recipe, machine.place(initialise(recipe)).eval(), machine)
+    count = FEW_IMAGES
+    while True:
+        start = time.perf_counter()
+        model.sample(count, 0, progress)
+        seconds = time.perf_counter() - start
+        if seconds >= LONG_ENOUGH:
+            return seconds / count
+        count *= 4
 
 
 def practice(recipe: Recipe, machine: Machine, lap: Lap = unwatched) -> Callable[[], object]:
