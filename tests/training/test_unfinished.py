@@ -6,34 +6,18 @@ import torch
 
 from shoestring import api
 from shoestring.errors import RunError
-from shoestring.training.loop import Interrupted
-from shoestring.training.state import State
+
+
+def stopped(recipe, folder, after=8):
+    """The folder of a run that was trained for some of its twelve steps; every third is saved."""
+    with pytest.raises(tiny.Crash):
+        api.train(recipe, folder, device="cpu", progress=tiny.Crashing(after))
+    return folder
 
 
 @pytest.fixture
-def stopped(tmp_path, monkeypatch):
-    """A function that trains a recipe for seven of its twelve steps; gives the run's folder."""
-
-    def train(recipe):
-        average = State.average
-
-        def stop(self: State) -> None:
-            average(self)
-            if self.step == 7:
-                raise RuntimeError("the lights went out")
-
-        with monkeypatch.context() as patched:
-            patched.setattr(State, "average", stop)
-            with pytest.raises(RuntimeError, match="the lights went out"):
-                api.train(recipe, tmp_path / "run", device="cpu")
-        return tmp_path / "run"
-
-    return train
-
-
-@pytest.fixture
-def gan(tmp_path, stopped):
-    return stopped(tiny.gan(tiny.write_pictures(tmp_path / "pictures", size=32), ema=(0.9, 0.2)))
+def gan(tmp_path):
+    return stopped(tiny.gan(tiny.write_pictures(tmp_path / "pictures", size=32), ema=(0.9, 0.2)), tmp_path / "run")
 
 
 def files_of(folder):
@@ -51,18 +35,18 @@ def test_images_are_those_of_the_last_checkpoint_and_one_is_told_so(gan) -> None
         api.sample(gan, 4, device="cpu", average=0.7)
 
 
-def test_what_is_looked_at_is_what_the_training_would_end_with(tmp_path, stopped) -> None:
+def test_what_is_looked_at_is_what_the_training_would_end_with(tmp_path) -> None:
     pictures = tiny.write_pictures(tmp_path / "pictures", size=32)
     cut = api.train(tiny.gan(pictures, ema=(0.9,), budget__steps=6), tmp_path / "cut", device="cpu")
     torch.testing.assert_close(
         api.sample(cut.folder, 4, device="cpu"),
-        api.sample(stopped(tiny.gan(pictures, ema=(0.9,))), 4, device="cpu"),
+        api.sample(stopped(tiny.gan(pictures, ema=(0.9,)), tmp_path / "run"), 4, device="cpu"),
     )
 
 
-def test_test_is_not_looked_at_before_the_end_and_nothing_else_is_recorded(tmp_path, stopped) -> None:
+def test_test_is_not_looked_at_before_the_end_and_nothing_else_is_recorded(tmp_path) -> None:
     pictures = tiny.write_pictures(tmp_path / "pictures")
-    run = stopped(tiny.classifier(pictures))
+    run = stopped(tiny.classifier(pictures), tmp_path / "run")
     with pytest.raises(RunError, match=r"is not finished, and test is looked at once.*--split tune"):
         api.evaluate(run, device="cpu")
     before = files_of(run)
@@ -70,13 +54,7 @@ def test_test_is_not_looked_at_before_the_end_and_nothing_else_is_recorded(tmp_p
     assert files_of(run) == before
 
 
-def test_run_that_has_no_checkpoint_says_how_to_go_on(tmp_path, monkeypatch) -> None:
-    def never(_: State) -> None:
-        raise Interrupted(2, 0)
-
-    monkeypatch.setattr(State, "average", never)
-    recipe = tiny.classifier(tiny.write_pictures(tmp_path / "pictures"))
-    with pytest.raises(Interrupted):
-        api.train(recipe, tmp_path / "run", device="cpu")
+def test_run_that_has_no_checkpoint_says_how_to_go_on(tmp_path) -> None:
+    run = stopped(tiny.classifier(tiny.write_pictures(tmp_path / "pictures")), tmp_path / "run", after=1)
     with pytest.raises(RunError, match="neither weights nor a checkpoint yet; run the same `train` command"):
-        api.load(tmp_path / "run")
+        api.load(run)

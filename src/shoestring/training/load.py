@@ -14,7 +14,7 @@ from shoestring.run import Run
 from shoestring.spec import unknown
 from shoestring.training.build import initialise
 from shoestring.training.model import Model
-from shoestring.training.standing import answering, standing
+from shoestring.training.standing import answering
 from shoestring.training.state import State
 
 
@@ -44,10 +44,9 @@ def _unfinished(run: Run, recipe: Recipe, machine: Machine, average: float | Non
     state = State.start(recipe, initialise(recipe), machine)
     state.load_state_dict(saved)
     progress.say(f"{run.folder} is not finished: this is after {state.step:,} of {recipe.budget.steps:,} steps")
-    if average is None:
-        return answering(recipe, state, machine)
-    run.require_average(average, state.averages)
-    return standing(Model(recipe, state.averages[average], machine))
+    if average is not None:
+        run.require_average(average, state.averages)
+    return answering(recipe, state, machine, average)
 
 
 def open_run(what: Path | str) -> Run:

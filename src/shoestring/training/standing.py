@@ -16,9 +16,10 @@ from shoestring.training.state import State
 COUNT, BATCH = 4096, 128  # images to take the statistics of; a mean over so many errs by 1.6 % of a deviation
 
 
-def answering(recipe: Recipe, state: State, machine: Machine) -> Model:
-    """The model that is evaluated: that of the first running mean, or of the nets if there is none."""
-    model = Model(recipe, state.answering().eval(), machine)
+def answering(recipe: Recipe, state: State, machine: Machine, average: float | None = None) -> Model:
+    """The model of the running mean of a decay; by default of the first one, or of the nets if there is none."""
+    nets = state.answering() if average is None else state.averages[average]
+    model = Model(recipe, nets.eval(), machine)
     return standing(model) if state.averages else model
 
 

@@ -15,7 +15,7 @@ from shoestring.training.environment import close_session, open_session
 from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
 from shoestring.training.model import Model
-from shoestring.training.standing import answering, standing
+from shoestring.training.standing import answering
 from shoestring.training.state import State
 from shoestring.training.trial import settled
 from shoestring.training.watch import watcher
@@ -61,7 +61,7 @@ def train(
         close_session(run, state.step)
     model = answering(recipe, state, machine)
     for decay, nets in state.averages.items():
-        mean = model if nets is state.answering() else standing(Model(recipe, nets, machine))
+        mean = model if nets is state.answering() else answering(recipe, state, machine, decay)
         run.write_average(decay, kept_weights(mean.nets))
     facts = {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)}
     run.write_weights(kept_weights(model.nets), facts)
