@@ -1,7 +1,7 @@
 """Trains and keeps the runs that docs/results.md compares: seeds, accuracy against parameters, ideas removed in turn.
 
     python scripts/experiments.py                       # what there is, what is missing
-    python scripts/experiments.py addnist-best-curve-12k 'ablations/addnist-best/*'
+    python scripts/experiments.py addnist-best-curve-12k 'ablations/addnist-best/*' --threads 1 --precision bfloat16
 
 A training lies in runs/ until its end, so that the same command goes on after Ctrl-C; then what is worth keeping is
 copied to results/, and `python scripts/results.py` puts it into the tables. Data is read from SHOESTRING_DATA.
@@ -19,6 +19,7 @@ from pages.runs import ROOT
 
 import shoestring
 from shoestring.cli.display import Display
+from shoestring.engine import Engine
 from shoestring.errors import ShoestringError
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
@@ -88,8 +89,12 @@ def main() -> int:
     """Trains the experiments whose names match, or tells of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patterns", nargs="*", metavar="NAME", help="may have * and ?, such as 'ablations/*'")
+    parser.add_argument("--threads", type=int, help="CPU threads of each training; by default what torch finds")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="of activations; bfloat16 on a GPU")
     known = experiments()
-    patterns = parser.parse_args().patterns
+    asked = parser.parse_args()
+    patterns = asked.patterns
+    engine: Fields = {key: value for key in ("threads", "precision") if (value := getattr(asked, key))}
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
             parser.error(f"no experiment is called {pattern}; without a name all are listed")
@@ -98,7 +103,7 @@ def main() -> int:
             if not patterns:
                 print(f"{state(ROOT / 'results' / name, known[name]):8}{name}")
             elif any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
-                train(name, known[name])
+                train(name, known[name].model_copy(update={"engine": Engine(**engine)}))
     except ShoestringError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

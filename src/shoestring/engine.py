@@ -80,6 +80,13 @@ class Machine:
         """Inside, convolutions and matrix products run in the chosen precision."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
+    def could_halve(self) -> bool:
+        """Whether this is a processor that multiplies bfloat16 numbers while float32 is chosen."""
+        if self.device.type != "cpu" or self.dtype != torch.float32:
+            return False
+        known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch has no such function
+        return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
     def place(self, nets: nn.ModuleDict) -> nn.ModuleDict:
         """The nets on the device, in the memory format."""
         nets = nets.to(self.device)

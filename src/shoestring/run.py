@@ -98,7 +98,6 @@ class Run:
             if path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
                 return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
             progress.say(f"{path} is damaged (its content does not match its checksum); using the one before")
-            path.unlink()
         return None
 
     def last_checkpoint(self) -> Path | None:

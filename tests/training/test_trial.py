@@ -72,3 +72,16 @@ def test_nothing_is_tried_unasked(pictures, tmp_path, timed) -> None:
     train(tiny.classifier(pictures), Run(tmp_path), tmp_path, "cpu", Progress(), {})
     assert timed == []
     assert not (tmp_path / "trial.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("known", "precision", "hinted"),
+    [({"avx512_bf16": True}, "auto", 1), ({"avx512_bf16": True}, "float32", 0), ({"avx512_f": True}, "auto", 0)],
+)
+def test_a_processor_that_multiplies_bfloat16_is_told_of(
+    known, precision, hinted, pictures, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    heard = tiny.Heard()
+    train(tiny.classifier(pictures, engine__precision=precision), Run(tmp_path), tmp_path, "cpu", heard, {})
+    assert sum("--engine.precision bfloat16" in message for message in heard.messages) == hinted

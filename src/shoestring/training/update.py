@@ -37,7 +37,8 @@ def make_update(recipe: Recipe, state: State, machine: Machine, lap: Lap = unwat
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # pyright: ignore[reportUnknownMemberType]
             lap("backward")
-            optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+            with machine.autocast():  # Muon's matrix products, as Jordan et al. 2024 take them
+                optimiser.step()  # pyright: ignore[reportUnknownMemberType]
             lap("update")
             facts |= {f"{phase}/loss": loss.detach()} | more
         return facts
