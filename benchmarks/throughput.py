@@ -4,12 +4,14 @@ Claim: on 2 CPU cores at least 2.5 times for addnist-effnet, 2.3 for cifar100-re
 cifar100-dcgan-44, data loading included; 2 times for sampling from a DCGAN.
 
     python benchmarks/throughput.py [NAME ...] [--rounds 5] [--steps 10] [--only train] [--grow] [--json]
+                                    [--precision bfloat16] [--threads 1]
 
 Both sides run in processes of their own, which take turns, round after round: one waits while the other works. A ratio
 is that of the medians over rounds, its range is that of the ratios of single rounds. The machine should be idle: a
 neighbour who takes one core makes two threads wait for each other, on both sides. The load is printed for that.
 
-With --grow it times our side alone, as batch, width and threads grow.
+With --grow it times our side alone, as batch, width and threads grow. --precision and --threads are those of our side;
+people's loop has float32 and all threads.
 """
 
 import argparse
@@ -38,6 +40,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--samples", type=int, default=2000, help="images of a turn of sampling")
     parser.add_argument("--only", choices=("train", "sample"), help="only this")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of our side")
+    parser.add_argument("--threads", type=int, help="of our side; by default what torch finds")
     parser.add_argument("--grow", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -55,7 +59,13 @@ def circumstances(given: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on."""
     words = " ".join(word for word in sys.argv[1:] if word != "--json")
     command = {"command": f"python benchmarks/throughput.py {words}".rstrip()}
-    return command | conditions(given.device) | {"rounds": given.rounds, "steps": given.steps}
+    chosen = conditions(given.device, **engine(given))
+    return command | chosen | {"rounds": given.rounds, "steps": given.steps}
+
+
+def engine(given: argparse.Namespace) -> dict[str, Any]:
+    """The engine of our side."""
+    return {"precision": given.precision, "threads": given.threads}
 
 
 def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -70,7 +80,7 @@ def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
 
 def versus(name: str, what: str, given: argparse.Namespace, unit: str, amount: int) -> dict[str, Any]:
     """The medians of both sides and their ratio, from turns that alternate."""
-    sides = [Side(f"{side}-{what}", name, given.device) for side in ("plain", "ours")]
+    sides = [Side(f"{side}-{what}", name, given.device, engine(given)) for side in ("plain", "ours")]
     try:
         turns = [[side.turn(amount) for side in sides] for _ in range(given.rounds)]
     finally:
@@ -108,7 +118,7 @@ def grown(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     cases += [(f"{threads} threads", {"threads": threads}) for threads in range(1, (os.cpu_count() or 1) + 1)]
     rows: list[dict[str, Any]] = []
     for label, changes in cases:
-        side = Side("ours-train", name, given.device, changes)
+        side = Side("ours-train", name, given.device, engine(given) | changes)
         try:
             milliseconds = statistics.median(side.turn(given.steps) for _ in range(given.rounds))
         finally:
@@ -194,24 +204,28 @@ def plain_train(name: str, device: str) -> Callable[[int], float]:
 
 def our_train(name: str, device: str) -> Callable[[int], float]:
     """Our training, with the changes asked for."""
-    from shoestring.engine import Machine
+    from shoestring.engine import Engine, Machine
     from shoestring.recipes.lookup import recipe
     from shoestring.training.limits import synchronise
     from shoestring.training.speed import practice
 
-    ours = recipe(name)
-    changes = json.loads(os.environ.get("SHOESTRING_CHANGES", "{}"))
+    ours, changes = recipe(name), asked_changes()
     net = {} if "width" not in changes else wider(ours.net.model_dump(), changes["width"])
     ours = ours.model_copy(
         update={
             "batch_size": changes.get("batch", ours.batch_size),
             "net": ours.net.model_copy(update=net),
-            "engine": ours.engine.model_copy(update={"threads": changes.get("threads")}),
+            "engine": Engine(**{key: changes[key] for key in ("precision", "threads")}),
             "budget": ours.budget.model_copy(update={"parameters": 10**9}),
         }
     )
     machine = Machine.choose(ours.engine, device)
     return trainer(practice(ours, machine), lambda: synchronise(machine))
+
+
+def asked_changes() -> dict[str, Any]:
+    """What this process is to change."""
+    return json.loads(os.environ.get("SHOESTRING_CHANGES", "{}"))
 
 
 def wider(net: dict[str, Any], factor: float) -> dict[str, Any]:
@@ -236,14 +250,14 @@ def plain_sample(name: str, device: str) -> Callable[[int], float]:
 
 def our_sample(name: str, device: str) -> Callable[[int], float]:
     """Ours, what `shoestring sample` calls."""
-    from shoestring.engine import Machine
+    from shoestring.engine import Engine, Machine
     from shoestring.progress import Progress
     from shoestring.recipes.lookup import recipe
     from shoestring.training.build import initialise
     from shoestring.training.model import Model
 
     ours = recipe(name)
-    machine = Machine.choose(ours.engine, device)
+    machine = Machine.choose(Engine(**asked_changes()), device)
     model = Model(ours, machine.place(initialise(ours)).eval(), machine)
     return sampler(lambda count: model.sample(count, 0, Progress()))
 

@@ -43,7 +43,7 @@ def rooflines() -> Table:
             f"{facts['gigaflop']:,.1f}", f"{facts['ceiling_gigaflop_per_second']:,.0f}",
             f"{facts['moved_megabytes'] / 1e3:,.2f}", f"{facts['copy_gigabytes_per_second']:,.1f}",
             f"{100 * facts['parts_milliseconds']['data'] / sum(facts['parts_milliseconds'].values()):.1f} %",
-            f"{_hardware(facts['machine'])}, {facts['machine']['precision']}",
+            _hardware(facts["machine"]),
         ])  # fmt: skip
     columns = ("system", "batch", "ms a step", "least ms", "share", "GFLOP a step", "GFLOP/s of a matrix product")
     return (*columns, "GB read and written a step", "GB/s of a copy", "data's share", "machine"), rows
@@ -93,4 +93,5 @@ def _place(facts: dict[str, Any]) -> str:
 
 def _hardware(machine: dict[str, Any]) -> str:
     name = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    return f"{name}, {machine['threads']} threads"
+    threads = machine["threads"]
+    return f"{name}, {threads} thread{'s' * (threads > 1)}, {machine['precision']}"
