@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
+import tiny
 import torch
 from torch import nn
 
+from shoestring import api
 from shoestring.engine import Engine, Machine
 from shoestring.errors import ShoestringError
 
@@ -47,3 +51,24 @@ def test_threads_are_set_and_described() -> None:
         assert (facts["device"], facts["precision"]) == ("cpu", "float32")
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_loaded_run_suits_this_machine_and_not_the_one_that_trained_it(pictures: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    asked = {"engine__threads": 1, "engine__precision": "bfloat16", "engine__channels_last": False}
+    try:
+        run = api.train(tiny.classifier(pictures, **asked), tmp_path / "run", data_folder=tmp_path, device="cpu")
+        assert run.read_json("environment.json")["machine"]["precision"] == "bfloat16"
+        torch.set_num_threads(2)
+        machine = api.load(run.folder, "cpu").machine
+        assert torch.get_num_threads() == 2
+        assert (machine.dtype, machine.channels_last) == (torch.float32, True)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"), [("auto", "auto"), ("bfloat16", "auto"), ("float32", "float32")], ids=["auto", "half", "full"]
+)
+def test_full_precision_is_asked_for_everywhere(asked: str, kept: str) -> None:
+    assert Engine(precision=asked, threads=3).elsewhere() == Engine(precision=kept)

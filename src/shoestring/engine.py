@@ -33,6 +33,10 @@ class Engine(Spec):
     deterministic: bool = False
     """On a GPU, use only algorithms that give the same bits every time. A CPU run always does."""
 
+    def elsewhere(self) -> "Engine":
+        """What of these choices holds on every machine: full precision, if asked for. The rest suits one machine."""
+        return Engine(precision="float32" if self.precision == "float32" else "auto")
+
 
 @dataclass(frozen=True)
 class Machine:

@@ -31,7 +31,7 @@ def load(run: Run, device: str | None, average: float | None = None, progress: P
         RunError: There are no such weights, or they do not fit the recipe.
     """
     recipe = recipe_of(run)
-    machine = Machine.choose(recipe.engine, device)
+    machine = Machine.choose(recipe.engine.elsewhere(), device)
     if run.finished():
         return Model(recipe, machine.place(load_nets(run, recipe, average)).eval(), machine)
     return _unfinished(run, recipe, machine, average, progress or Progress())
