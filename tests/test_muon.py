@@ -35,6 +35,15 @@ def test_orthogonalised_keeps_directions_and_levels_singular_values(shape: tuple
     assert off.abs().max() < 1e-3
 
 
+def test_inside_autocast_all_of_it_is_in_bfloat16_and_a_hundredth_off() -> None:
+    matrices = torch.randn(2, 40, 96, generator=torch.Generator().manual_seed(0))
+    exact = orthogonalised(matrices, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = orthogonalised(matrices, 5)
+    assert found.dtype == torch.float32
+    assert 1e-4 < (found - exact).norm() / exact.norm() < 0.02
+
+
 def test_updates_have_the_size_that_adam_gives_them() -> None:
     torch.manual_seed(0)
     module = nn.Conv2d(48, 96, 1, bias=False)
