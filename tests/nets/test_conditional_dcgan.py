@@ -2,12 +2,15 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from memory_order import out_of_order
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from shoestring.errors import RecipeError
-from shoestring.nets.conditional_dcgan import GAIN, ClassEmbedding, ConditionalDCGAN, Judge, filled, normed
+from shoestring.nets.conditional_dcgan import GAIN, ClassEmbedding, ConditionalDCGAN, Judge, filled, halved, normed
 from shoestring.nets.layers import layer_table
+from shoestring.tasks.gradient_penalty import judge_with_slope
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
@@ -103,6 +106,39 @@ def test_answers_are_float32_and_activations_stay_in_channels_last_order(dtype: 
         made, logits = nets["generator"](latent, labels), nets["discriminator"](images, labels)
     assert not wrong
     assert made.dtype == logits.dtype == torch.float32
+
+
+def test_halved_is_average_pooling() -> None:
+    images = torch.randn(2, 5, 8, 6).to(memory_format=torch.channels_last).requires_grad_()
+    found, expected = halved(images), F.avg_pool2d(images, 2)
+    torch.testing.assert_close(found, expected)
+    slopes = [torch.autograd.grad(each.square().sum(), images)[0] for each in (found, expected)]
+    torch.testing.assert_close(*slopes)
+
+
+class Watched(TorchDispatchMode):
+    """Counts gradients of leaky ReLU by whether all they come from has the same memory order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_order, self.out_of_order = 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.leaky_relu_backward.default:
+            alike = all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in args[:2])
+            self.in_order += alike
+            self.out_of_order += not alike
+        return function(*args, **(kwargs or {}))
+
+
+def test_gradient_penalties_keep_the_memory_order() -> None:
+    discriminator = make().to(memory_format=torch.channels_last)["discriminator"]
+    _, images, labels = inputs()
+    with Watched() as watched:
+        logits, slope = judge_with_slope(discriminator, images, labels)
+        (logits.sum() + slope.sum()).backward()
+    assert watched.in_order > watched.out_of_order  # the last layer's gradients come from a pattern that has no order
+    assert watched.out_of_order <= 2
 
 
 def test_images_of_another_size_are_refused() -> None:
