@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, PositiveInt
-from torch import nn
+from torch import Tensor, nn
 
 PerStage = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 """A number for each stage of a net, of which there is at least one."""
@@ -38,11 +38,22 @@ def conv_norm(
     return nn.Sequential(*layers)
 
 
+class PixelMean(nn.Module):
+    """Global average pooling, (n, c, h, w) -> (n, c, 1, 1), whose gradient is in channels_last order.
+
+    That of `nn.AdaptiveAvgPool2d` is not, whatever its input, and all that is added to it or computed from it is slow.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c, 1, 1)."""
+        return x.permute(0, 2, 3, 1).flatten(1, 2).mean(1)[:, :, None, None]
+
+
 def classifier_head(features: int, num_classes: int) -> nn.Sequential:
     """Global average pooling and a linear layer: (n, features, h, w) -> (n, num_classes) logits."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, num_classes))
+    return nn.Sequential(PixelMean(), nn.Flatten(), nn.Linear(features, num_classes))
 
 
 def normed_head(features: int, num_classes: int) -> list[nn.Module]:
     """The layers of a classifier head that normalises the pooled features by batch; shapes as of `classifier_head`."""
-    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(features), nn.Linear(features, num_classes)]
+    return [PixelMean(), nn.Flatten(), nn.BatchNorm1d(features), nn.Linear(features, num_classes)]

@@ -6,7 +6,7 @@ import torch
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import PerStage, classifier_head, conv_norm
+from shoestring.nets.blocks import PerStage, PixelMean, classifier_head, conv_norm
 from shoestring.spec import Spec
 
 
@@ -77,7 +77,7 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
         self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
+            PixelMean(),
             nn.Conv2d(channels, squeezed, 1),
             nn.SiLU(),
             nn.Conv2d(squeezed, channels, 1),
