@@ -259,11 +259,11 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
 
 def test_times_of_making_images_are_those_of_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "FOLDER", tmp_path)
-    machine = {"device": "cpu", "processor": "A processor", "threads": 2}
+    machine = {"device": "cpu", "processor": "A processor", "threads": 1, "precision": "bfloat16"}
     files = {"a": {"recipe": "b", "evaluations": 12, "image_milliseconds": 60.0}, "b": {"recipe": "classifier"}}
     for name, facts in files.items():
         (tmp_path / f"speed-{name}.json").write_text(json.dumps(facts | {"machine": machine}), encoding="utf-8")
-    assert speed.making()[1] == [["`b`", "12", "10 min 00 s", "A processor, 2 threads"]]
+    assert speed.making()[1] == [["`b`", "12", "10 min 00 s", "A processor, 1 thread, bfloat16"]]
 
 
 def test_an_empty_table_is_a_sentence() -> None:
