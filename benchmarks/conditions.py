@@ -4,14 +4,14 @@ import time
 from typing import Any
 
 
-def conditions(device: str | None = None, **engine: Any) -> dict[str, Any]:
-    """The machine as a training would choose it, the version of torch, and the date."""
+def conditions(device: str | None = None, engine: Any = None) -> dict[str, Any]:
+    """The machine as a training with an engine (by default its defaults) would choose it, torch's version, the date."""
     import torch  # only now: some pages time this import
 
     from shoestring.engine import Engine, Machine
 
     return {
-        "machine": Machine.choose(Engine(**engine), device).describe(),
+        "machine": Machine.choose(engine or Engine(), device).describe(),
         "torch": str(torch.__version__),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }

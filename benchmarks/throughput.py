@@ -28,6 +28,7 @@ from typing import Any
 from conditions import conditions
 
 NAMES = ("addnist-effnet", "cifar100-resnet", "cifar100-dcgan-64", "cifar100-dcgan-44")
+ENGINE = ("precision", "threads")  # of an engine, what can be asked for
 UNTIMED = 5  # steps at the start of a turn: those that the DataLoader's workers prepared while they waited
 
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--samples", type=int, default=2000, help="images of a turn of sampling")
     parser.add_argument("--only", choices=("train", "sample"), help="only this")
-    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of our side")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="of our side; by default the recipe's")
     parser.add_argument("--threads", type=int, help="of our side; by default what torch finds")
     parser.add_argument("--grow", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -59,13 +60,20 @@ def circumstances(given: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on."""
     words = " ".join(word for word in sys.argv[1:] if word != "--json")
     command = {"command": f"python benchmarks/throughput.py {words}".rstrip()}
-    chosen = conditions(given.device, **engine(given))
+    from shoestring.recipes.lookup import recipe
+
+    chosen = conditions(given.device, changed(recipe(given.names[0]).engine, engine(given)))
     return command | chosen | {"rounds": given.rounds, "steps": given.steps}
 
 
 def engine(given: argparse.Namespace) -> dict[str, Any]:
-    """The engine of our side."""
-    return {"precision": given.precision, "threads": given.threads}
+    """What our side's engine is asked to be, unlike the recipe's."""
+    return {key: value for key in ENGINE if (value := getattr(given, key))}
+
+
+def changed(engine: Any, changes: dict[str, Any]) -> Any:
+    """A recipe's engine with those changes that are about engines."""
+    return engine.model_copy(update={key: changes[key] for key in ENGINE if key in changes})
 
 
 def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -204,7 +212,7 @@ def plain_train(name: str, device: str) -> Callable[[int], float]:
 
 def our_train(name: str, device: str) -> Callable[[int], float]:
     """Our training, with the changes asked for."""
-    from shoestring.engine import Engine, Machine
+    from shoestring.engine import Machine
     from shoestring.recipes.lookup import recipe
     from shoestring.training.limits import synchronise
     from shoestring.training.speed import practice
@@ -215,7 +223,7 @@ def our_train(name: str, device: str) -> Callable[[int], float]:
         update={
             "batch_size": changes.get("batch", ours.batch_size),
             "net": ours.net.model_copy(update=net),
-            "engine": Engine(**{key: changes[key] for key in ("precision", "threads")}),
+            "engine": changed(ours.engine, changes),
             "budget": ours.budget.model_copy(update={"parameters": 10**9}),
         }
     )
@@ -250,14 +258,14 @@ def plain_sample(name: str, device: str) -> Callable[[int], float]:
 
 def our_sample(name: str, device: str) -> Callable[[int], float]:
     """Ours, what `shoestring sample` calls."""
-    from shoestring.engine import Engine, Machine
+    from shoestring.engine import Machine
     from shoestring.progress import Progress
     from shoestring.recipes.lookup import recipe
     from shoestring.training.build import initialise
     from shoestring.training.model import Model
 
     ours = recipe(name)
-    machine = Machine.choose(Engine(**asked_changes()), device)
+    machine = Machine.choose(changed(ours.engine, asked_changes()), device)
     model = Model(ours, machine.place(initialise(ours)).eval(), machine)
     return sampler(lambda count: model.sample(count, 0, Progress()))
 

@@ -19,7 +19,6 @@ from pages.runs import ROOT
 
 import shoestring
 from shoestring.cli.display import Display
-from shoestring.engine import Engine
 from shoestring.errors import ShoestringError
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
@@ -103,7 +102,8 @@ def main() -> int:
             if not patterns:
                 print(f"{state(ROOT / 'results' / name, known[name]):8}{name}")
             elif any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
-                train(name, known[name].model_copy(update={"engine": Engine(**engine)}))
+                recipe = known[name]
+                train(name, recipe.model_copy(update={"engine": recipe.engine.model_copy(update=engine)}))
     except ShoestringError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

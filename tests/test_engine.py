@@ -72,3 +72,4 @@ def test_a_loaded_run_suits_this_machine_and_not_the_one_that_trained_it(picture
 )
 def test_full_precision_is_asked_for_everywhere(asked: str, kept: str) -> None:
     assert Engine(precision=asked, threads=3).elsewhere() == Engine(precision=kept)
+    assert Engine(precision=asked, deterministic=True).elsewhere() == Engine(precision=kept, deterministic=True)

@@ -81,7 +81,7 @@ def test_a_torn_last_line_is_left_out_and_rewinding_forgets_it(tmp_path: Path) -
     with (tmp_path / "log.jsonl").open("ab") as file:
         file.write(b'{"step": 4, "ki\xff')
     assert [record["step"] for record in run.log()] == [1, 2, 3]
-    run.rewind_log(2)
+    run.rewind(2)
     run.append_log([{"step": 5, "kind": "train"}])
     assert [record["step"] for record in run.log()] == [1, 2, 5]
 
@@ -98,6 +98,17 @@ def test_two_checkpoints_are_kept_and_the_newest_is_read(tmp_path: Path) -> None
     assert found["step"] == 100
     assert torch.equal(found["weight"], torch.full((3,), 100 / 3))
     assert run.last_checkpoint() == tmp_path / names(tmp_path)[1]
+
+
+def test_damaged_checkpoints_stay_for_readers_and_are_no_longer_in_the_way_of_a_training(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for step in (500, 1000):
+        run.write_checkpoint(step, {"step": step}).write_bytes(b"damaged")
+    assert run.read_checkpoint(tiny.Heard(), CPU) is None
+    assert len(names(tmp_path)) == 2
+    run.rewind(0)
+    run.write_checkpoint(200, {"step": 200})
+    assert run.read_checkpoint(tiny.Heard(), CPU) == {"step": 200}
 
 
 def test_half_a_checkpoint_of_a_killed_process_is_no_checkpoint(tmp_path: Path) -> None:

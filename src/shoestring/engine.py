@@ -34,8 +34,9 @@ class Engine(Spec):
     """On a GPU, use only algorithms that give the same bits every time. A CPU run always does."""
 
     def elsewhere(self) -> "Engine":
-        """What of these choices holds on every machine: full precision, if asked for. The rest suits one machine."""
-        return Engine(precision="float32" if self.precision == "float32" else "auto")
+        """What of these choices holds on every machine: full precision and the same bits, if asked for."""
+        precision = "float32" if self.precision == "float32" else "auto"
+        return Engine(precision=precision, deterministic=self.deterministic)
 
 
 @dataclass(frozen=True)

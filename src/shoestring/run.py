@@ -73,8 +73,11 @@ class Run:
         records = list(_complete_lines(file)) if file.is_file() else []
         return [record for record in records if kind is None or record["kind"] == kind]
 
-    def rewind_log(self, step: int) -> None:
-        """Forgets all that was logged after a step, before it is trained again."""
+    def rewind(self, step: int) -> None:
+        """Forgets all that was logged and saved after a step, before it is trained again."""
+        for path in self._checkpoints():
+            if int(path.stem.split("-")[1]) > step:
+                path.unlink()  # a damaged one, which would outlive the next ones as one of the last two
         kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
         self._write("log.jsonl", "".join(kept).encode())
 
@@ -92,7 +95,7 @@ class Run:
         return path
 
     def read_checkpoint(self, progress: Progress, device: torch.device) -> dict[str, Any] | None:
-        """The newest undamaged checkpoint, or None; says so for each damaged one."""
+        """The newest undamaged checkpoint, or None; says so for each damaged one, and leaves it where it is."""
         for path in reversed(self._checkpoints()):
             content = path.read_bytes()
             if path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):

@@ -53,7 +53,7 @@ def train(
     saved = run.read_checkpoint(progress, machine.device)
     if saved:
         state.load_state_dict(saved)
-    run.rewind_log(state.step)
+    run.rewind(state.step)
     open_session(run, machine, state.step, recipe.task.evaluations)
     try:
         loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress)

@@ -85,7 +85,8 @@ def open_choices(engine: Engine, device: str | None) -> dict[str, tuple[Any, ...
 def settled(recipe: Recipe, run: Run, device: str | None, progress: Progress) -> Engine:
     """The engine to train a run with: that of the recipe, or the fastest of a trial, which the run records.
 
-    A run that goes on takes what its trial found, so that it gives the same bits.
+    A run that goes on takes what its trial found, so that it gives the same bits. Without a trial, says so where one
+    might find bfloat16 to be faster.
     """
     if not recipe.engine.trial:
         if recipe.engine.precision == "auto" and Machine.choose(recipe.engine, device).could_halve():
