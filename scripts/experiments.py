@@ -5,7 +5,8 @@
 
 A training lies in runs/ until its end, so that the same command goes on after Ctrl-C; then what is worth keeping is
 copied to results/, and `python scripts/results.py` puts it into the tables. Data is read from SHOESTRING_DATA.
-Ablations are measured on the tune split, after fewer steps than the recipe takes; all else once on test.
+Ablations are measured on the tune split, after fewer steps than the recipe takes (generators by the fast distance of
+their log); all else once on test.
 """
 
 import argparse
@@ -61,6 +62,18 @@ ABLATIONS: dict[str, tuple[int, dict[str, Fields]]] = {
             "no-flips-and-shifts": {"augment": {"horizontal_flip": False, "crop_padding": 0}},
             "bottlenecks": {"net": {"kind": "bottleneck"}},
             "a-quarter-of-the-batch": {"batch_size": 64},
+        },
+    ),
+    "cifar100-gan-best": (
+        2_000,
+        {
+            "whole": {},
+            "every-image-judged-alone": {"task": {"rule": "bce"}},
+            "no-gradient-penalties": {"task": {"r1": 0, "r2": 0}},
+            "no-penalty-at-made-images": {"task": {"r2": 0}},
+            "no-augmentation": {"task": {"augment": {"translation": 0}}},
+            "no-class": {"task": {"conditional": False}},
+            "adam": {"optimiser": {"kind": "adam", "learning_rate": 0.001, "betas": [0, 0.99]}},
         },
     ),
 }

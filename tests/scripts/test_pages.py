@@ -184,6 +184,26 @@ def test_ablations_are_differences_to_the_recipe_as_it_is(tmp_path: Path) -> Non
     ]
 
 
+def test_ablations_of_generators_tell_the_last_distance_of_their_logs(tmp_path: Path) -> None:
+    home, short = tmp_path / "cifar100-gan-best", {"budget": {"steps": 2_000}, "data": {"tune": 5_000}}
+    for name, end, change in (
+        ("whole", 9.5, {}),
+        ("no-class", 14.25, {"task": {"conditional": False}}),
+        ("no-augmentation", 9.25, {"task": {"augment": {"translation": 0}}}),
+    ):
+        made(home / name, "cifar100-gan-best", 0.0, **short, **change)
+        for split, step, distance in (("tune", 1_000, 50.0), ("tune", 2_000, end), ("train", 2_000, 1.0)):
+            record = {"step": step, "kind": "distance", "to": split, "n": 1_500, "mean": {"fast_distance": distance}}
+            Run(home / name).append_log([record])
+    lines = ablations(tmp_path).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| [")]
+    assert [[re.sub(r"\(.*\)", "", row[0]), *row[1:]] for row in rows] == [
+        ["[nothing]", "", "9.500", "1", "1,500", ""],
+        ["[no class]", "`task.conditional` no instead of yes", "14.25", "1", "1,500", "+4.75"],
+        ["[no augmentation]", "`task.augment.translation` 0 instead of 0.125", "9.250", "1", "1,500", "−0.25"],
+    ]
+
+
 def test_without_the_whole_recipe_differences_are_unknown_and_without_runs_there_is_no_section(tmp_path: Path) -> None:
     assert ablations(tmp_path) == ""
     (tmp_path / "addnist-best" / "empty").mkdir(parents=True)
