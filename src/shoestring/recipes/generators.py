@@ -61,7 +61,7 @@ def cifar100_gan_best() -> Recipe:
         optimiser=Muon(learning_rate=0.01, adam_rate=0.1, momentum=0.5, betas=(0.0, 0.99)),
         schedule=Trapezoid(warmup=0.02, cooldown=0.95),
         batch_size=64,
-        ema=(0.999, 0.9995, 0.9998),
+        ema=(0.9998, 0.9995, 0.999),
         cadence=Cadence(log=100, evaluate=2500, checkpoint=500),
     )
 
