@@ -62,11 +62,11 @@ def ablation(runs: Sequence[Facts]) -> tuple[Table, str]:
     classify = any(facts.classifies for facts in runs)
     variants = classifiers(runs) if classify else generators(runs)
     shared = common([variant.runs[0].overrides for variant in variants])
-    changes = {variant.name: own_changes(variant.runs[0].overrides, shared) for variant in variants}
-    whole = next((variant for variant in variants if not changes[variant.name]), None)
+    changes = {id(variant): own_changes(variant.runs[0].overrides, shared) for variant in variants}
+    whole = next((variant for variant in variants if not changes[id(variant)]), None)
 
     def row(variant: Variant) -> list[str]:
-        changed = changes[variant.name]
+        changed = changes[id(variant)]
         more = variant.value - whole.value if whole else 0.0
         difference = points(more, 2) if classify else f"{more:+.2f}".replace("-", "−")
         return [
