@@ -9,6 +9,8 @@ from shoestring import api
 from shoestring.recipes.recipe import Learning
 from shoestring.report.facts import Measure
 from shoestring.report.wording import integer
+from shoestring.tasks.adversarial import Adversarial
+from shoestring.tasks.choosing import Choosing
 from shoestring.tasks.flow import Flow
 from shoestring.tasks.samplers import Sampling
 
@@ -32,8 +34,7 @@ def samplings() -> Table:
         scores = [measure(facts, start) for start in SHOWN]
         n = integer(next(one.n for one in scores if one))
         told = "no" if options.get("class_name") else "yes"
-        how = words(task.sampling) if isinstance(task, Flow) else "one call"
-        cells = [f"`{name}`", str(task.evaluations), how, told, facts["split"], n, *map(score, scores)]
+        cells = [f"`{name}`", str(task.evaluations), words(task), told, facts["split"], n, *map(score, scores)]
         rows.append((name, task.evaluations, cells))
     columns = ("generator", "net calls", "how", "told the class", "split", "n", *SHOWN.values())
     return columns, [cells for _, _, cells in sorted(rows)]
@@ -41,12 +42,18 @@ def samplings() -> Table:
 
 def sampled(name: str, options: dict[str, Any]) -> Learning:
     """The task that made the images: as the recipe of a name says but for the options."""
-    own = {field: value for field, value in options.items() if field in Sampling.model_fields}
+    known = (*Sampling.model_fields, *Choosing.model_fields)
+    own = {field: value for field, value in options.items() if field in known}
     return api.recipe(name, **({"task": {"sampling": own}} if own else {})).task
 
 
-def words(how: Sampling) -> str:
-    """Solver, steps, grid and guidance in short."""
+def words(task: Learning) -> str:
+    """How images are made in short: solver, steps, grid and guidance, or how many are chosen from."""
+    if isinstance(task, Adversarial) and task.sampling.candidates > 1:
+        return f"{task.sampling.candidates} candidates, chosen at temperature {task.sampling.temperature:g}"
+    if not isinstance(task, Flow):
+        return "one call"
+    how = task.sampling
     said = f"{how.solver}, {how.steps} steps from {how.span[1]:g} to {how.span[0]:g}"
     if how.guidance == 1:
         return said

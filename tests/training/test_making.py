@@ -91,10 +91,32 @@ def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: 
     gan = cifar100_dcgan_44()
     with pytest.raises(RecipeError, match="takes no steps"):
         Model(gan, initialise(gan), model.machine).sampling(steps=5)
+    with pytest.raises(OverBudgetError, match="64 net calls"):  # the papers' budget has one call
+        Model(gan, initialise(gan), model.machine).sampling(candidates=32)
+    with pytest.raises(RecipeError, match="takes no candidates"):
+        model.sampling(candidates=4)
     with pytest.raises(OverBudgetError):
         Recipe.from_json(
             cifar100_flow_quick().to_json() | {"budget": {"parameters": 1_000_000, "steps": 9, "evaluations": 3}}
         )
+
+
+def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model: Model) -> None:
+    recipe = cifar100_gan_best()
+    gan = Model(recipe, initialise(recipe).eval(), model.machine)
+    torch.nn.init.normal_(gan.nets["generator"].modulate.weight)  # so that latent vectors make a difference
+    plain, labels = gan.sample(6, 3, Progress()), gan.labels(6)
+    assert gan.sampling(candidates=1).sample(6, 3, Progress()).equal(plain)
+    many = [gan.decode(gan.latents(6, 3, candidate), Progress()) for candidate in range(4)]
+    assert many[0].equal(plain)
+    scores = torch.stack([gan.realism(images, labels) for images in many])
+    choosy = gan.sampling(candidates=4, temperature=1e-6)
+    chosen = choosy.sample(6, 3, Progress())
+    favourites = scores.argmax(0)
+    assert len(favourites.unique()) > 1
+    assert chosen.equal(torch.stack([many[best][place] for place, best in enumerate(favourites.tolist())]))
+    assert choosy.sample(3, 3, Progress()).equal(chosen[:3])  # an image does not depend on how many are asked for
+    assert not gan.sampling(candidates=4, temperature=100).sample(6, 3, Progress()).equal(chosen)
 
 
 def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Model) -> None:

@@ -34,7 +34,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling(Options):
-    """How a generator that takes steps is to take them; what is not given is as the recipe says."""
+    """How a generator is to make images; what is not given is as the recipe says."""
 
     steps: int | None = None
     """Steps from noise to image, where the recipe samples in steps."""
@@ -48,15 +48,19 @@ class Sampling(Options):
     """What guidance moves away from: the net without the class, or with fewer blocks."""
     interval: tuple[float, float] | None = None
     """Noise over signal, from and up to which to guide."""
+    candidates: int | None = None
+    """Of a GAN: images made for each one given; its discriminator chooses."""
+    temperature: float | None = None
+    """Of that choice; near 0 the discriminator's favourite is taken; 0.2 by default."""
 
     def sampling(self) -> dict[str, Any]:
         """The options given, by their names in a recipe's task.sampling.
 
         Raises:
-            ShoestringError: There are no steps.
+            ShoestringError: There are no steps, or no candidates.
         """
-        require_positive(steps=self.steps)
-        names = ("steps", "solver", "span", "guidance", "guide", "interval")
+        require_positive(steps=self.steps, candidates=self.candidates)
+        names = ("steps", "solver", "span", "guidance", "guide", "interval", "candidates", "temperature")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

@@ -46,7 +46,7 @@ def cifar100_gan_best() -> Recipe:
     return Recipe(
         name="cifar100-gan-best",
         summary="CIFAR-100 generator, relativistic GAN with gradient penalties, told the class",
-        budget=Budget(parameters=1_000_000, steps=50_000, evaluations=1),
+        budget=Budget(parameters=1_000_000, steps=50_000, evaluations=100),
         data=CIFAR100(scale="signed"),
         augment=Augment(horizontal_flip=True),
         net=ConditionalDCGAN(),

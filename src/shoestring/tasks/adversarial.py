@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Generator, Tensor, nn
 
 from shoestring.spec import Spec
+from shoestring.tasks.choosing import Choosing
 from shoestring.tasks.critic_augment import CriticAugment
 from shoestring.tasks.gradient_penalty import judge_with_slope
 from shoestring.tasks.phase import Batch, Loss
@@ -38,9 +39,10 @@ class Adversarial(Spec):
     """The same at made images."""
     penalised: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a step's images at which these gradients are taken; less is less work and, on average, the same."""
+    sampling: Choosing = Choosing()
+    """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     maker: ClassVar[str | None] = "generator"
-    evaluations: ClassVar[int] = 1
 
     @model_validator(mode="after")
     def _targets_are_used(self) -> Self:
@@ -52,6 +54,11 @@ class Adversarial(Spec):
     def classless(self) -> bool:
         """Whether the nets are told no class."""
         return not self.conditional
+
+    @property
+    def evaluations(self) -> int:
+        """Net calls per image."""
+        return self.sampling.evaluations
 
     @property
     def work(self) -> abc.Mapping[str, float]:

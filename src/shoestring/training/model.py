@@ -1,5 +1,6 @@
 """Trained nets with the recipe that says what their inputs and outputs mean."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator
 from shoestring.spec import unknown
+from shoestring.tasks.adversarial import Adversarial
+from shoestring.tasks.choosing import Choosing
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.phase import NO_CLASS
 from shoestring.threads import each
@@ -78,9 +81,13 @@ class Model:
         values = self.recipe.to_json()
         if not self.generates:
             raise RecipeError(f"{self.recipe.name} classifies images; {' and '.join(given)} are for generators")
-        if "sampling" not in values["task"]:
-            raise RecipeError(f"{self.recipe.name} makes an image in one call; it takes no {' or '.join(given)}")
-        values["task"]["sampling"] |= given
+        known = values["task"]["sampling"]
+        if strange := sorted(given.keys() - known.keys()):
+            what = "learnt against a discriminator" if "candidates" in known else "follows a flow"
+            raise RecipeError(
+                f"{self.recipe.name} {what}; it takes no {' or '.join(strange)}, but {', '.join(sorted(known))}"
+            )
+        values["task"]["sampling"] = known | given
         return replace(self, recipe=Recipe.from_json(values, "the sampling"))
 
     def labels(self, count: int, name: str | None = None) -> Tensor:
@@ -117,15 +124,33 @@ class Model:
         Returns:
             uint8 (count, c, h, w), on the CPU.
         """
-        return self.decode(self.latents(count, seed), progress, labels)
+        task = self.recipe.task
+        choosing = task.sampling if isinstance(task, Adversarial) else Choosing()
+        if choosing.candidates == 1:
+            return self.decode(self.latents(count, seed), progress, labels)
 
-    def latents(self, count: int, seed: int) -> Tensor:
-        """Normal latent vectors (count, *latent); drawn on the CPU."""
+        def offers() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+            with progress.task("candidates", choosing.candidates) as advance:
+                for candidate in range(choosing.candidates):
+                    images = self.decode(self.latents(count, seed, candidate), progress, labels)
+                    luck = drawn(torch.rand, count, (), seed, "luck", candidate)
+                    yield images, self.realism(images, labels), luck
+                    advance()
+
+        return choosing.choose(offers())
+
+    def latents(self, count: int, seed: int, candidate: int = 0) -> Tensor:
+        """Normal latent vectors (count, *latent); drawn on the CPU.
+
+        Args:
+            count: How many.
+            seed: Decides which.
+            candidate: Decides which of those that a seed has for each image.
+        """
         if not self.generates:
             raise RecipeError(f"{self.recipe.name} classifies images; it cannot make them. Use a generator recipe")
-        shape = self.recipe.latent_shape
-        blocks = [torch.randn(BATCH, *shape, generator=generator(seed, "sample", i)) for i in range(-(-count // BATCH))]
-        return torch.cat(blocks)[:count]
+        what = ("candidate", candidate) if candidate else ("sample",)
+        return drawn(torch.randn, count, self.recipe.latent_shape, seed, *what)
 
     def decode(self, latents: Tensor, progress: Progress, labels: Tensor | None = None) -> Tensor:
         """The images of latent vectors (n, *latent): uint8 (n, c, h, w), on the CPU.
@@ -212,6 +237,12 @@ class Model:
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.machine.device)
         return normalise(images, self.recipe.data) if images.dtype == torch.uint8 else images
+
+
+def drawn(draw: Callable[..., Tensor], count: int, shape: tuple[int, ...], seed: int, *what: str | int) -> Tensor:
+    """Random numbers (count, *shape), on the CPU, in blocks of their own so that one does not depend on `count`."""
+    blocks = [draw(BATCH, *shape, generator=generator(seed, *what, i)) for i in range(-(-count // BATCH))]
+    return torch.cat(blocks)[:count]
 
 
 def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
