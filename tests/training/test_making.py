@@ -104,7 +104,8 @@ def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: 
 def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model: Model) -> None:
     recipe = cifar100_gan_best()
     gan = Model(recipe, initialise(recipe).eval(), model.machine)
-    torch.nn.init.normal_(gan.nets["generator"].modulate.weight)  # so that latent vectors make a difference
+    weight = gan.nets["generator"].modulate.weight
+    torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))  # so that latent vectors make a difference
     plain, labels = gan.sample(6, 3, Progress()), gan.labels(6)
     assert gan.sampling(candidates=1).sample(6, 3, Progress()).equal(plain)
     many = [gan.decode(gan.latents(6, 3, candidate), Progress()) for candidate in range(4)]
@@ -115,7 +116,9 @@ def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model:
     favourites = scores.argmax(0)
     assert len(favourites.unique()) > 1
     assert chosen.equal(torch.stack([many[best][place] for place, best in enumerate(favourites.tolist())]))
-    assert choosy.sample(3, 3, Progress()).equal(chosen[:3])  # an image does not depend on how many are asked for
+    few = choosy.sample(3, 3, Progress())  # an image does not depend on how many are asked for, up to rounding
+    assert (few.int() - chosen[:3].int()).abs().max() <= 2
+    assert (few != chosen[:3]).float().mean() < 0.01
     assert not gan.sampling(candidates=4, temperature=100).sample(6, 3, Progress()).equal(chosen)
 
 
