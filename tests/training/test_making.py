@@ -105,7 +105,9 @@ def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model:
     recipe = cifar100_gan_best()
     gan = Model(recipe, initialise(recipe).eval(), model.machine)
     weight = gan.nets["generator"].modulate.weight
-    torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))  # so that latent vectors make a difference
+    torch.nn.init.normal_(
+        weight, generator=torch.Generator().manual_seed(0)
+    )  # so that latent vectors make a difference
     plain, labels = gan.sample(6, 3, Progress()), gan.labels(6)
     assert gan.sampling(candidates=1).sample(6, 3, Progress()).equal(plain)
     many = [gan.decode(gan.latents(6, 3, candidate), Progress()) for candidate in range(4)]
