@@ -1,6 +1,6 @@
 import torch
 
-from shoestring.rng import derive, generator
+from shoestring.rng import derive, generator, in_blocks
 
 
 def test_seeds_are_what_they_always_were() -> None:
@@ -35,3 +35,12 @@ def test_generators_are_fresh_and_leave_the_global_one_alone() -> None:
     assert torch.equal(torch.randn(5, generator=first), torch.randn(5, generator=second))
     assert not torch.equal(torch.randn(5, generator=first), torch.randn(5, generator=generator(3, "x")))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_numbers_in_blocks_do_not_depend_on_how_many_there_are() -> None:
+    many = in_blocks(torch.randn, 1_201, (2, 3), 5, "sample")
+    assert many.shape == (1_201, 2, 3)
+    for count in (1, 499, 501, 1_000):
+        assert in_blocks(torch.randn, count, (2, 3), 5, "sample").equal(many[:count])
+    assert not in_blocks(torch.randn, 3, (2, 3), 6, "sample").equal(many[:3])
+    assert not many[:500].equal(many[500:1_000])

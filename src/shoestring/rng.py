@@ -1,8 +1,12 @@
 """Randomness as a function of (seed, purpose, step): nothing to save, nothing to restore."""
 
 import hashlib
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
+
+BLOCK = 500  # random numbers that share a generator; another value would make other images of every seed
 
 
 def derive(seed: int, *path: str | int) -> int:
@@ -19,3 +23,17 @@ def derive(seed: int, *path: str | int) -> int:
 def generator(seed: int, *path: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh generator on a device, seeded from the path."""
     return torch.Generator(device=device).manual_seed(derive(seed, *path))
+
+
+def in_blocks(draw: Callable[..., Tensor], count: int, shape: tuple[int, ...], seed: int, *path: str | int) -> Tensor:
+    """Random numbers (count, *shape), on the CPU, of which the first do not depend on how many are asked for.
+
+    Args:
+        draw: torch.rand, torch.randn or alike.
+        count: How many.
+        shape: Shape of each.
+        seed: The recipe's seed, or a sampling's.
+        path: What the numbers are for.
+    """
+    blocks = [draw(BLOCK, *shape, generator=generator(seed, *path, i)) for i in range(-(-count // BLOCK))]
+    return torch.cat(blocks)[:count]

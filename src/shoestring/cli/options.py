@@ -1,6 +1,6 @@
 """What verbs have in common: the options of all, and those of verbs that sample."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -51,7 +51,7 @@ class Sampling(Options):
     candidates: int | None = None
     """Of a GAN: images made for each one given; its discriminator chooses."""
     temperature: float | None = None
-    """Of that choice; near 0 the discriminator's favourite is taken; 0.2 by default."""
+    """Of that choice; near 0 the discriminator's favourite is taken."""
 
     def sampling(self) -> dict[str, Any]:
         """The options given, by their names in a recipe's task.sampling.
@@ -60,7 +60,8 @@ class Sampling(Options):
             ShoestringError: There are no steps, or no candidates.
         """
         require_positive(steps=self.steps, candidates=self.candidates)
-        names = ("steps", "solver", "span", "guidance", "guide", "interval", "candidates", "temperature")
+        of_all = {field.name for field in fields(Options)}
+        names = [field.name for field in fields(Sampling) if field.name not in of_all]
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

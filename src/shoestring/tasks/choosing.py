@@ -15,7 +15,7 @@ class Choosing(Spec):
     candidates: PositiveInt = 1
     """Images made for each; the discriminator, which is in the budget anyway, judges them where there are several."""
     temperature: PositiveFloat = 0.2
-    """A candidate is chosen with probability exp(logit / temperature) over the sum of all; less looks at it alone."""
+    """A candidate is chosen with a probability proportional to exp(logit / temperature); near 0, the best one is."""
 
     @property
     def evaluations(self) -> int:

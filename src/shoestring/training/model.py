@@ -1,6 +1,6 @@
 """Trained nets with the recipe that says what their inputs and outputs mean."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,9 @@ from shoestring.nets.folding import folded
 from shoestring.nets.reading import DigitReader
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
-from shoestring.rng import generator
+from shoestring.rng import generator, in_blocks
 from shoestring.spec import unknown
 from shoestring.tasks.adversarial import Adversarial
-from shoestring.tasks.choosing import Choosing
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.phase import NO_CLASS
 from shoestring.threads import each
@@ -83,7 +82,7 @@ class Model:
             raise RecipeError(f"{self.recipe.name} classifies images; {' and '.join(given)} are for generators")
         known = values["task"]["sampling"]
         if strange := sorted(given.keys() - known.keys()):
-            what = "learnt against a discriminator" if "candidates" in known else "follows a flow"
+            what = "learnt against a discriminator" if isinstance(self.recipe.task, Adversarial) else "follows a flow"
             raise RecipeError(
                 f"{self.recipe.name} {what}; it takes no {' or '.join(strange)}, but {', '.join(sorted(known))}"
             )
@@ -125,15 +124,15 @@ class Model:
             uint8 (count, c, h, w), on the CPU.
         """
         task = self.recipe.task
-        choosing = task.sampling if isinstance(task, Adversarial) else Choosing()
-        if choosing.candidates == 1:
+        if not isinstance(task, Adversarial) or task.sampling.candidates == 1:
             return self.decode(self.latents(count, seed), progress, labels)
+        choosing = task.sampling
 
         def offers() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
             with progress.task("candidates", choosing.candidates) as advance:
                 for candidate in range(choosing.candidates):
                     images = self.decode(self.latents(count, seed, candidate), progress, labels)
-                    luck = drawn(torch.rand, count, (), seed, "luck", candidate)
+                    luck = in_blocks(torch.rand, count, (), seed, "luck", candidate)
                     yield images, self.realism(images, labels), luck
                     advance()
 
@@ -150,7 +149,7 @@ class Model:
         if not self.generates:
             raise RecipeError(f"{self.recipe.name} classifies images; it cannot make them. Use a generator recipe")
         what = ("candidate", candidate) if candidate else ("sample",)
-        return drawn(torch.randn, count, self.recipe.latent_shape, seed, *what)
+        return in_blocks(torch.randn, count, self.recipe.latent_shape, seed, *what)
 
     def decode(self, latents: Tensor, progress: Progress, labels: Tensor | None = None) -> Tensor:
         """The images of latent vectors (n, *latent): uint8 (n, c, h, w), on the CPU.
@@ -237,12 +236,6 @@ class Model:
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.machine.device)
         return normalise(images, self.recipe.data) if images.dtype == torch.uint8 else images
-
-
-def drawn(draw: Callable[..., Tensor], count: int, shape: tuple[int, ...], seed: int, *what: str | int) -> Tensor:
-    """Random numbers (count, *shape), on the CPU, in blocks of their own so that one does not depend on `count`."""
-    blocks = [draw(BATCH, *shape, generator=generator(seed, *what, i)) for i in range(-(-count // BATCH))]
-    return torch.cat(blocks)[:count]
 
 
 def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
