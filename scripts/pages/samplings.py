@@ -10,7 +10,7 @@ from shoestring.recipes.recipe import Learning
 from shoestring.report.facts import Measure
 from shoestring.report.wording import integer
 from shoestring.tasks.adversarial import Adversarial
-from shoestring.tasks.choosing import Choosing
+from shoestring.tasks.critic_sampling import CriticSampling
 from shoestring.tasks.flow import Flow
 from shoestring.tasks.samplers import Sampling
 
@@ -42,15 +42,20 @@ def samplings() -> Table:
 
 def sampled(name: str, options: dict[str, Any]) -> Learning:
     """The task that made the images: as the recipe of a name says but for the options."""
-    known = (*Sampling.model_fields, *Choosing.model_fields)
+    known = (*Sampling.model_fields, *CriticSampling.model_fields)
     own = {field: value for field, value in options.items() if field in known}
     return api.recipe(name, **({"task": {"sampling": own}} if own else {})).task
 
 
 def words(task: Learning) -> str:
-    """How images are made in short: solver, steps, grid and guidance, or how many are chosen from."""
-    if isinstance(task, Adversarial) and task.sampling.candidates > 1:
-        return f"{task.sampling.candidates} candidates, chosen at temperature {task.sampling.temperature:g}"
+    """How images are made in short: solver, steps, grid and guidance, or what its discriminator does."""
+    if isinstance(task, Adversarial):
+        how, said = task.sampling, list[str]()
+        if how.candidates > 1:
+            said.append(f"{how.candidates} candidates, chosen at temperature {how.temperature:g}")
+        if how.refinements:
+            said.append(f"{how.refinements} refinements of {how.step_size:g}")
+        return ", ".join(said) or "one call"
     if not isinstance(task, Flow):
         return "one call"
     how = task.sampling

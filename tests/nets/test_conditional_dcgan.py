@@ -14,6 +14,8 @@ from shoestring.tasks.gradient_penalty import judge_with_slope
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
+DEEP = SMALL.model_copy(update={"generator_depths": (1, 1, 2, 3), "unshuffled": True})
+both = pytest.mark.parametrize("spec", [SMALL, DEEP], ids=["small", "deep"])
 
 
 def make(spec: ConditionalDCGAN = SMALL, num_classes: int = 5) -> nn.ModuleDict:
@@ -54,17 +56,21 @@ def test_shapes_and_scale_of_untrained_nets() -> None:
     assert 0.05 < logits.std() < 5
 
 
-def test_no_convolution_strides_or_is_transposed_and_only_the_generator_normalises() -> None:
-    nets = make()
+@both
+def test_no_convolution_strides_or_is_transposed_and_only_the_generator_normalises(spec: ConditionalDCGAN) -> None:
+    nets = make(spec)
     for module in nets.modules():
         assert not isinstance(module, nn.ConvTranspose2d)
         assert not isinstance(module, nn.Conv2d) or module.stride == (1, 1)
-    assert sum(isinstance(module, nn.BatchNorm2d) for module in nets["generator"].modules()) == 5
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in nets["generator"].modules()) == 1 + sum(
+        spec.generator_depths
+    )
     assert not any(isinstance(module, nn.BatchNorm2d) for module in nets["discriminator"].modules())
 
 
-def test_the_discriminators_answer_to_an_image_depends_on_no_other() -> None:
-    net, (_, images, labels) = make()["discriminator"], inputs()
+@both
+def test_the_discriminators_answer_to_an_image_depends_on_no_other(spec: ConditionalDCGAN) -> None:
+    net, (_, images, labels) = make(spec)["discriminator"], inputs()
     together = net(images, labels)
     alone = torch.cat([net(images[[i]], labels[[i]]) for i in range(len(images))])
     torch.testing.assert_close(together, alone)
@@ -82,11 +88,12 @@ def test_classes_matter_and_a_label_that_is_no_class_says_nothing(name: str) -> 
     torch.testing.assert_close(net(x, torch.eye(5)[labels]), told)
 
 
-def test_latent_vector_and_class_change_every_layer() -> None:
-    generator, (latent, _, labels) = awake(make()).train()["generator"], inputs()
+@both
+def test_latent_vector_and_class_change_every_layer(spec: ConditionalDCGAN) -> None:
+    generator, (latent, _, labels) = awake(make(spec)).train()["generator"], inputs()
     generator(latent, labels).square().mean().backward()
     rows = generator.modulate.weight.grad.abs().sum(1).split(generator.sizes)
-    assert len(rows) == 5
+    assert len(rows) == 1 + sum(spec.generator_depths)
     assert all((layer > 0).float().mean() > 0.5 for layer in rows)
 
 
@@ -97,15 +104,50 @@ def test_changes_scale_and_shift_what_is_normalised() -> None:
     torch.testing.assert_close(normed(x, nn.Identity(), change), expected)
 
 
+@both
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_answers_are_float32_and_activations_stay_in_channels_last_order(dtype: torch.dtype) -> None:
-    nets = awake(make()).to(memory_format=torch.channels_last)
+def test_answers_are_float32_and_activations_stay_in_channels_last_order(
+    dtype: torch.dtype, spec: ConditionalDCGAN
+) -> None:
+    nets = awake(make(spec)).to(memory_format=torch.channels_last)
     wrong = out_of_order(nets)
     latent, images, labels = inputs()
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         made, logits = nets["generator"](latent, labels), nets["discriminator"](images, labels)
     assert not wrong
     assert made.dtype == logits.dtype == torch.float32
+
+
+def test_layers_after_the_first_of_a_resolution_add_to_what_they_get() -> None:
+    generator, (latent, _, labels) = awake(make(DEEP))["generator"], inputs()
+    seen: list[tuple[Tensor, Tensor]] = []
+    for conv in generator.convs:
+        conv.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+    generator(latent, labels)
+    assert [made.shape[2] for _, made in seen] == [4, 8, 16, 16, 32, 32, 32]
+    before = generator.convs[5].weight.clone()
+    final = seen[6][0]
+    with torch.no_grad():
+        generator.convs[5].weight.zero_()
+        generator.norms[6].running_mean.zero_()
+        generator.modulate.weight[sum(generator.sizes[:6]) : sum(generator.sizes[:7])] = 0
+    seen.clear()
+    generator(latent, labels)
+    assert before.any()
+    torch.testing.assert_close(seen[6][0], seen[5][0])  # nothing is added
+    assert not torch.allclose(final, seen[6][0])
+
+
+def test_unshuffled_features_reach_the_next_layer_whole() -> None:
+    net, (_, images, labels) = make(DEEP)["discriminator"], inputs()
+    seen: list[tuple[Tensor, Tensor]] = []
+    for conv in net.convs[:2]:
+        conv.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+    net(images, labels)
+    (_, first), (second, _) = seen
+    assert second.shape == (4, 16, 16, 16)
+    torch.testing.assert_close(second.sum((1, 2, 3)), F.leaky_relu(first, 0.2).sum((1, 2, 3)))
+    torch.testing.assert_close(second[:, 1, 3, 5], F.leaky_relu(first, 0.2)[:, 0, 6, 11])
 
 
 def test_halved_is_average_pooling() -> None:
@@ -131,8 +173,9 @@ class Watched(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_gradient_penalties_keep_the_memory_order() -> None:
-    discriminator = make().to(memory_format=torch.channels_last)["discriminator"]
+@both
+def test_gradient_penalties_keep_the_memory_order(spec: ConditionalDCGAN) -> None:
+    discriminator = make(spec).to(memory_format=torch.channels_last)["discriminator"]
     _, images, labels = inputs()
     with Watched() as watched:
         logits, slope = judge_with_slope(discriminator, images, labels)
@@ -172,8 +215,9 @@ def test_logit_is_that_of_the_image_plus_its_projection_on_the_class() -> None:
     assert torch.allclose(judge(x, labels), judge.score(features)[:, 0] + projected, atol=1e-5)
 
 
-def test_every_weight_of_the_discriminator_has_second_derivatives_but_those_that_add() -> None:
-    net = awake(make())["discriminator"]
+@both
+def test_every_weight_of_the_discriminator_has_second_derivatives_but_those_that_add(spec: ConditionalDCGAN) -> None:
+    net = awake(make(spec))["discriminator"]
     _, images, labels = inputs()
     images.requires_grad_()
     (slope,) = torch.autograd.grad(net(images, labels).sum(), images, create_graph=True)

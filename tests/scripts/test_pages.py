@@ -266,8 +266,10 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
     (tmp_path / "c.json").write_text(json.dumps(gan), encoding="utf-8")
     picky = gan | {"options": {"candidates": 16}}
     (tmp_path / "d.json").write_text(json.dumps(picky), encoding="utf-8")
+    refined = gan | {"options": {"candidates": 4, "refinements": 5, "step_size": 0.25}}
+    (tmp_path / "e.json").write_text(json.dumps(refined), encoding="utf-8")
     columns, rows = samplings.samplings()
-    first, second, third, fourth = (dict(zip(columns, row, strict=True)) for row in rows)
+    first, second, third, fourth, fifth = (dict(zip(columns, row, strict=True)) for row in rows)
     assert (first["net calls"], second["net calls"]) == ("12", "50")
     assert (first["told the class"], second["told the class"]) == ("no", "yes")
     assert "12 steps" in first["how"]
@@ -277,7 +279,9 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
     assert first["KID"] == ABSENT
     assert (third["generator"], third["net calls"], third["how"]) == ("`cifar100-gan-best`", "1", "one call")
     assert third["told the class"] == "no"
-    assert (fourth["net calls"], fourth["how"]) == ("32", "16 candidates, chosen at temperature 0.2")
+    said = "4 candidates, chosen at temperature 0.2, 5 refinements of 0.25"
+    assert (fourth["net calls"], fourth["how"]) == ("18", said)
+    assert (fifth["net calls"], fifth["how"]) == ("32", "16 candidates, chosen at temperature 0.2")
 
 
 def test_times_of_making_images_are_those_of_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,23 @@ def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model:
     assert not gan.sampling(candidates=4, temperature=100).sample(6, 3, Progress()).equal(chosen)
 
 
+def test_a_gans_images_are_refined_wherever_they_are_made(model: Model) -> None:
+    recipe = cifar100_gan_best()
+    gan = Model(recipe, initialise(recipe).eval(), model.machine)
+    refined = gan.sampling(refinements=3, step_size=1.0)
+    plain, better = gan.sample(6, 3, Progress()), refined.sample(6, 3, Progress())
+    assert better.dtype == torch.uint8
+    assert (gan.realism(better) > gan.realism(plain)).all()
+    alone = refined.sample(2, 3, Progress())
+    assert (alone.int() - better[:2].int()).abs().max() <= 1  # an image depends on no other, up to rounding
+    assert refined.decode(gan.latents(6, 3), Progress()).equal(better)
+    ends = refined.interpolate(3, 2, 3, Progress())[:, 0]
+    assert (ends.int() - refined.decode(gan.latents(6, 3)[0::2], Progress()).int()).abs().max() <= 1
+    chosen, both = (gan.sampling(candidates=3, refinements=count).sample(6, 3, Progress()) for count in (0, 3))
+    assert (gan.realism(both) > gan.realism(chosen)).all()
+    assert all(parameter.requires_grad for parameter in gan.nets["discriminator"].parameters())
+
+
 def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Model) -> None:
     first, last = torch.tensor([1, 2]), torch.tensor([1, 7])
     paths = model.interpolate(2, 4, 3, Progress(), (first, last))

@@ -52,6 +52,10 @@ class Sampling(Options):
     """Of a GAN: images made for each one given; its discriminator chooses."""
     temperature: float | None = None
     """Of that choice; near 0 the discriminator's favourite is taken."""
+    refinements: int | None = None
+    """Of a GAN: steps by which its discriminator then improves each image."""
+    step_size: float | None = None
+    """Of these steps."""
 
     def sampling(self) -> dict[str, Any]:
         """The options given, by their names in a recipe's task.sampling.

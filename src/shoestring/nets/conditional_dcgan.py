@@ -18,7 +18,7 @@ Widths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
 
 class ConditionalDCGAN(Spec):
-    """One 3x3 convolution at each resolution; pixels are repeated or averaged between them, never strided over.
+    """One or more 3x3 convolutions at each resolution; pixels are repeated or averaged in between, never strided over.
 
     The generator normalises by batch, and latent vector and class scale and shift every channel after it (de Vries et
     al. 2017). The discriminator has no norm, so that gradient penalties can be taken of it; its logit is that of the
@@ -29,8 +29,13 @@ class ConditionalDCGAN(Spec):
     kind: Literal["conditional-dcgan"] = "conditional-dcgan"
     generator: Widths = (128, 64, 32, 16)
     """The generator's channels at 4x4, 8x8, 16x16 and 32x32."""
+    generator_depths: Widths = (1, 1, 1, 1)
+    """The generator's convolutions there; those after the first of a resolution add to what they get."""
     discriminator: Widths = (144, 128, 64, 32)
     """The discriminator's channels there."""
+    unshuffled: bool = False
+    """At 32x32, the discriminator's features go down by taking 2x2 pixels for four times the channels (Shi et al. 2016)
+    instead of by their mean, which would hide fine detail from all that follows."""
     latent: PositiveInt = 64
     """Dimension of the normal latent vector."""
     embedding: PositiveInt = 35
@@ -58,12 +63,14 @@ class ConditionalGenerator(nn.Module):
 
     def __init__(self, spec: ConditionalDCGAN, image_channels: int, num_classes: int) -> None:
         super().__init__()
-        widths = spec.generator
+        widths, depths = spec.generator, spec.generator_depths
         features = spec.latent + spec.embedding
         self.label = ClassEmbedding(num_classes, spec.embedding)
         self.mix = nn.Linear(features, features)
         self.start = nn.Linear(features, widths[0] * 16, bias=False)
-        normed_widths = (widths[0], *widths)
+        normed_widths = (widths[0], *(width for width, depth in zip(widths, depths, strict=True) for _ in range(depth)))
+        self.ups = {sum(depths[:place]) for place in range(1, 4)}
+        self.residual = set(range(sum(depths))) - self.ups - {0}
         convs = [nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise(normed_widths)]
         self.convs = nn.ModuleList(convs)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in normed_widths)
@@ -89,9 +96,10 @@ class ConditionalGenerator(nn.Module):
         x = self.start(code).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
         x = normed(x, self.norms[0], changes[0])
         for place, (conv, norm, change) in enumerate(zip(self.convs, self.norms[1:], changes[1:], strict=True)):
-            if place:
+            if place in self.ups:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = normed(conv(x), norm, change)
+            y = normed(conv(x), norm, change)
+            x = x + y if place in self.residual else y
         return torch.tanh(self.head(x)).float()
 
 
@@ -122,8 +130,11 @@ class ConditionalDiscriminator(nn.Module):
     def __init__(self, spec: ConditionalDCGAN, image_channels: int, num_classes: int) -> None:
         super().__init__()
         widths = spec.discriminator[::-1]
-        channels = (image_channels, *widths, widths[-1])
-        convs = [nn.Conv2d(above, below, 3, padding=1) for above, below in pairwise(channels)]
+        self.unshuffled = spec.unshuffled
+        seen = (image_channels, 4 * widths[0] if spec.unshuffled else widths[0], *widths[1:])
+        convs = [
+            nn.Conv2d(above, below, 3, padding=1) for above, below in zip(seen, (*widths, widths[-1]), strict=True)
+        ]
         self.convs = nn.ModuleList(convs)
         self.judge = Judge(widths[-1], num_classes)
         for conv in convs:
@@ -133,7 +144,9 @@ class ConditionalDiscriminator(nn.Module):
         """Images (n, c, 32, 32) -> logits (n,), float32; labels as for the generator."""
         for place, conv in enumerate(self.convs):
             x = F.leaky_relu(conv(x), SLOPE)
-            if place < 3:  # to 16x16, 8x8, 4x4
+            if place == 0 and self.unshuffled:
+                x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+            elif place < 3:  # to 16x16, 8x8, 4x4
                 x = halved(x)
         return self.judge(x, labels)
 

@@ -10,8 +10,8 @@ from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Generator, Tensor, nn
 
 from shoestring.spec import Spec
-from shoestring.tasks.choosing import Choosing
 from shoestring.tasks.critic_augment import CriticAugment
+from shoestring.tasks.critic_sampling import CriticSampling
 from shoestring.tasks.gradient_penalty import judge_with_slope
 from shoestring.tasks.phase import Batch, Loss
 
@@ -39,7 +39,7 @@ class Adversarial(Spec):
     """The same at made images."""
     penalised: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a step's images at which these gradients are taken; less is less work and, on average, the same."""
-    sampling: Choosing = Choosing()
+    sampling: CriticSampling = CriticSampling()
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     maker: ClassVar[str | None] = "generator"

@@ -16,7 +16,7 @@ from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator, in_blocks
 from shoestring.spec import unknown
-from shoestring.tasks.adversarial import Adversarial
+from shoestring.tasks.adversarial import Adversarial, frozen
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.phase import NO_CLASS
 from shoestring.threads import each
@@ -126,17 +126,17 @@ class Model:
         task = self.recipe.task
         if not isinstance(task, Adversarial) or task.sampling.candidates == 1:
             return self.decode(self.latents(count, seed), progress, labels)
-        choosing = task.sampling
+        how = task.sampling
 
         def offers() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-            with progress.task("candidates", choosing.candidates) as advance:
-                for candidate in range(choosing.candidates):
-                    images = self.decode(self.latents(count, seed, candidate), progress, labels)
+            with progress.task("candidates", how.candidates) as advance:
+                for candidate in range(how.candidates):
+                    images = self._make(self.latents(count, seed, candidate), progress, labels)
                     luck = in_blocks(torch.rand, count, (), seed, "luck", candidate)
                     yield images, self.realism(images, labels), luck
                     advance()
 
-        return choosing.choose(offers())
+        return self._refine(how.choose(offers()), progress, labels)
 
     def latents(self, count: int, seed: int, candidate: int = 0) -> Tensor:
         """Normal latent vectors (count, *latent); drawn on the CPU.
@@ -152,7 +152,7 @@ class Model:
         return in_blocks(torch.randn, count, self.recipe.latent_shape, seed, *what)
 
     def decode(self, latents: Tensor, progress: Progress, labels: Tensor | None = None) -> Tensor:
-        """The images of latent vectors (n, *latent): uint8 (n, c, h, w), on the CPU.
+        """The images of latent vectors (n, *latent), refined if the recipe says so: uint8 (n, c, h, w), on the CPU.
 
         Args:
             latents: Where to start from.
@@ -162,6 +162,10 @@ class Model:
         Raises:
             DivergedError: An image holds NaN or infinity.
         """
+        return self._refine(self._make(latents, progress, labels), progress, labels)
+
+    def _make(self, latents: Tensor, progress: Progress, labels: Tensor | None) -> Tensor:
+        """As `decode`, without refinements."""
         task, device = self.recipe.task, self.machine.device
         if isinstance(task, Classify):
             raise RecipeError(f"{self.recipe.name} classifies images; it cannot make them. Use a generator recipe")
@@ -185,6 +189,28 @@ class Model:
                 made.append(images)
                 advance(len(images))
         return torch.cat(made)
+
+    def _refine(self, images: Tensor, progress: Progress, labels: Tensor | None) -> Tensor:
+        """The refinements of `decode`."""
+        task, device = self.recipe.task, self.machine.device
+        if not isinstance(task, Adversarial) or not task.sampling.refinements:
+            return images
+        labels = self.labels(len(images)) if labels is None else labels
+        size = SMALL_BATCH if device.type == "cpu" else BATCH
+        discriminator = self.nets["discriminator"]
+
+        def refine(batch: tuple[Tensor, Tensor]) -> Tensor:
+            told = (batch[1].to(device),) if task.conditional else ()
+            some = task.sampling.refine(self._normalised(batch[0]), lambda seen: discriminator(seen, *told).float())
+            return denormalise(some, self.recipe.data).cpu()
+
+        refined: list[Tensor] = []
+        batches = zip(torch.split(images, size), torch.split(labels, size), strict=True)
+        with frozen(discriminator), progress.task("refining images", len(images), "images") as advance:
+            for some in each(device, refine, batches):
+                refined.append(some)
+                advance(len(some))
+        return torch.cat(refined)
 
     def interpolate(
         self, pairs: int, steps: int, seed: int, progress: Progress, labels: tuple[Tensor, Tensor] | None = None
