@@ -8,13 +8,22 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from shoestring.errors import RecipeError
-from shoestring.nets.conditional_dcgan import GAIN, ClassEmbedding, ConditionalDCGAN, Judge, filled, halved, normed
+from shoestring.nets.conditional_dcgan import (
+    GAIN,
+    ClassEmbedding,
+    ConditionalDCGAN,
+    Judge,
+    Spread,
+    filled,
+    halved,
+    normed,
+)
 from shoestring.nets.layers import layer_table
 from shoestring.tasks.gradient_penalty import judge_with_slope
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
-DEEP = SMALL.model_copy(update={"generator_depths": (1, 1, 2, 3), "unshuffled": True})
+DEEP = SMALL.model_copy(update={"generator_depths": (1, 1, 2, 3), "unshuffled": True, "spread": 2})
 both = pytest.mark.parametrize("spec", [SMALL, DEEP], ids=["small", "deep"])
 
 
@@ -70,7 +79,7 @@ def test_no_convolution_strides_or_is_transposed_and_only_the_generator_normalis
 
 @both
 def test_the_discriminators_answer_to_an_image_depends_on_no_other(spec: ConditionalDCGAN) -> None:
-    net, (_, images, labels) = make(spec)["discriminator"], inputs()
+    net, (_, images, labels) = make(spec)["discriminator"].eval(), inputs()
     together = net(images, labels)
     alone = torch.cat([net(images[[i]], labels[[i]]) for i in range(len(images))])
     torch.testing.assert_close(together, alone)
@@ -182,6 +191,31 @@ def test_gradient_penalties_keep_the_memory_order(spec: ConditionalDCGAN) -> Non
         (logits.sum() + slope.sum()).backward()
     assert watched.in_order > watched.out_of_order  # the last layer's gradients come from a pattern that has no order
     assert watched.out_of_order <= 2
+
+
+def test_spread_is_the_deviation_over_a_group_and_in_use_what_was_usual() -> None:
+    x = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    layer = Spread(3, momentum=0.5)
+    expected = torch.stack([x[place::2].std(0, correction=0).mean() for place in range(2)])
+    found = layer(x)
+    assert found.shape == (6, 4, 4, 4)
+    assert found[:, :3].equal(x)
+    for place in range(6):
+        torch.testing.assert_close(found[place, 3], expected[place % 2].expand(4, 4))
+    usual = expected.mean() / 2  # half the way from zero
+    torch.testing.assert_close(layer.usual, usual)
+    torch.testing.assert_close(layer(x[:5])[:, 3], x[:5].std(0, correction=0).mean().expand(5, 4, 4))  # one group
+    usual = layer.eval().usual.clone()
+    torch.testing.assert_close(layer(x[:1])[0, 3], usual.expand(4, 4))
+    assert layer.usual.equal(usual)
+
+
+def test_a_discriminator_that_sees_spread_tells_copies_from_various_images() -> None:
+    spec = SMALL.model_copy(update={"spread": 4})
+    net, (_, images, labels) = make(spec)["discriminator"], inputs()
+    alone, copies = net(images, labels), images[:1].expand(4, -1, -1, -1)
+    assert net(copies, labels[:1].expand(4))[0] != alone[0]
+    assert net.eval()(copies, labels[:1].expand(4))[0].isclose(net(images, labels)[0])
 
 
 def test_images_of_another_size_are_refused() -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from shoestring.nets.dcgan import SLOPE, require_32
@@ -36,6 +36,9 @@ class ConditionalDCGAN(Spec):
     unshuffled: bool = False
     """At 32x32, the discriminator's features go down by taking 2x2 pixels for four times the channels (Shi et al. 2016)
     instead of by their mean, which would hide fine detail from all that follows."""
+    spread: NonNegativeInt = 0
+    """Images, of those judged together in training, whose deviation the discriminator's last convolution also sees, so
+    that too little variety shows (Karras et al. 2018); 0 for none. In use it sees what was usual in training."""
     latent: PositiveInt = 64
     """Dimension of the normal latent vector."""
     embedding: PositiveInt = 35
@@ -131,10 +134,10 @@ class ConditionalDiscriminator(nn.Module):
         super().__init__()
         widths = spec.discriminator[::-1]
         self.unshuffled = spec.unshuffled
-        seen = (image_channels, 4 * widths[0] if spec.unshuffled else widths[0], *widths[1:])
-        convs = [
-            nn.Conv2d(above, below, 3, padding=1) for above, below in zip(seen, (*widths, widths[-1]), strict=True)
-        ]
+        self.spread = Spread(spec.spread) if spec.spread else None
+        first, last = widths[0] * (4 if spec.unshuffled else 1), widths[-1] + (1 if spec.spread else 0)
+        seen, given = (image_channels, first, *widths[1:-1], last), (*widths, widths[-1])
+        convs = [nn.Conv2d(above, below, 3, padding=1) for above, below in zip(seen, given, strict=True)]
         self.convs = nn.ModuleList(convs)
         self.judge = Judge(widths[-1], num_classes)
         for conv in convs:
@@ -143,12 +146,43 @@ class ConditionalDiscriminator(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, c, 32, 32) -> logits (n,), float32; labels as for the generator."""
         for place, conv in enumerate(self.convs):
+            if place == 4 and self.spread is not None:
+                x = self.spread(x)
             x = F.leaky_relu(conv(x), SLOPE)
             if place == 0 and self.unshuffled:
                 x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
             elif place < 3:  # to 16x16, 8x8, 4x4
                 x = halved(x)
         return self.judge(x, labels)
+
+
+class Spread(nn.Module):
+    """Adds a channel that says how far images of a group lie from each other (Karras et al. 2018)."""
+
+    usual: Tensor
+
+    def __init__(self, group: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.group, self.momentum = group, momentum
+        self.register_buffer("usual", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c + 1, h, w), the last channel constant.
+
+        In training it is the deviation over a group of images, averaged over all features; images that make up no
+        whole groups are one. Else it is the running mean of that, so that no image's answer depends on others.
+        """
+        n, _, h, w = x.shape
+        usual = self.usual.expand(n)
+        if self.training:
+            groups = n // self.group if n % self.group == 0 else 1
+            features = x.float().unflatten(0, (-1, groups))
+            variance = (features - features.mean(0)).square().mean(0)
+            usual = (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat(n // groups)
+            with torch.no_grad():
+                self.usual.lerp_(usual.mean(), self.momentum)
+        told = usual[:, None, None, None].expand(n, 1, h, w).to(x.dtype)
+        return torch.cat((x, told), 1).contiguous(memory_format=torch.channels_last)
 
 
 class Judge(nn.Module):

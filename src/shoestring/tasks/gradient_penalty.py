@@ -11,7 +11,8 @@ def judge_with_slope(discriminator: nn.Module, images: Tensor, *told: Tensor) ->
     that has the range of float32, so that no gradient vanishes for want of scaling, and squares are summed in float32.
 
     Args:
-        discriminator: Gives one logit for each image, which depends on no other image.
+        discriminator: Gives one logit for each image. Where that depends on other images too, slopes are those of the
+            sum of all logits.
         images: (n, c, h, w); no gradients flow further back than these.
         told: What the discriminator gets besides.
 
