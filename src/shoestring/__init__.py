@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from shoestring.api import load, predict, sample, train, write_report
+    from shoestring.api import adopt, load, predict, sample, train, write_report
     from shoestring.budget import Budget
     from shoestring.errors import ShoestringError
     from shoestring.evaluation import compare_images, evaluate
@@ -31,6 +31,7 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "Run": "run",
     "ShoestringError": "errors",
+    "adopt": "api",
     "compare_images": "evaluation",
     "evaluate": "evaluation",
     "load": "api",
@@ -49,6 +50,7 @@ __all__ = [
     "Recipe",
     "Run",
     "ShoestringError",
+    "adopt",
     "compare_images",
     "evaluate",
     "load",

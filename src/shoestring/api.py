@@ -11,6 +11,7 @@ from shoestring import zoo
 from shoestring.data.folder import ImageFolder, read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
+from shoestring.errors import RunError
 from shoestring.evaluation import assess_run
 from shoestring.evaluation import compare_images as compare_images
 from shoestring.evaluation import evaluate as evaluate
@@ -18,6 +19,7 @@ from shoestring.progress import Progress
 from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
+from shoestring.training.adopt import adopt as adopt_run
 from shoestring.training.assess import draw_generator
 from shoestring.training.load import load as load_run
 from shoestring.training.load import open_run
@@ -77,6 +79,43 @@ def load(
         progress: Told when the run is not finished.
     """
     return load_run(open_run(what), device, average, progress)
+
+
+def adopt(
+    what: Path | str,
+    average: float | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    **sampling: Any,
+) -> Run:
+    """A finished run that from now on answers as was chosen, with pictures and report to match; nothing is trained.
+
+    Choose by the tune split, or of a generator by train images. Earlier measures are put aside, since they are of
+    other answers: measure anew.
+
+    Args:
+        what: The run's folder.
+        average: Decay of the running mean of the weights that is to answer; by default the weights stay.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Told of everything that takes time.
+        sampling: Options of the recipe's `task.sampling` to change.
+
+    Raises:
+        RunError: The run is shipped, or not finished, or kept no such running mean.
+        RecipeError: There is no such option.
+        OverBudgetError: An image would take more net calls than the budget allows.
+    """
+    home, progress = open_run(what), progress or Progress()
+    if home.folder.parent == zoo.FOLDER:
+        raise RunError(f"{what} is shipped and stays as it is; copy {home.folder} and name the copy")
+    model = adopt_run(home, average, sampling, device, progress)
+    if model is None:
+        progress.say(f"{what} answers like that already")
+        return home
+    if model.generates:
+        draw_generator(model, home, progress)
+    write_report([home])
+    return home
 
 
 def sample(

@@ -168,6 +168,12 @@ class Run:
         before: dict[str, Any] = {} if afresh else known.get(split, {})
         self.write_json("measures.json", known | {split: before | dict(measures)})
 
+    def put_measures_aside(self, fingerprint: str) -> Path | None:
+        """Keeps all measures so far in a file named after the recipe they are of; gives the file, if there were any."""
+        if not self.measures():
+            return None
+        return (self.folder / "measures.json").replace(self.folder / f"measures-{fingerprint}.json")
+
     def has_pictures(self) -> bool:
         """Whether the final pictures were drawn."""
         return (self.pictures / "pictures.json").is_file()

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,17 @@ def test_sample_and_interpolate_write_grids(tell, gan_run: Run, tmp_path: Path) 
     tell("sample", gan_run.folder, "--count", 5, "--columns", 3, "--out", "few.png")
     with Image.open(io.BytesIO((tmp_path / "few.png").read_bytes())) as image:
         assert image.size == (2 * (3 * 34 - 2), 2 * (2 * 34 - 2))
+
+
+def test_adopt_changes_how_a_run_answers(say, tell, gan_run: Run, tmp_path: Path) -> None:
+    mine = Run(tmp_path / "mine")
+    shutil.copytree(gan_run.folder, mine.folder)
+    found = tell("adopt", "mine", "--refinements", 0, "--step-size", 0.5)
+    assert found == {"run": str(mine.folder), "average": None, "refinements": 0, "step_size": 0.5}
+    assert mine.read_recipe()["task"]["sampling"]["step_size"] == 0.5
+    status, _, err = say("adopt", "mine")
+    assert status == 1
+    assert "say what to adopt" in err
 
 
 def test_a_net_over_budget_is_refused_with_its_table(say, recipe_file: Path, tmp_path: Path) -> None:

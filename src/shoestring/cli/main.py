@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 import shoestring
-from shoestring.cli import making, options, timing, verbs
+from shoestring.cli import adopting, making, options, timing, verbs
 from shoestring.cli.display import Display
 from shoestring.errors import ShoestringError
 
@@ -18,6 +18,7 @@ Verb = (
     | Annotated[verbs.Train, tyro.conf.subcommand("train")]
     | Annotated[timing.Speed, tyro.conf.subcommand("speed")]
     | Annotated[verbs.Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[adopting.Adopt, tyro.conf.subcommand("adopt")]
     | Annotated[making.Sample, tyro.conf.subcommand("sample")]
     | Annotated[making.Interpolate, tyro.conf.subcommand("interpolate")]
     | Annotated[verbs.Predict, tyro.conf.subcommand("predict")]

@@ -176,7 +176,7 @@ class Spread(nn.Module):
         usual = self.usual.expand(n)
         if self.training:
             groups = n // self.group if n % self.group == 0 else 1
-            features = x.float().unflatten(0, (-1, groups))
+            features = x.float().reshape(-1, groups, *x.shape[1:])
             variance = (features - features.mean(0)).square().mean(0)
             usual = (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat(n // groups)
             with torch.no_grad():

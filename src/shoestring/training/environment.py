@@ -51,6 +51,11 @@ def close_session(run: Run, step: int) -> None:
     run.write_json("environment.json", known)
 
 
+def record_evaluations(run: Run, evaluations: int) -> None:
+    """Records the net calls that one answer or sample takes from now on."""
+    run.write_json("environment.json", run.read_json("environment.json") | {"evaluations": evaluations})
+
+
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 

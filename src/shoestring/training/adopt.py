@@ -1,0 +1,65 @@
+"""A choice made after the training becomes the run's own: which weights it answers with, and how it samples."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from shoestring.errors import RunError
+from shoestring.progress import Progress
+from shoestring.recipes.recipe import Recipe
+from shoestring.run import Run
+from shoestring.spec import changed
+from shoestring.training.environment import record_evaluations
+from shoestring.training.load import kept_weights, load, recipe_of
+from shoestring.training.model import Model
+
+
+def adopt(
+    run: Run, average: float | None, sampling: dict[str, Any], device: str | None, progress: Progress
+) -> Model | None:
+    """Makes a choice the run's own; the same call again completes one that was interrupted.
+
+    Its measures are put aside, since they are of the former choice; nothing is trained.
+
+    Args:
+        run: A finished run.
+        average: Decay of the running mean that is to answer; by default the weights stay.
+        sampling: Options of the recipe's `task.sampling` to change.
+        device: As of `load`.
+        progress: As of `load`.
+
+    Returns:
+        The model as it is now; None where this was the run's choice already.
+
+    Raises:
+        RunError: The run is not finished, or kept no such running mean.
+        RecipeError: There is no such option of sampling.
+        OverBudgetError: An image would take more net calls than the budget allows.
+    """
+    if not run.finished():
+        raise RunError(f"{run.folder} is not finished; run the same `train` command again, then choose")
+    before = recipe_of(run)
+    model = load(run, device, average, progress).sampling(**sampling)
+    first = () if average is None else (average,)
+    after = model.recipe.model_copy(update={"ema": (*first, *(decay for decay in before.ema if decay != average))})
+    if after == before:
+        return None
+    aside = run.put_measures_aside(before.fingerprint())
+    if aside:
+        progress.say(f"earlier measures are in {aside} now, since they are of other answers")
+    facts = {"recipe": after.name, "fingerprint": after.fingerprint(), "step": str(after.budget.steps)}
+    run.write_weights(kept_weights(model.nets), facts)
+    record_evaluations(run, after.task.evaluations)
+    run.write_recipe(after.to_json(), run.layers(), _overrides(run, before, after))  # last: until then, it is not done
+    return replace(model, recipe=after)
+
+
+def _overrides(run: Run, before: Recipe, after: Recipe) -> dict[str, list[Any]]:
+    """Dotted field -> [value in the recipe it is named after, value here], brought up to date."""
+    found: dict[str, list[Any]] = dict(run.read_json("overrides.json"))
+    for field, pair in changed(before, after).items():
+        old, new = json.loads(json.dumps(pair))
+        shipped = found.pop(field, [old])[0]
+        if shipped != new:
+            found[field] = [shipped, new]
+    return found
