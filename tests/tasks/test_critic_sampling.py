@@ -51,3 +51,10 @@ def test_refinements_go_up_the_logit_within_the_scale_and_cost_two_calls_each() 
     assert CriticSampling().refine(images, judge).equal(images)
     with torch.inference_mode():
         torch.testing.assert_close(how.refine(images.clone(), judge), found)
+
+
+def test_words_say_what_the_discriminator_does() -> None:
+    assert CriticSampling().words == "one call"
+    assert CriticSampling(candidates=4).words == "4 candidates, chosen at temperature 0.2"
+    both = CriticSampling(candidates=4, refinements=5, step_size=0.25)
+    assert both.words == "4 candidates, chosen at temperature 0.2, 5 refinements of 0.25"

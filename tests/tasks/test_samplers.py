@@ -128,3 +128,10 @@ def test_evaluations_are_the_calls_that_are_made(solver: str, calls: int, grid: 
 
 def test_euler_steps_add_up() -> None:
     assert euler(lambda x, t: x * t, torch.tensor(2.0), [1.0, 0.5, 0.0]).item() == pytest.approx(0.75)
+
+
+def test_words_tell_one_way_of_sampling_from_another() -> None:
+    assert Sampling(solver="euler", steps=4, grid="uniform").words == "euler, 4 steps"
+    assert Sampling(solver="heun", steps=18).words == "heun, 18 steps from 80 to 0.002"
+    assert Sampling(steps=9, guidance=2.0).words.endswith(", guidance 2")
+    assert Sampling(steps=9, guidance=2.0, interval=(0.5, 10)).words.endswith(", guidance 2 between 0.5 and 10")

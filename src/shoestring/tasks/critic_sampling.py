@@ -29,6 +29,13 @@ class CriticSampling(Spec):
         """
         return (1 if self.candidates == 1 else 2 * self.candidates) + 2 * self.refinements
 
+    @property
+    def words(self) -> str:
+        """How images are made, in short."""
+        said = [f"{self.candidates} candidates, chosen at temperature {self.temperature:g}"] * (self.candidates > 1)
+        said += [f"{self.refinements} refinements of {self.step_size:g}"] * (self.refinements > 0)
+        return ", ".join(said) or "one call"
+
     def choose(self, offers: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         """One image of each place, drawn as `temperature` says; one offer is held in memory at a time.
 

@@ -66,6 +66,17 @@ class Sampling(Spec):
         SOLVERS[self.solver](count, torch.zeros(0), self.times())
         return calls
 
+    @property
+    def words(self) -> str:
+        """How images are made, in short: solver, steps, grid and guidance."""
+        said = f"{self.solver}, {self.steps} steps"
+        if self.grid == "karras":
+            said += f" from {self.span[1]:g} to {self.span[0]:g}"
+        if self.guidance == 1:
+            return said
+        where = f" between {self.interval[0]:g} and {self.interval[1]:g}" if self.interval != (0.0, 80.0) else ""
+        return f"{said}, guidance {self.guidance:g}{where}"
+
     def solve(self, velocity: Velocity, guide: Velocity, noise: Tensor) -> Tensor:
         """Images from noise.
 

@@ -15,6 +15,8 @@ from shoestring.measure.measure import Measure
 from shoestring.pictures import grid
 from shoestring.progress import Progress
 from shoestring.run import Run
+from shoestring.tasks.adversarial import Adversarial
+from shoestring.tasks.flow import Flow
 from shoestring.training.model import Model
 
 SAMPLES, PAIRS, STEPS = 64, 8, 8  # an 8x8 grid and 8 paths of 8 images, as the papers show
@@ -67,8 +69,14 @@ def draw_generator(model: Model, run: Run, progress: Progress) -> None:
     run.write_bytes("samples/samples.png", grid(samples, columns=8))
     paths = model.interpolate(PAIRS, STEPS, seed=0, progress=progress).flatten(0, 1)
     run.write_bytes("samples/interpolations.png", grid(paths, columns=STEPS))
+    task = model.recipe.task
+    how = f": {task.sampling.words}" if isinstance(task, Adversarial | Flow) else ""
     captions = [
-        {"file": "samples.png", "title": "Samples", "caption": f"The first {SAMPLES} samples of seed 0, not picked."},
+        {
+            "file": "samples.png",
+            "title": "Samples",
+            "caption": f"The first {SAMPLES} samples of seed 0, not picked by hand{how}.",
+        },
         {
             "file": "interpolations.png",
             "title": "Interpolations",
