@@ -1,6 +1,6 @@
 """Trained nets with the recipe that says what their inputs and outputs mean."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -169,9 +169,6 @@ class Model:
         task, device = self.recipe.task, self.machine.device
         if isinstance(task, Classify):
             raise RecipeError(f"{self.recipe.name} classifies images; it cannot make them. Use a generator recipe")
-        if labels is None:
-            labels = self.labels(len(latents))
-        size = SMALL_BATCH if device.type == "cpu" else BATCH
         nets = nn.ModuleDict({name: folded(self.nets[name]) for name in self.nets if name == task.maker})
 
         @torch.inference_mode()
@@ -182,21 +179,13 @@ class Model:
                 raise DivergedError(f"{self.recipe.name} made images with NaN or infinity; train it again")
             return denormalise(images, self.recipe.data).cpu()
 
-        made: list[Tensor] = []
-        batches = zip(torch.split(latents, size), torch.split(labels, size), strict=True)
-        with progress.task("making images", len(latents), "images") as advance:
-            for images in each(device, make, batches):
-                made.append(images)
-                advance(len(images))
-        return torch.cat(made)
+        return self._by_batches(make, latents, labels, "making images", progress)
 
     def _refine(self, images: Tensor, progress: Progress, labels: Tensor | None) -> Tensor:
         """The refinements of `decode`."""
         task, device = self.recipe.task, self.machine.device
         if not isinstance(task, Adversarial) or not task.sampling.refinements:
             return images
-        labels = self.labels(len(images)) if labels is None else labels
-        size = SMALL_BATCH if device.type == "cpu" else BATCH
         discriminator = self.nets["discriminator"]
 
         def refine(batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -204,13 +193,27 @@ class Model:
             some = task.sampling.refine(self._normalised(batch[0]), lambda seen: discriminator(seen, *told).float())
             return denormalise(some, self.recipe.data).cpu()
 
-        refined: list[Tensor] = []
-        batches = zip(torch.split(images, size), torch.split(labels, size), strict=True)
-        with frozen(discriminator), progress.task("refining images", len(images), "images") as advance:
-            for some in each(device, refine, batches):
-                refined.append(some)
-                advance(len(some))
-        return torch.cat(refined)
+        with frozen(discriminator):
+            return self._by_batches(refine, images, labels, "refining images", progress)
+
+    def _by_batches(
+        self,
+        work: Callable[[tuple[Tensor, Tensor]], Tensor],
+        starts: Tensor,
+        labels: Tensor | None,
+        doing: str,
+        progress: Progress,
+    ) -> Tensor:
+        """What some work makes of starts (n, ...) and their labels, as those of `decode`, batch by batch."""
+        labels = self.labels(len(starts)) if labels is None else labels
+        size = SMALL_BATCH if self.machine.device.type == "cpu" else BATCH
+        batches = zip(torch.split(starts, size), torch.split(labels, size), strict=True)
+        made: list[Tensor] = []
+        with progress.task(doing, len(starts), "images") as advance:
+            for images in each(self.machine.device, work, batches):
+                made.append(images)
+                advance(len(images))
+        return torch.cat(made)
 
     def interpolate(
         self, pairs: int, steps: int, seed: int, progress: Progress, labels: tuple[Tensor, Tensor] | None = None
