@@ -108,12 +108,8 @@ def adopt(
     home, progress = open_run(what), progress or Progress()
     if home.folder.parent == zoo.FOLDER:
         raise RunError(f"{what} is shipped and stays as it is; copy {home.folder} and name the copy")
-    model = adopt_run(home, average, sampling, device, progress)
-    if model is None:
+    if not adopt_run(home, average, sampling, device, progress):
         progress.say(f"{what} answers like that already")
-        return home
-    if model.generates:
-        draw_generator(model, home, progress)
     write_report([home])
     return home
 

@@ -9,17 +9,16 @@ from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.spec import changed
+from shoestring.training.assess import draw_generator
 from shoestring.training.environment import record_evaluations
 from shoestring.training.load import kept_weights, load, recipe_of
-from shoestring.training.model import Model
 
 
-def adopt(
-    run: Run, average: float | None, sampling: dict[str, Any], device: str | None, progress: Progress
-) -> Model | None:
+def adopt(run: Run, average: float | None, sampling: dict[str, Any], device: str | None, progress: Progress) -> bool:
     """Makes a choice the run's own; the same call again completes one that was interrupted.
 
-    Its measures are put aside, since they are of the former choice; nothing is trained.
+    Its measures are put aside, since they are of the former choice, and a generator's pictures are made anew; nothing
+    is trained.
 
     Args:
         run: A finished run.
@@ -29,7 +28,7 @@ def adopt(
         progress: As of `load`.
 
     Returns:
-        The model as it is now; None where this was the run's choice already.
+        Whether anything changed: not where this was the run's choice already.
 
     Raises:
         RunError: The run is not finished, or kept no such running mean.
@@ -43,15 +42,17 @@ def adopt(
     first = () if average is None else (average,)
     after = model.recipe.model_copy(update={"ema": (*first, *(decay for decay in before.ema if decay != average))})
     if after == before:
-        return None
+        return False
     aside = run.put_measures_aside(before.fingerprint())
     if aside:
         progress.say(f"earlier measures are in {aside} now, since they are of other answers")
     facts = {"recipe": after.name, "fingerprint": after.fingerprint(), "step": str(after.budget.steps)}
     run.write_weights(kept_weights(model.nets), facts)
     record_evaluations(run, after.task.evaluations)
+    if model.generates:
+        draw_generator(replace(model, recipe=after), run, progress)
     run.write_recipe(after.to_json(), run.layers(), _overrides(run, before, after))  # last: until then, it is not done
-    return replace(model, recipe=after)
+    return True
 
 
 def _overrides(run: Run, before: Recipe, after: Recipe) -> dict[str, list[Any]]:

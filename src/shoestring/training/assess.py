@@ -83,7 +83,7 @@ def draw_generator(model: Model, run: Run, progress: Progress) -> None:
             "caption": f"{PAIRS} pairs of latent vectors of seed 0, {STEPS} steps each along a great circle.",
         },
     ]
-    if model.recipe.task.conditional:
+    if task.conditional:
         classes = model.recipe.data.classes
         shown = torch.linspace(0, len(classes) - 1, min(ROWS, len(classes))).round().long()
         latents = model.latents(COLUMNS, seed=0).repeat(len(shown), *[1] * len(model.recipe.latent_shape))

@@ -183,17 +183,15 @@ class Model:
 
     def _refine(self, images: Tensor, progress: Progress, labels: Tensor | None) -> Tensor:
         """The refinements of `decode`."""
-        task, device = self.recipe.task, self.machine.device
+        task = self.recipe.task
         if not isinstance(task, Adversarial) or not task.sampling.refinements:
             return images
-        discriminator = self.nets["discriminator"]
 
         def refine(batch: tuple[Tensor, Tensor]) -> Tensor:
-            told = (batch[1].to(device),) if task.conditional else ()
-            some = task.sampling.refine(self._normalised(batch[0]), lambda seen: discriminator(seen, *told).float())
+            some = task.sampling.refine(self._normalised(batch[0]), lambda seen: self._judged(seen, batch[1]))
             return denormalise(some, self.recipe.data).cpu()
 
-        with frozen(discriminator):
+        with frozen(self.nets["discriminator"]):
             return self._by_batches(refine, images, labels, "refining images", progress)
 
     def _by_batches(
@@ -258,9 +256,13 @@ class Model:
         labels = self.labels(len(images)) if labels is None else labels
         scores: list[Tensor] = []
         for some, classes in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
-            told = (classes.to(self.machine.device),) if self.recipe.task.conditional else ()
-            scores.append(self.nets["discriminator"](self._normalised(some), *told).float().cpu())
+            scores.append(self._judged(self._normalised(some), classes).cpu())
         return torch.cat(scores)
+
+    def _judged(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The discriminator's logits (n,) of images as it takes them, (n, c, h, w)."""
+        told = (labels.to(images.device),) if self.recipe.task.conditional else ()
+        return self.nets["discriminator"](images, *told).float()
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.machine.device)
