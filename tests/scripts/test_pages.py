@@ -280,8 +280,8 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
     assert (third["generator"], third["net calls"], third["how"]) == ("`cifar100-gan-best`", "1", "one call")
     assert third["told the class"] == "no"
     said = "4 candidates, chosen at temperature 0.2, 5 refinements of 0.25"
-    assert (fourth["net calls"], fourth["how"]) == ("18", said)
-    assert (fifth["net calls"], fifth["how"]) == ("32", "16 candidates, chosen at temperature 0.2")
+    assert (fourth["net calls"], fourth["how"]) == ("19", said)
+    assert (fifth["net calls"], fifth["how"]) == ("33", "16 candidates, chosen at temperature 0.2")
 
 
 def test_times_of_making_images_are_those_of_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from torch import Tensor
 
 from shoestring.engine import Machine
 from shoestring.errors import OverBudgetError, RecipeError, RunError
@@ -12,6 +13,7 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.tasks.phase import NO_CLASS
 from shoestring.training.build import initialise
+from shoestring.training.load import load, open_run
 from shoestring.training.model import Model, great_circle
 
 
@@ -91,7 +93,7 @@ def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: 
     gan = cifar100_dcgan_44()
     with pytest.raises(RecipeError, match="takes no steps"):
         Model(gan, initialise(gan), model.machine).sampling(steps=5)
-    with pytest.raises(OverBudgetError, match="64 net calls"):  # the papers' budget has one call
+    with pytest.raises(OverBudgetError, match="65 net calls"):  # the papers' budget has one call
         Model(gan, initialise(gan), model.machine).sampling(candidates=32)
     with pytest.raises(RecipeError, match="takes no candidates"):
         model.sampling(candidates=4)
@@ -122,10 +124,14 @@ def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model:
     assert not gan.sampling(candidates=4, temperature=100).sample(6, 3, Progress()).equal(chosen)
 
 
-def test_a_gans_images_are_refined_wherever_they_are_made(model: Model) -> None:
-    recipe = cifar100_gan_best()
-    gan = Model(recipe, initialise(recipe).eval(), model.machine)
-    refined = gan.sampling(refinements=3, step_size=1.0)
+@pytest.fixture(scope="module")
+def gan() -> Model:
+    """The shipped one, one call an image."""
+    return load(open_run("cifar100-gan-best"), "cpu").sampling(candidates=1, latent_steps=0, refinements=0)
+
+
+def test_a_gans_images_are_refined_wherever_they_are_made(gan: Model) -> None:
+    refined = gan.sampling(refinements=3, step_size=0.3)
     plain, better = gan.sample(6, 3, Progress()), refined.sample(6, 3, Progress())
     assert better.dtype == torch.uint8
     assert (gan.realism(better) > gan.realism(plain)).all()
@@ -133,21 +139,42 @@ def test_a_gans_images_are_refined_wherever_they_are_made(model: Model) -> None:
     assert (alone.int() - better[:2].int()).abs().max() <= 1  # an image depends on no other, up to rounding
     assert refined.decode(gan.latents(6, 3), Progress()).equal(better)
     ends = refined.interpolate(3, 2, 3, Progress())[:, 0]
-    assert (ends.int() - refined.decode(gan.latents(6, 3)[0::2], Progress()).int()).abs().max() <= 1
+    assert (ends.int() - refined.decode(gan.latents(6, 3)[0::2], Progress(), gan.labels(3)).int()).abs().max() <= 1
     chosen, both = (gan.sampling(candidates=3, refinements=count).sample(6, 3, Progress()) for count in (0, 3))
     assert (gan.realism(both) > gan.realism(chosen)).all()
     assert all(parameter.requires_grad for parameter in gan.nets["discriminator"].parameters())
 
 
-def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Model) -> None:
-    first, last = torch.tensor([1, 2]), torch.tensor([1, 7])
-    paths = model.interpolate(2, 4, 3, Progress(), (first, last))
-    assert paths.shape == (2, 4, 3, 32, 32)
-    latents = model.latents(4, 3)
-    for index, labels in ((0, first), (-1, last)):
-        ends = model.decode(latents[0::2] if index == 0 else latents[1::2], Progress(), labels)
-        assert (paths[:, index].int() - ends.int()).abs().max() <= 1
-    assert not paths[0, 1].equal(paths[0, 0])
+def test_latent_vectors_are_led_to_what_the_discriminator_likes(gan: Model) -> None:
+    eager = gan.sampling(latent_steps=10, latent_step_size=0.02, temperature=0.02)
+    plain, best = gan.sample(20, 3, Progress()), eager.sample(20, 3, Progress())
+    assert gan.realism(best).mean() > gan.realism(plain).mean() + 0.1
+    how = gan.sampling(latent_steps=5, temperature=0.5)
+    led = how.sample(20, 3, Progress())
+    assert (led != plain).flatten(1).any(1).all()
+    latents = how.led(gan.latents(20, 3), 3, Progress())
+    assert gan.decode(latents, Progress()).equal(led)
+    alone = how.sample(2, 3, Progress())
+    assert (alone.int() - led[:2].int()).abs().float().mean() < 0.1  # an image depends on no other, up to rounding
+    ends = how.interpolate(3, 2, 3, Progress(), (gan.labels(6)[0::2], gan.labels(6)[1::2]))
+    assert (ends.flatten(0, 1).int() - led[:6].int()).abs().float().mean() < 0.1
+    assert all(parameter.requires_grad for net in gan.nets.values() for parameter in net.parameters())
+
+
+def test_a_flow_leads_latent_vectors_nowhere(model: Model) -> None:
+    latents = model.latents(2, 3)
+    assert model.led(latents, 3, Progress()) is latents
+
+
+def test_each_refinement_is_judged_in_another_view(gan: Model) -> None:
+    seen: list[Tensor] = []
+    hook = gan.nets["discriminator"].register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    gan.sampling(refinements=4).decode(gan.latents(2, 3), Progress())
+    hook.remove()
+    assert len(seen) == 4
+    left_grey = [view.eq(0).all(1) for view in seen]  # where something was moved away from
+    assert all(both[0].equal(both[1]) for both in left_grey)  # the same view of all images
+    assert len({tuple(both[0].flatten().tolist()) for both in left_grey}) > 2
 
 
 def test_great_circle_keeps_the_length_and_halves_the_angle() -> None:

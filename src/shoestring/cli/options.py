@@ -51,11 +51,15 @@ class Sampling(Options):
     candidates: int | None = None
     """Of a GAN: images made for each one given; its discriminator chooses."""
     temperature: float | None = None
-    """Of that choice; near 0 the discriminator's favourite is taken."""
+    """Of that choice, and of Langevin steps; near 0 only what the discriminator likes best is left."""
+    latent_steps: int | None = None
+    """Of a GAN: Langevin steps of the latent vector towards images that its discriminator likes."""
+    latent_step_size: float | None = None
+    """Of these steps: variance of their noise."""
     refinements: int | None = None
     """Of a GAN: steps by which its discriminator then improves each image."""
     step_size: float | None = None
-    """Of these steps."""
+    """Of these refinements."""
 
     def sampling(self) -> dict[str, Any]:
         """The options given, by their names in a recipe's task.sampling.

@@ -87,7 +87,8 @@ def draw_generator(model: Model, run: Run, progress: Progress) -> None:
         classes = model.recipe.data.classes
         shown = torch.linspace(0, len(classes) - 1, min(ROWS, len(classes))).round().long()
         latents = model.latents(COLUMNS, seed=0).repeat(len(shown), *[1] * len(model.recipe.latent_shape))
-        images = model.decode(latents, progress, shown.repeat_interleave(COLUMNS))
+        labels = shown.repeat_interleave(COLUMNS)
+        images = model.decode(model.led(latents, 0, progress, labels), progress, labels)
         run.write_bytes("samples/classes.png", grid(images, columns=COLUMNS))
         names = ", ".join(classes[int(label)] for label in shown)
         caption = f"Not picked; a row for each of {names}. A column starts from one latent of seed 0."

@@ -16,10 +16,11 @@ from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator, in_blocks
 from shoestring.spec import unknown
-from shoestring.tasks.adversarial import Adversarial, frozen
+from shoestring.tasks.adversarial import Adversarial
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.phase import NO_CLASS
 from shoestring.threads import each
+from shoestring.training.critic import Critic
 
 BATCH = 500  # images per forward pass: large enough to be fast, small enough for any memory
 SMALL_BATCH = 50  # images made at a time on a CPU, which gains nothing from more and shall report now and then
@@ -123,20 +124,23 @@ class Model:
         Returns:
             uint8 (count, c, h, w), on the CPU.
         """
-        task = self.recipe.task
-        if not isinstance(task, Adversarial) or task.sampling.candidates == 1:
-            return self.decode(self.latents(count, seed), progress, labels)
-        how = task.sampling
+        labels = self.labels(count) if labels is None else labels
+        critic, latents = self._critic, self.latents(count, seed)
+        if critic is not None and critic.task.sampling.candidates > 1:
+            how = critic.task.sampling
+            latents = how.choose(self._offers(how.candidates, count, seed, progress, labels))
+        return self.decode(self.led(latents, seed, progress, labels), progress, labels)
 
-        def offers() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-            with progress.task("candidates", how.candidates) as advance:
-                for candidate in range(how.candidates):
-                    images = self._make(self.latents(count, seed, candidate), progress, labels)
-                    luck = in_blocks(torch.rand, count, (), seed, "luck", candidate)
-                    yield images, self.realism(images, labels), luck
-                    advance()
-
-        return self._refine(how.choose(offers()), progress, labels)
+    def _offers(
+        self, candidates: int, count: int, seed: int, progress: Progress, labels: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What `CriticSampling.choose` chooses from, for each candidate."""
+        with progress.task("candidates", candidates) as advance:
+            for candidate in range(candidates):
+                latents = self.latents(count, seed, candidate)
+                logits = self.realism(self._make(latents, progress, labels), labels)
+                yield latents, logits, in_blocks(torch.rand, count, (), seed, "luck", candidate)
+                advance()
 
     def latents(self, count: int, seed: int, candidate: int = 0) -> Tensor:
         """Normal latent vectors (count, *latent); drawn on the CPU.
@@ -151,6 +155,27 @@ class Model:
         what = ("candidate", candidate) if candidate else ("sample",)
         return in_blocks(torch.randn, count, self.recipe.latent_shape, seed, *what)
 
+    def led(self, latents: Tensor, seed: int, progress: Progress, labels: Tensor | None = None) -> Tensor:
+        """Latent vectors where the Langevin steps of the recipe take them; as they are, where there are none.
+
+        Args:
+            latents: Where to start from, (n, *latent).
+            seed: Decides the noise.
+            progress: Told of every batch.
+            labels: As in `sample`.
+        """
+        critic = self._critic
+        if critic is None or not critic.task.sampling.latent_steps:
+            return latents
+        shape = critic.task.sampling.latent_steps, *latents.shape[1:]
+        noise = in_blocks(torch.randn, len(latents), shape, seed, "Langevin steps")
+
+        def lead(batch: tuple[Tensor, Tensor]) -> Tensor:
+            return critic.lead(batch[0][:, 0], batch[0][:, 1:], batch[1]).cpu()
+
+        starts = torch.cat((latents.unsqueeze(1), noise), 1)
+        return self._by_batches(lead, starts, labels, "looking for images", progress)
+
     def decode(self, latents: Tensor, progress: Progress, labels: Tensor | None = None) -> Tensor:
         """The images of latent vectors (n, *latent), refined if the recipe says so: uint8 (n, c, h, w), on the CPU.
 
@@ -162,7 +187,14 @@ class Model:
         Raises:
             DivergedError: An image holds NaN or infinity.
         """
-        return self._refine(self._make(latents, progress, labels), progress, labels)
+        images, critic = self._make(latents, progress, labels), self._critic
+        if critic is None or not critic.task.sampling.refinements:
+            return images
+
+        def refine(batch: tuple[Tensor, Tensor]) -> Tensor:
+            return denormalise(critic.refine(self._normalised(batch[0]), batch[1]), self.recipe.data).cpu()
+
+        return self._by_batches(refine, images, labels, "refining images", progress)
 
     def _make(self, latents: Tensor, progress: Progress, labels: Tensor | None) -> Tensor:
         """As `decode`, without refinements."""
@@ -180,19 +212,6 @@ class Model:
             return denormalise(images, self.recipe.data).cpu()
 
         return self._by_batches(make, latents, labels, "making images", progress)
-
-    def _refine(self, images: Tensor, progress: Progress, labels: Tensor | None) -> Tensor:
-        """The refinements of `decode`."""
-        task = self.recipe.task
-        if not isinstance(task, Adversarial) or not task.sampling.refinements:
-            return images
-
-        def refine(batch: tuple[Tensor, Tensor]) -> Tensor:
-            some = task.sampling.refine(self._normalised(batch[0]), lambda seen: self._judged(seen, batch[1]))
-            return denormalise(some, self.recipe.data).cpu()
-
-        with frozen(self.nets["discriminator"]):
-            return self._by_batches(refine, images, labels, "refining images", progress)
 
     def _by_batches(
         self,
@@ -230,13 +249,13 @@ class Model:
         Returns:
             uint8 (pairs, steps, c, h, w), on the CPU.
         """
-        ends = self.latents(2 * pairs, seed)
+        first, last = labels or (self.labels(pairs), self.labels(pairs))
+        ends = self.led(self.latents(2 * pairs, seed), seed, progress, torch.stack((first, last), 1).flatten())
         weights = torch.linspace(0, 1, steps).view(1, steps, 1)
 
         def path(start: Tensor, end: Tensor) -> Tensor:
             return great_circle(start.flatten(1).unsqueeze(1), end.flatten(1).unsqueeze(1), weights).flatten(0, 1)
 
-        first, last = labels or (self.labels(pairs), self.labels(pairs))
         names = torch.arange(len(self.recipe.data.classes))
         classes = path((first[:, None] == names).float(), (last[:, None] == names).float())
         images = self.decode(path(ends[0::2], ends[1::2]).view(-1, *ends.shape[1:]), progress, classes)
@@ -254,15 +273,16 @@ class Model:
             float32 (n,), on the CPU.
         """
         labels = self.labels(len(images)) if labels is None else labels
-        scores: list[Tensor] = []
-        for some, classes in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
-            scores.append(self._judged(self._normalised(some), classes).cpu())
-        return torch.cat(scores)
+        critic = self._critic
+        if critic is None:
+            raise RecipeError(f"{self.recipe.name} has no discriminator to ask")
+        parts = zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True)
+        return torch.cat([critic.judge(some, classes).cpu() for some, classes in parts])
 
-    def _judged(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The discriminator's logits (n,) of images as it takes them, (n, c, h, w)."""
-        told = (labels.to(images.device),) if self.recipe.task.conditional else ()
-        return self.nets["discriminator"](images, *told).float()
+    @property
+    def _critic(self) -> Critic | None:
+        task = self.recipe.task
+        return Critic(task, self.recipe, self.nets, self.machine) if isinstance(task, Adversarial) else None
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.machine.device)
