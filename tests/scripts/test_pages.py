@@ -262,11 +262,13 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
         endless = {"fid_768_clean_infinite": {"value": 0.2, "n": 10_000}}
         text = json.dumps(facts | {"fid_768_clean": fid} | endless)
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
-    gan = {"target": "cifar100-gan-best", "split": "test", "options": {"class_name": "none"}, "fid_768_clean": fid}
+    gan = {"target": "cifar100-gan-best", "split": "test", "fid_768_clean": fid}
+    gan["options"] = plain = {"class_name": "none", "latent_steps": 0, "refinements": 0}
     (tmp_path / "c.json").write_text(json.dumps(gan), encoding="utf-8")
-    picky = gan | {"options": {"candidates": 16}}
+    picky = gan | {"options": plain | {"candidates": 16, "temperature": 0.2}}
     (tmp_path / "d.json").write_text(json.dumps(picky), encoding="utf-8")
-    refined = gan | {"options": {"candidates": 4, "refinements": 5, "step_size": 0.25}}
+    refined = {"candidates": 4, "temperature": 0.1, "refinements": 5, "step_size": 0.25}
+    refined = gan | {"options": plain | refined}
     (tmp_path / "e.json").write_text(json.dumps(refined), encoding="utf-8")
     columns, rows = samplings.samplings()
     first, second, third, fourth, fifth = (dict(zip(columns, row, strict=True)) for row in rows)
@@ -279,7 +281,7 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
     assert first["KID"] == ABSENT
     assert (third["generator"], third["net calls"], third["how"]) == ("`cifar100-gan-best`", "1", "one call")
     assert third["told the class"] == "no"
-    said = "4 candidates, chosen at temperature 0.2, 5 refinements of 0.25"
+    said = "4 candidates, chosen at temperature 0.1, 5 refinements of 0.25"
     assert (fourth["net calls"], fourth["how"]) == ("19", said)
     assert (fifth["net calls"], fifth["how"]) == ("33", "16 candidates, chosen at temperature 0.2")
 

@@ -105,7 +105,7 @@ def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: 
 
 def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model: Model) -> None:
     recipe = cifar100_gan_best()
-    gan = Model(recipe, initialise(recipe).eval(), model.machine)
+    gan = Model(recipe, initialise(recipe).eval(), model.machine).sampling(latent_steps=0, refinements=0)
     # So that latent vectors make a difference.
     torch.nn.init.normal_(gan.nets["generator"].modulate.weight, generator=torch.Generator().manual_seed(0))
     plain, labels = gan.sample(6, 3, Progress()), gan.labels(6)

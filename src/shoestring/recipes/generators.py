@@ -10,6 +10,7 @@ from shoestring.recipes.recipe import Cadence, Recipe
 from shoestring.schedule import Trapezoid
 from shoestring.tasks.adversarial import Adversarial
 from shoestring.tasks.critic_augment import CriticAugment
+from shoestring.tasks.critic_sampling import CriticSampling
 from shoestring.tasks.flow import Flow
 from shoestring.tasks.samplers import Sampling
 
@@ -57,6 +58,7 @@ def cifar100_gan_best() -> Recipe:
             r1=0.1,
             r2=0.1,
             penalised=0.25,
+            sampling=CriticSampling(latent_steps=8, temperature=0.3, refinements=8, step_size=0.3),
         ),
         optimiser=Muon(learning_rate=0.01, adam_rate=0.1, momentum=0.5, betas=(0.0, 0.99)),
         schedule=Trapezoid(warmup=0.02, cooldown=0.95),
