@@ -47,6 +47,7 @@ def test_refinements_go_up_the_logit_within_the_scale_and_cost_two_calls_each() 
 
     how = CriticSampling(refinements=3, step_size=0.5)
     assert how.evaluations == 7
+    assert CriticSampling(candidates=4, refinements=3).evaluations == 15
     found = how.refine(images, judge)
     torch.testing.assert_close(found, goal + (images - goal) / 8)
     assert not found.requires_grad

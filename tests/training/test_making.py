@@ -161,6 +161,17 @@ def test_latent_vectors_are_led_to_what_the_discriminator_likes(gan: Model) -> N
     assert all(parameter.requires_grad for net in gan.nets.values() for parameter in net.parameters())
 
 
+def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Model) -> None:
+    first, last = torch.tensor([1, 2]), torch.tensor([1, 7])
+    paths = model.interpolate(2, 4, 3, Progress(), (first, last))
+    assert paths.shape == (2, 4, 3, 32, 32)
+    latents = model.latents(4, 3)
+    for index, labels in ((0, first), (-1, last)):
+        ends = model.decode(latents[0::2] if index == 0 else latents[1::2], Progress(), labels)
+        assert (paths[:, index].int() - ends.int()).abs().max() <= 1
+    assert not paths[0, 1].equal(paths[0, 0])
+
+
 def test_a_flow_leads_latent_vectors_nowhere(model: Model) -> None:
     latents = model.latents(2, 3)
     assert model.led(latents, 3, Progress()) is latents

@@ -2,15 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from shoestring.data.images import normalise
 from shoestring.engine import Machine
-from shoestring.nets.folding import folded
-from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator
-from shoestring.tasks.adversarial import Adversarial, frozen
+from shoestring.tasks.adversarial import Adversarial
 
 
 @dataclass(frozen=True)
@@ -22,21 +18,18 @@ class Critic:
 
     Attributes:
         task: What the nets learnt, and how images are made.
-        recipe: Of which that is part.
-        nets: "generator" and "discriminator", in evaluation mode.
+        mirrors: Whether training showed images mirrored as well.
+        nets: "generator" and "discriminator", in evaluation mode; frozen, where gradients flow through them.
         machine: How the arithmetic is done.
     """
 
     task: Adversarial
-    recipe: Recipe
+    mirrors: bool
     nets: nn.ModuleDict
     machine: Machine
 
     def judge(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The logits (n,), float32, of images (n, c, h, w), uint8 or normalised, as ones of their classes."""
-        images = images.to(self.machine.device)
-        if images.dtype == torch.uint8:
-            images = normalise(images, self.recipe.data)
+        """The logits (n,), float32, of normalised images (n, c, h, w), as ones of their classes."""
         told = (labels.to(self.machine.device),) if self.task.conditional else ()
         return self.nets["discriminator"](images, *told).float()
 
@@ -49,24 +42,20 @@ class Critic:
             labels: As `Model.sample` takes them, (n,).
         """
         device, labels = self.machine.device, labels.to(self.machine.device)
-        nets = nn.ModuleDict({"generator": folded(self.nets["generator"])})
 
         def score(latents: Tensor, step: int) -> Tensor:
             with self.machine.autocast():
-                images = self.task.generate(nets, latents, labels)
+                images = self.task.generate(self.nets, latents, labels)
             return self._seen(images.float(), labels, step)
 
-        with frozen(nets), frozen(self.nets["discriminator"]):
-            return self.task.sampling.lead(latents.to(device), noise.to(device), score)
+        return self.task.sampling.lead(latents.to(device), noise.to(device), score)
 
     def refine(self, images: Tensor, labels: Tensor) -> Tensor:
         """Normalised images (n, c, h, w) after their refinements."""
-        with frozen(self.nets["discriminator"]):
-            return self.task.sampling.refine(images, lambda seen, step: self._seen(seen, labels, step))
+        return self.task.sampling.refine(images, lambda seen, step: self._seen(seen, labels, step))
 
     def _seen(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
         """The logits of images in the view of a step, the same for all."""
         change = self.task.augment.draw(1, generator(0, "view", step)).to(images.device)
         images = self.task.augment.apply(images, change.expand(len(images), -1))
-        mirrored = self.recipe.augment.horizontal_flip and step % 2
-        return self.judge(images.flip(3) if mirrored else images, labels)
+        return self.judge(images.flip(3) if self.mirrors and step % 2 else images, labels)

@@ -16,7 +16,7 @@ from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator, in_blocks
 from shoestring.spec import unknown
-from shoestring.tasks.adversarial import Adversarial
+from shoestring.tasks.adversarial import Adversarial, frozen
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.phase import NO_CLASS
 from shoestring.threads import each
@@ -128,18 +128,18 @@ class Model:
         critic, latents = self._critic, self.latents(count, seed)
         if critic is not None and critic.task.sampling.candidates > 1:
             how = critic.task.sampling
-            latents = how.choose(self._offers(how.candidates, count, seed, progress, labels))
+            latents = how.choose(self._offers(how.candidates, seed, progress, labels))
         return self.decode(self.led(latents, seed, progress, labels), progress, labels)
 
     def _offers(
-        self, candidates: int, count: int, seed: int, progress: Progress, labels: Tensor
+        self, many: int, seed: int, progress: Progress, labels: Tensor
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """What `CriticSampling.choose` chooses from, for each candidate."""
-        with progress.task("candidates", candidates) as advance:
-            for candidate in range(candidates):
-                latents = self.latents(count, seed, candidate)
+        with progress.task("candidates", many) as advance:
+            for candidate in range(many):
+                latents = self.latents(len(labels), seed, candidate)
                 logits = self.realism(self._make(latents, progress, labels), labels)
-                yield latents, logits, in_blocks(torch.rand, count, (), seed, "luck", candidate)
+                yield latents, logits, in_blocks(torch.rand, len(labels), (), seed, "luck", candidate)
                 advance()
 
     def latents(self, count: int, seed: int, candidate: int = 0) -> Tensor:
@@ -226,7 +226,7 @@ class Model:
         size = SMALL_BATCH if self.machine.device.type == "cpu" else BATCH
         batches = zip(torch.split(starts, size), torch.split(labels, size), strict=True)
         made: list[Tensor] = []
-        with progress.task(doing, len(starts), "images") as advance:
+        with frozen(self.nets), progress.task(doing, len(starts), "images") as advance:
             for images in each(self.machine.device, work, batches):
                 made.append(images)
                 advance(len(images))
@@ -277,12 +277,12 @@ class Model:
         if critic is None:
             raise RecipeError(f"{self.recipe.name} has no discriminator to ask")
         parts = zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True)
-        return torch.cat([critic.judge(some, classes).cpu() for some, classes in parts])
+        return torch.cat([critic.judge(self._normalised(some), classes).cpu() for some, classes in parts])
 
     @property
     def _critic(self) -> Critic | None:
-        task = self.recipe.task
-        return Critic(task, self.recipe, self.nets, self.machine) if isinstance(task, Adversarial) else None
+        task, mirrors = self.recipe.task, self.recipe.augment.horizontal_flip
+        return Critic(task, mirrors, self.nets, self.machine) if isinstance(task, Adversarial) else None
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.machine.device)
