@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from shoestring.nets.conditional_dcgan import (
     ClassEmbedding,
     ConditionalDCGAN,
     Judge,
-    Spread,
     filled,
+    grained,
     halved,
     normed,
 )
@@ -23,7 +24,7 @@ from shoestring.tasks.gradient_penalty import judge_with_slope
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
-DEEP = SMALL.model_copy(update={"generator_depths": (1, 1, 2, 3), "unshuffled": True, "spread": 2})
+DEEP = SMALL.model_copy(update={"generator_depths": (1, 1, 2, 3), "discriminator_depths": (2, 1, 3, 2), "grain": True})
 both = pytest.mark.parametrize("spec", [SMALL, DEEP], ids=["small", "deep"])
 
 
@@ -41,8 +42,8 @@ def awake(nets: nn.ModuleDict) -> nn.ModuleDict:
     return nets.eval()
 
 
-def inputs(n: int = 4, latent: int = 8) -> tuple[Tensor, Tensor, Tensor]:
-    source = torch.Generator().manual_seed(2)
+def inputs(n: int = 4, spec: ConditionalDCGAN = SMALL) -> tuple[Tensor, Tensor, Tensor]:
+    source, latent = torch.Generator().manual_seed(2), spec.latent + sum(spec.grains)
     return torch.randn(n, latent, generator=source), torch.randn(n, *SHAPE, generator=source), torch.arange(n) % 5
 
 
@@ -56,7 +57,7 @@ def test_default_spends_a_million_parameters_within_one_percent() -> None:
 
 def test_shapes_and_scale_of_untrained_nets() -> None:
     nets = make(ConditionalDCGAN())
-    latent, images, labels = inputs(64, 64)
+    latent, images, labels = inputs(64, ConditionalDCGAN())
     made, logits = nets["generator"](latent, labels), nets["discriminator"](images, labels)
     assert made.shape == (64, *SHAPE)
     assert logits.shape == (64,)
@@ -99,7 +100,7 @@ def test_classes_matter_and_a_label_that_is_no_class_says_nothing(name: str) -> 
 
 @both
 def test_latent_vector_and_class_change_every_layer(spec: ConditionalDCGAN) -> None:
-    generator, (latent, _, labels) = awake(make(spec)).train()["generator"], inputs()
+    generator, (latent, _, labels) = awake(make(spec)).train()["generator"], inputs(spec=spec)
     generator(latent, labels).square().mean().backward()
     rows = generator.modulate.weight.grad.abs().sum(1).split(generator.sizes)
     assert len(rows) == 1 + sum(spec.generator_depths)
@@ -120,7 +121,7 @@ def test_answers_are_float32_and_activations_stay_in_channels_last_order(
 ) -> None:
     nets = awake(make(spec)).to(memory_format=torch.channels_last)
     wrong = out_of_order(nets)
-    latent, images, labels = inputs()
+    latent, images, labels = inputs(spec=spec)
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         made, logits = nets["generator"](latent, labels), nets["discriminator"](images, labels)
     assert not wrong
@@ -128,7 +129,7 @@ def test_answers_are_float32_and_activations_stay_in_channels_last_order(
 
 
 def test_layers_after_the_first_of_a_resolution_add_to_what_they_get() -> None:
-    generator, (latent, _, labels) = awake(make(DEEP))["generator"], inputs()
+    generator, (latent, _, labels) = awake(make(DEEP))["generator"], inputs(spec=DEEP)
     seen: list[tuple[Tensor, Tensor]] = []
     for conv in generator.convs:
         conv.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
@@ -147,16 +148,48 @@ def test_layers_after_the_first_of_a_resolution_add_to_what_they_get() -> None:
     assert not torch.allclose(final, seen[6][0])
 
 
-def test_unshuffled_features_reach_the_next_layer_whole() -> None:
+def test_every_resolution_of_the_discriminator_has_its_layers_and_those_after_the_first_add() -> None:
     net, (_, images, labels) = make(DEEP)["discriminator"], inputs()
     seen: list[tuple[Tensor, Tensor]] = []
-    for conv in net.convs[:2]:
+    for conv in net.convs:
         conv.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
     net(images, labels)
-    (_, first), (second, _) = seen
-    assert second.shape == (4, 16, 16, 16)
-    torch.testing.assert_close(second.sum((1, 2, 3)), F.leaky_relu(first, 0.2).sum((1, 2, 3)))
-    torch.testing.assert_close(second[:, 1, 3, 5], F.leaky_relu(first, 0.2)[:, 0, 6, 11])
+    assert [made.shape[1:3] for _, made in seen] == [
+        (4, 32),
+        (4, 32),
+        (6, 16),
+        (6, 16),
+        (6, 16),
+        (8, 8),
+        (12, 4),
+        (12, 4),
+    ]
+    act = partial(F.leaky_relu, negative_slope=0.2)
+    torch.testing.assert_close(seen[2][0], halved(act(seen[0][1]) + act(seen[1][1])))
+    torch.testing.assert_close(seen[4][0], act(seen[2][1]) + act(seen[3][1]))
+    torch.testing.assert_close(seen[7][0], act(seen[6][1]))
+
+
+def test_grain_is_noise_of_every_convolutions_own_and_matters_once_a_strength_is_learnt() -> None:
+    assert DEEP.grains == [16, 64, 256, 256, 1024, 1024, 1024]
+    assert SMALL.grains == []
+    generator, (latent, _, labels) = awake(make(DEEP))["generator"], inputs(spec=DEEP)
+    other = latent.clone()
+    other[:, -1024:] = torch.randn(4, 1024, generator=torch.Generator().manual_seed(3))
+    assert generator(latent, labels).equal(generator(other, labels))  # strengths start at zero
+    with torch.no_grad():
+        generator.strengths[6].fill_(0.5)
+    assert not torch.allclose(generator(latent, labels), generator(other, labels), atol=1e-3)
+
+
+def test_grained_adds_noise_by_channel_in_the_order_of_its_input() -> None:
+    source = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 4, 4, generator=source).to(memory_format=torch.channels_last)
+    noise, strength = torch.randn(2, 16, generator=source), torch.tensor([0.0, 1.0, -2.0])
+    found = grained(x, noise, strength)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert found[:, 0].equal(x[:, 0])
+    torch.testing.assert_close(found[1, 2, 3, 1], x[1, 2, 3, 1] - 2 * noise[1, 13])
 
 
 def test_halved_is_average_pooling() -> None:
@@ -191,31 +224,6 @@ def test_gradient_penalties_keep_the_memory_order(spec: ConditionalDCGAN) -> Non
         (logits.sum() + slope.sum()).backward()
     assert watched.in_order > watched.out_of_order  # the last layer's gradients come from a pattern that has no order
     assert watched.out_of_order <= 2
-
-
-def test_spread_is_the_deviation_over_a_group_and_in_use_what_was_usual() -> None:
-    x = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    layer = Spread(3, momentum=0.5)
-    expected = torch.stack([x[place::2].std(0, correction=0).mean() for place in range(2)])
-    found = layer(x)
-    assert found.shape == (6, 4, 4, 4)
-    assert found[:, :3].equal(x)
-    for place in range(6):
-        torch.testing.assert_close(found[place, 3], expected[place % 2].expand(4, 4))
-    usual = expected.mean() / 2  # half the way from zero
-    torch.testing.assert_close(layer.usual, usual)
-    torch.testing.assert_close(layer(x[:5])[:, 3], x[:5].std(0, correction=0).mean().expand(5, 4, 4))  # one group
-    usual = layer.eval().usual.clone()
-    torch.testing.assert_close(layer(x[:1])[0, 3], usual.expand(4, 4))
-    assert layer.usual.equal(usual)
-
-
-def test_a_discriminator_that_sees_spread_tells_copies_from_various_images() -> None:
-    spec = SMALL.model_copy(update={"spread": 4})
-    net, (_, images, labels) = make(spec)["discriminator"], inputs()
-    alone, copies = net(images, labels), images[:1].expand(4, -1, -1, -1)
-    assert net(copies, labels[:1].expand(4))[0] != alone[0]
-    assert net.eval()(copies, labels[:1].expand(4))[0].isclose(net(images, labels)[0])
 
 
 def test_images_of_another_size_are_refused() -> None:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
-from shoestring.tasks.gradient_penalty import judge_with_slope
+from shoestring.tasks.gradient_penalty import ENOUGH, judge_with_slope
 
 
 def linear() -> nn.Sequential:
@@ -63,11 +63,11 @@ def test_compiled_code_is_not_differentiated_twice(monkeypatch: pytest.MonkeyPat
     assert all(torch.equal(one, two) for one, two in zip(judge_with_slope(net, images), expected, strict=True))
 
 
-def awake() -> tuple[nn.Module, Tensor, Tensor]:
+def awake(count: int = 4) -> tuple[nn.Module, Tensor, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = ConditionalDCGAN(discriminator=(16, 12, 8, 8)).build((3, 32, 32), 5)["discriminator"]
-        return net, torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 4])
+        return net, torch.randn(count, 3, 32, 32), torch.arange(count) % 5
 
 
 def penalty_gradient(net: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, Tensor]:
@@ -92,11 +92,12 @@ def test_gradient_of_the_penalty_is_that_of_the_directional_derivative() -> None
     expected = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
     assert along.mean().item() == pytest.approx(value, rel=1e-4)
     assert torch.allclose(found, 2 * expected, rtol=1e-3, atol=1e-5)
-    assert found.norm() > 0.1
+    assert found.norm() > 0.05
 
 
-def test_in_bfloat16_the_penalty_stays_near_that_of_float32() -> None:
-    net, images, labels = awake()
+@pytest.mark.parametrize("count", [2, 8, 15, 16, 17, 24])
+def test_in_bfloat16_the_penalty_stays_near_that_of_float32(count: int) -> None:
+    net, images, labels = awake(count)
     exact, gradient = penalty_gradient(net, images, labels)
     with torch.autocast("cpu", torch.bfloat16):
         net.zero_grad()
@@ -105,7 +106,7 @@ def test_in_bfloat16_the_penalty_stays_near_that_of_float32() -> None:
     slopes.mean().backward()
     assert slopes.mean().item() == pytest.approx(exact, rel=0.03)
     rough = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
-    assert not torch.equal(rough, gradient)
+    assert torch.equal(rough, gradient) == (count < ENOUGH)  # too few for bfloat16 on a processor
     assert torch.cosine_similarity(rough, gradient, 0) > 0.995
 
 

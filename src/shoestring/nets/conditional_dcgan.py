@@ -6,13 +6,15 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from shoestring.nets.dcgan import SLOPE, require_32
 from shoestring.spec import Spec
 
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the deviation, He et al. 2015
+
+SIDES = (4, 8, 16, 32)
 
 Widths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
@@ -33,21 +35,27 @@ class ConditionalDCGAN(Spec):
     """The generator's convolutions there; those after the first of a resolution add to what they get."""
     discriminator: Widths = (144, 128, 64, 32)
     """The discriminator's channels there."""
-    unshuffled: bool = False
-    """At 32x32, the discriminator's features go down by taking 2x2 pixels for four times the channels (Shi et al. 2016)
-    instead of by their mean, which would hide fine detail from all that follows."""
-    spread: NonNegativeInt = 0
-    """Images, of those judged together in training, whose deviation the discriminator's last convolution also sees, so
-    that too little variety shows (Karras et al. 2018); 0 for none. In use it sees what was usual in training."""
+    discriminator_depths: Widths = (2, 1, 1, 1)
+    """The discriminator's convolutions there; those after the first of a resolution add to what they get, but not at
+    4x4."""
+    grain: bool = False
+    """Give each of the generator's convolutions noise for every pixel (Karras et al. 2019), as a part of the latent
+    vector, so that fine detail need not all follow from a few numbers."""
     latent: PositiveInt = 64
-    """Dimension of the normal latent vector."""
+    """Dimension of the normal latent vector, without grain."""
     embedding: PositiveInt = 35
     """Dimension of the generator's embedding of the class."""
 
-    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
-        """{"generator": (latent (n, latent), labels (n,)) -> (n, *shape), "discriminator": (images, labels) -> (n,)}.
+    @property
+    def grains(self) -> list[int]:
+        """Numbers of noise for each convolution of the generator; none without `grain`."""
+        depths = self.generator_depths if self.grain else ()
+        return [side * side for side, depth in zip(SIDES, depths, strict=False) for _ in range(depth)]
 
-        Images are in -1..1. Without labels, both nets answer for no class in particular.
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
+        """{"generator": (latents, labels (n,)) -> (n, *shape), "discriminator": (images, labels) -> (n,)}.
+
+        Latents are (n, latent + all grains), images in -1..1. Without labels, both answer for no class in particular.
         """
         require_32(shape)
         return nn.ModuleDict({
@@ -58,7 +66,8 @@ class ConditionalDCGAN(Spec):
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
         """One latent vector and one image, each with its class, by net name."""
         label = torch.zeros(1, dtype=torch.int64)
-        return {"generator": (torch.zeros(1, self.latent), label), "discriminator": (torch.zeros(1, *shape), label)}
+        latent = torch.zeros(1, self.latent + sum(self.grains))
+        return {"generator": (latent, label), "discriminator": (torch.zeros(1, *shape), label)}
 
 
 class ConditionalGenerator(nn.Module):
@@ -68,6 +77,7 @@ class ConditionalGenerator(nn.Module):
         super().__init__()
         widths, depths = spec.generator, spec.generator_depths
         features = spec.latent + spec.embedding
+        self.parts = [spec.latent, *spec.grains]
         self.label = ClassEmbedding(num_classes, spec.embedding)
         self.mix = nn.Linear(features, features)
         self.start = nn.Linear(features, widths[0] * 16, bias=False)
@@ -76,6 +86,7 @@ class ConditionalGenerator(nn.Module):
         self.residual = set(range(sum(depths))) - self.ups - {0}
         convs = [nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise(normed_widths)]
         self.convs = nn.ModuleList(convs)
+        self.strengths = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in normed_widths[1:] if spec.grain)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in normed_widths)
         self.sizes = [2 * width for width in normed_widths]
         self.modulate = nn.Linear(features, sum(self.sizes))
@@ -86,12 +97,13 @@ class ConditionalGenerator(nn.Module):
             filled(layer, 1.0)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(n, latent) -> images (n, c, 32, 32) in -1..1, float32.
+        """(n, latent + all grains) -> images (n, c, 32, 32) in -1..1, float32.
 
         Args:
             latent: Standard normal.
             labels: int64, (n,); any label that is no class says nothing. Or mixtures of classes, (n, num_classes).
         """
+        latent, *grains = latent.split(self.parts, 1)
         told = self.label(labels) if labels is not None else latent.new_zeros(len(latent), self.label.out_features)
         code = F.leaky_relu(self.mix(torch.cat((latent, told.to(latent.dtype)), 1)), SLOPE)
         changes = self.modulate(code)[:, :, None, None].split(self.sizes, 1)
@@ -101,7 +113,10 @@ class ConditionalGenerator(nn.Module):
         for place, (conv, norm, change) in enumerate(zip(self.convs, self.norms[1:], changes[1:], strict=True)):
             if place in self.ups:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-            y = normed(conv(x), norm, change)
+            y = conv(x)
+            if grains:
+                y = grained(y, grains[place], self.strengths[place])
+            y = normed(y, norm, change)
             x = x + y if place in self.residual else y
         return torch.tanh(self.head(x)).float()
 
@@ -118,6 +133,18 @@ def normed(x: Tensor, norm: nn.Module, change: Tensor) -> Tensor:
     return F.leaky_relu(norm(x) * (1 + scale) + shift, SLOPE)
 
 
+def grained(x: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
+    """With noise for every pixel added, as strong as each channel wants it.
+
+    Args:
+        x: (n, channels, h, w).
+        noise: (n, h * w).
+        strength: (channels,).
+    """
+    noise = noise.view(len(x), 1, *x.shape[2:])
+    return torch.addcmul(x, noise.to(x.dtype), strength.view(-1, 1, 1).to(x.dtype))
+
+
 def halved(x: Tensor) -> Tensor:
     """Means of 2x2 pixels, (n, c, h, w) -> (n, c, h/2, w/2).
 
@@ -132,12 +159,9 @@ class ConditionalDiscriminator(nn.Module):
 
     def __init__(self, spec: ConditionalDCGAN, image_channels: int, num_classes: int) -> None:
         super().__init__()
-        widths = spec.discriminator[::-1]
-        self.unshuffled = spec.unshuffled
-        self.spread = Spread(spec.spread) if spec.spread else None
-        first, last = widths[0] * (4 if spec.unshuffled else 1), widths[-1] + (1 if spec.spread else 0)
-        seen, given = (image_channels, first, *widths[1:-1], last), (*widths, widths[-1])
-        convs = [nn.Conv2d(above, below, 3, padding=1) for above, below in zip(seen, given, strict=True)]
+        widths, self.depths = spec.discriminator[::-1], spec.discriminator_depths[::-1]
+        given = [width for width, depth in zip(widths, self.depths, strict=True) for _ in range(depth)]
+        convs = [nn.Conv2d(above, below, 3, padding=1) for above, below in pairwise((image_channels, *given))]
         self.convs = nn.ModuleList(convs)
         self.judge = Judge(widths[-1], num_classes)
         for conv in convs:
@@ -145,44 +169,13 @@ class ConditionalDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, c, 32, 32) -> logits (n,), float32; labels as for the generator."""
-        for place, conv in enumerate(self.convs):
-            if place == 4 and self.spread is not None:
-                x = self.spread(x)
-            x = F.leaky_relu(conv(x), SLOPE)
-            if place == 0 and self.unshuffled:
-                x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
-            elif place < 3:  # to 16x16, 8x8, 4x4
-                x = halved(x)
+        convs = iter(self.convs)
+        for level, depth in enumerate(self.depths):
+            x = halved(x) if level else x
+            for place in range(depth):
+                y = F.leaky_relu(next(convs)(x), SLOPE)
+                x = x + y if place and level < len(self.depths) - 1 else y
         return self.judge(x, labels)
-
-
-class Spread(nn.Module):
-    """Adds a channel that says how far images of a group lie from each other (Karras et al. 2018)."""
-
-    usual: Tensor
-
-    def __init__(self, group: int, momentum: float = 0.1) -> None:
-        super().__init__()
-        self.group, self.momentum = group, momentum
-        self.register_buffer("usual", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) -> (n, c + 1, h, w), the last channel constant.
-
-        In training it is the deviation over a group of images, averaged over all features; images that make up no
-        whole groups are one. Else it is the running mean of that, so that no image's answer depends on others.
-        """
-        n, _, h, w = x.shape
-        usual = self.usual.expand(n)
-        if self.training:
-            groups = n // self.group if n % self.group == 0 else 1
-            features = x.float().reshape(-1, groups, *x.shape[1:])
-            variance = (features - features.mean(0)).square().mean(0)
-            usual = (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat(n // groups)
-            with torch.no_grad():
-                self.usual.lerp_(usual.mean(), self.momentum)
-        told = usual[:, None, None, None].expand(n, 1, h, w).to(x.dtype)
-        return torch.cat((x, told), 1).contiguous(memory_format=torch.channels_last)
 
 
 class Judge(nn.Module):

@@ -14,6 +14,7 @@ from shoestring.tasks.critic_augment import CriticAugment
 from shoestring.tasks.critic_sampling import CriticSampling
 from shoestring.tasks.gradient_penalty import judge_with_slope
 from shoestring.tasks.phase import Batch, Loss
+from shoestring.tasks.whitening import whitened
 
 
 class Adversarial(Spec):
@@ -33,6 +34,9 @@ class Adversarial(Spec):
     """Factor on that deviation at every step."""
     augment: CriticAugment = CriticAugment()
     """Random changes to all images the discriminator sees; a real image and the made one beside it get the same."""
+    whitening: NonNegativeFloat = 0.0
+    """Power of the frequency by which the discriminator sees detail larger (`whitened`); penalties are taken there. 1
+    makes all frequencies of natural images equal, 0 shows them as they are."""
     r1: NonNegativeFloat = 0.0
     """Weight of half the discriminator's squared gradient at the real images it sees (Mescheder et al. 2018)."""
     r2: NonNegativeFloat = 0.0
@@ -139,12 +143,18 @@ class Adversarial(Spec):
         return loss, facts
 
     def _seen(self, batch: Batch, kind: Literal["real", "fake"]) -> Tensor:
-        """Images as the discriminator sees them."""
+        """Images as the discriminator is given them."""
         images = batch["images" if kind == "real" else "fake"]
         noise = batch.get(f"{kind}_noise")
         if noise is not None:
             images = images + noise
-        return self.augment.apply(images, batch["changes"]) if self.augment.active else images
+        if self.augment.active:
+            images = self.augment.apply(images, batch["changes"])
+        return self.shown(images)
+
+    def shown(self, images: Tensor) -> Tensor:
+        """Images (n, c, h, w) with their frequencies in the proportions that the discriminator sees."""
+        return whitened(images, self.whitening) if self.whitening else images
 
     def generate(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
         """Images (n, c, h, w), on the scale of the data.

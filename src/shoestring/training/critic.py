@@ -31,7 +31,7 @@ class Critic:
     def judge(self, images: Tensor, labels: Tensor) -> Tensor:
         """The logits (n,), float32, of normalised images (n, c, h, w), as ones of their classes."""
         told = (labels.to(self.machine.device),) if self.task.conditional else ()
-        return self.nets["discriminator"](images, *told).float()
+        return self.nets["discriminator"](self.task.shown(images), *told).float()
 
     def lead(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """Latent vectors (n, *latent) after their Langevin steps.
