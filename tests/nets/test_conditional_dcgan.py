@@ -15,7 +15,6 @@ from shoestring.nets.conditional_dcgan import (
     ConditionalDCGAN,
     Judge,
     filled,
-    grained,
     halved,
     normed,
 )
@@ -24,7 +23,7 @@ from shoestring.tasks.gradient_penalty import judge_with_slope
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
-DEEP = SMALL.model_copy(update={"generator_depths": (1, 1, 2, 3), "discriminator_depths": (2, 1, 3, 2), "grain": True})
+DEEP = SMALL.model_copy(update={"generator_depths": (1, 1, 2, 3), "discriminator_depths": (2, 1, 3, 2)})
 both = pytest.mark.parametrize("spec", [SMALL, DEEP], ids=["small", "deep"])
 
 
@@ -43,8 +42,8 @@ def awake(nets: nn.ModuleDict) -> nn.ModuleDict:
 
 
 def inputs(n: int = 4, spec: ConditionalDCGAN = SMALL) -> tuple[Tensor, Tensor, Tensor]:
-    source, latent = torch.Generator().manual_seed(2), spec.latent + sum(spec.grains)
-    return torch.randn(n, latent, generator=source), torch.randn(n, *SHAPE, generator=source), torch.arange(n) % 5
+    source = torch.Generator().manual_seed(2)
+    return torch.randn(n, spec.latent, generator=source), torch.randn(n, *SHAPE, generator=source), torch.arange(n) % 5
 
 
 def test_default_spends_a_million_parameters_within_one_percent() -> None:
@@ -168,28 +167,6 @@ def test_every_resolution_of_the_discriminator_has_its_layers_and_those_after_th
     torch.testing.assert_close(seen[2][0], halved(act(seen[0][1]) + act(seen[1][1])))
     torch.testing.assert_close(seen[4][0], act(seen[2][1]) + act(seen[3][1]))
     torch.testing.assert_close(seen[7][0], act(seen[6][1]))
-
-
-def test_grain_is_noise_of_every_convolutions_own_and_matters_once_a_strength_is_learnt() -> None:
-    assert DEEP.grains == [16, 64, 256, 256, 1024, 1024, 1024]
-    assert SMALL.grains == []
-    generator, (latent, _, labels) = awake(make(DEEP))["generator"], inputs(spec=DEEP)
-    other = latent.clone()
-    other[:, -1024:] = torch.randn(4, 1024, generator=torch.Generator().manual_seed(3))
-    assert generator(latent, labels).equal(generator(other, labels))  # strengths start at zero
-    with torch.no_grad():
-        generator.strengths[6].fill_(0.5)
-    assert not torch.allclose(generator(latent, labels), generator(other, labels), atol=1e-3)
-
-
-def test_grained_adds_noise_by_channel_in_the_order_of_its_input() -> None:
-    source = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 3, 4, 4, generator=source).to(memory_format=torch.channels_last)
-    noise, strength = torch.randn(2, 16, generator=source), torch.tensor([0.0, 1.0, -2.0])
-    found = grained(x, noise, strength)
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    assert found[:, 0].equal(x[:, 0])
-    torch.testing.assert_close(found[1, 2, 3, 1], x[1, 2, 3, 1] - 2 * noise[1, 13])
 
 
 def test_halved_is_average_pooling() -> None:

@@ -14,8 +14,6 @@ from shoestring.spec import Spec
 
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the deviation, He et al. 2015
 
-SIDES = (4, 8, 16, 32)
-
 Widths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
 
@@ -38,24 +36,15 @@ class ConditionalDCGAN(Spec):
     discriminator_depths: Widths = (2, 1, 1, 1)
     """The discriminator's convolutions there; those after the first of a resolution add to what they get, but not at
     4x4."""
-    grain: bool = False
-    """Give each of the generator's convolutions noise for every pixel (Karras et al. 2019), as a part of the latent
-    vector, so that fine detail need not all follow from a few numbers."""
     latent: PositiveInt = 64
-    """Dimension of the normal latent vector, without grain."""
+    """Dimension of the normal latent vector."""
     embedding: PositiveInt = 35
     """Dimension of the generator's embedding of the class."""
 
-    @property
-    def grains(self) -> list[int]:
-        """Numbers of noise for each convolution of the generator; none without `grain`."""
-        depths = self.generator_depths if self.grain else ()
-        return [side * side for side, depth in zip(SIDES, depths, strict=False) for _ in range(depth)]
-
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
-        """{"generator": (latents, labels (n,)) -> (n, *shape), "discriminator": (images, labels) -> (n,)}.
+        """{"generator": (latents (n, latent), labels (n,)) -> (n, *shape), "discriminator": (images, labels) -> (n,)}.
 
-        Latents are (n, latent + all grains), images in -1..1. Without labels, both answer for no class in particular.
+        Images are in -1..1. Without labels, both answer for no class in particular.
         """
         require_32(shape)
         return nn.ModuleDict({
@@ -66,8 +55,7 @@ class ConditionalDCGAN(Spec):
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
         """One latent vector and one image, each with its class, by net name."""
         label = torch.zeros(1, dtype=torch.int64)
-        latent = torch.zeros(1, self.latent + sum(self.grains))
-        return {"generator": (latent, label), "discriminator": (torch.zeros(1, *shape), label)}
+        return {"generator": (torch.zeros(1, self.latent), label), "discriminator": (torch.zeros(1, *shape), label)}
 
 
 class ConditionalGenerator(nn.Module):
@@ -77,7 +65,6 @@ class ConditionalGenerator(nn.Module):
         super().__init__()
         widths, depths = spec.generator, spec.generator_depths
         features = spec.latent + spec.embedding
-        self.parts = [spec.latent, *spec.grains]
         self.label = ClassEmbedding(num_classes, spec.embedding)
         self.mix = nn.Linear(features, features)
         self.start = nn.Linear(features, widths[0] * 16, bias=False)
@@ -86,7 +73,6 @@ class ConditionalGenerator(nn.Module):
         self.residual = set(range(sum(depths))) - self.ups - {0}
         convs = [nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise(normed_widths)]
         self.convs = nn.ModuleList(convs)
-        self.strengths = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in normed_widths[1:] if spec.grain)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in normed_widths)
         self.sizes = [2 * width for width in normed_widths]
         self.modulate = nn.Linear(features, sum(self.sizes))
@@ -97,13 +83,12 @@ class ConditionalGenerator(nn.Module):
             filled(layer, 1.0)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(n, latent + all grains) -> images (n, c, 32, 32) in -1..1, float32.
+        """(n, latent) -> images (n, c, 32, 32) in -1..1, float32.
 
         Args:
             latent: Standard normal.
             labels: int64, (n,); any label that is no class says nothing. Or mixtures of classes, (n, num_classes).
         """
-        latent, *grains = latent.split(self.parts, 1)
         told = self.label(labels) if labels is not None else latent.new_zeros(len(latent), self.label.out_features)
         code = F.leaky_relu(self.mix(torch.cat((latent, told.to(latent.dtype)), 1)), SLOPE)
         changes = self.modulate(code)[:, :, None, None].split(self.sizes, 1)
@@ -113,10 +98,7 @@ class ConditionalGenerator(nn.Module):
         for place, (conv, norm, change) in enumerate(zip(self.convs, self.norms[1:], changes[1:], strict=True)):
             if place in self.ups:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-            y = conv(x)
-            if grains:
-                y = grained(y, grains[place], self.strengths[place])
-            y = normed(y, norm, change)
+            y = normed(conv(x), norm, change)
             x = x + y if place in self.residual else y
         return torch.tanh(self.head(x)).float()
 
@@ -131,18 +113,6 @@ def normed(x: Tensor, norm: nn.Module, change: Tensor) -> Tensor:
     """
     scale, shift = change.chunk(2, 1)
     return F.leaky_relu(norm(x) * (1 + scale) + shift, SLOPE)
-
-
-def grained(x: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
-    """With noise for every pixel added, as strong as each channel wants it.
-
-    Args:
-        x: (n, channels, h, w).
-        noise: (n, h * w).
-        strength: (channels,).
-    """
-    noise = noise.view(len(x), 1, *x.shape[2:])
-    return torch.addcmul(x, noise.to(x.dtype), strength.view(-1, 1, 1).to(x.dtype))
 
 
 def halved(x: Tensor) -> Tensor:
