@@ -68,8 +68,7 @@ ABLATIONS: dict[str, tuple[int, dict[str, Fields]]] = {
         2_000,
         {
             "whole": {},
-            "nothing-whitened": {"task": {"whitening": 0}},
-            "one-convolution-at-each-resolution": {"net": {"kind": "conditional-dcgan"}},
+            "whitened": {"task": {"whitening": 1.25}},
             "every-image-judged-alone": {"task": {"rule": "bce"}},
             "no-gradient-penalties": {"task": {"r1": 0, "r2": 0}},
             "no-penalty-at-made-images": {"task": {"r2": 0}},

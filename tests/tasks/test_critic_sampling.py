@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from shoestring.tasks.critic_sampling import CriticSampling
+from shoestring.tasks.critic_sampling import CriticSampling, smoothed
 
 
 def test_candidates_are_chosen_with_the_probabilities_of_the_softmax() -> None:
@@ -59,6 +59,26 @@ def test_refinements_go_up_the_logit_within_the_scale_and_cost_two_calls_each() 
         torch.testing.assert_close(how.refine(images.clone(), judge), found)
 
 
+def test_smoothing_turns_a_change_towards_coarse_structure_and_keeps_its_length() -> None:
+    changes = (
+        torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1.0, 5, 0])[:, None, None, None]
+    )
+    found = smoothed(changes, 1.5)
+    torch.testing.assert_close(found.flatten(1).norm(dim=1), changes.flatten(1).norm(dim=1))
+    roughness = [each[:2].diff(dim=3).square().sum((1, 2, 3)) for each in (changes, found)]
+    assert (roughness[1] < 0.5 * roughness[0]).all()
+    torch.testing.assert_close(smoothed(changes[:2], 1.5), found[:2])  # whatever else is in the batch
+    torch.testing.assert_close(smoothed(changes, 0), changes)
+
+
+def test_refinements_follow_the_smoothed_slope() -> None:
+    images, slope = torch.zeros(2, 3, 8, 8), torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    how = CriticSampling(refinements=2, step_size=0.01, smoothing=0.75)
+    found = how.refine(images, lambda seen, _: (seen * slope).sum((1, 2, 3)))
+    torch.testing.assert_close(found, 0.02 * smoothed(slope, 0.75))
+
+
 def test_latent_vectors_are_led_to_the_distribution_that_the_logits_and_the_temperature_define() -> None:
     count, steps, goal = 20_000, 300, 2.0
     random = torch.Generator().manual_seed(0)
@@ -81,5 +101,7 @@ def test_words_say_what_the_discriminator_does() -> None:
     assert CriticSampling(candidates=4).words == "4 candidates, chosen at temperature 0.2"
     both = CriticSampling(candidates=4, refinements=5, step_size=0.25)
     assert both.words == "4 candidates, chosen at temperature 0.2, 5 refinements of 0.25"
+    smooth = CriticSampling(refinements=5, step_size=0.25, smoothing=0.5)
+    assert smooth.words == "5 refinements of 0.25, smoothed by 0.5"
     led = CriticSampling(latent_steps=10, temperature=0.5)
     assert led.words == "10 Langevin steps of 0.1 at temperature 0.5"

@@ -60,6 +60,8 @@ class Sampling(Options):
     """Of a GAN: steps by which its discriminator then improves each image."""
     step_size: float | None = None
     """Of these refinements."""
+    smoothing: float | None = None
+    """Of these refinements: how much less they change fine detail; 0 follows the discriminator in all of it."""
 
     def sampling(self) -> dict[str, Any]:
         """The options given, by their names in a recipe's task.sampling.

@@ -47,32 +47,24 @@ def cifar100_gan_best() -> Recipe:
     return Recipe(
         name="cifar100-gan-best",
         summary="CIFAR-100 generator, relativistic GAN with gradient penalties, told the class",
-        budget=Budget(parameters=1_000_000, steps=16_000, evaluations=100),
+        budget=Budget(parameters=1_000_000, steps=50_000, evaluations=100),
         data=CIFAR100(scale="signed"),
         augment=Augment(horizontal_flip=True),
-        net=ConditionalDCGAN(
-            generator=(112, 64, 48, 32),
-            generator_depths=(1, 1, 2, 2),
-            discriminator=(144, 96, 64, 32),
-            discriminator_depths=(2, 1, 2, 2),
-            latent=72,
-            embedding=32,
-        ),
+        net=ConditionalDCGAN(),
         task=Adversarial(
             rule="relativistic",
             conditional=True,
             augment=CriticAugment(translation=0.125),
-            whitening=1.25,
             r1=0.1,
             r2=0.1,
             penalised=0.25,
-            sampling=CriticSampling(),
+            sampling=CriticSampling(latent_steps=8, temperature=0.3, refinements=12, step_size=0.35, smoothing=0.75),
         ),
         optimiser=Muon(learning_rate=0.01, adam_rate=0.1, momentum=0.5, betas=(0.0, 0.99)),
         schedule=Trapezoid(warmup=0.02, cooldown=0.95),
         batch_size=64,
-        ema=(0.9995, 0.9998, 0.999),
-        cadence=Cadence(log=100, evaluate=4000, checkpoint=500),
+        ema=(0.9998, 0.9995, 0.999),
+        cadence=Cadence(log=100, evaluate=2500, checkpoint=500),
     )
 
 

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Iterable
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from shoestring.spec import Spec
+from shoestring.tasks.whitening import whitened
 
 
 class CriticSampling(Spec):
@@ -26,6 +27,8 @@ class CriticSampling(Spec):
     """Steps that the image then takes up the discriminator's logit (Ansari et al. 2021, without noise)."""
     step_size: PositiveFloat = 0.3
     """Change of a pixel in -1..1 over the slope of the logit with respect to it, in each of these steps."""
+    smoothing: NonNegativeFloat = 0.0
+    """Power of the frequency by which these steps change fine detail less than the slope says, and the rest more."""
 
     @property
     def evaluations(self) -> int:
@@ -43,7 +46,8 @@ class CriticSampling(Spec):
         said = [f"{self.candidates} candidates, chosen at temperature {self.temperature:g}"] * (self.candidates > 1)
         walk = f"{self.latent_steps} Langevin steps of {self.latent_step_size:g} at temperature {self.temperature:g}"
         said += [walk] * (self.latent_steps > 0)
-        said += [f"{self.refinements} refinements of {self.step_size:g}"] * (self.refinements > 0)
+        smoothed = f", smoothed by {self.smoothing:g}" if self.smoothing else ""
+        said += [f"{self.refinements} refinements of {self.step_size:g}{smoothed}"] * (self.refinements > 0)
         return ", ".join(said) or "one call"
 
     def choose(self, offers: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
@@ -104,5 +108,14 @@ class CriticSampling(Spec):
             for step in range(self.refinements):
                 images = images.detach().requires_grad_()
                 (slope,) = torch.autograd.grad(judge(images, step).sum(), images)
+                if self.smoothing:
+                    slope = smoothed(slope, self.smoothing)
                 images = (images + self.step_size * slope).clamp(-1, 1)
         return images.detach()
+
+
+def smoothed(slope: Tensor, order: float) -> Tensor:
+    """Changes (n, c, side, side) of images, their spectrum divided by (1 + f)^order, each as long as before."""
+    smooth = whitened(slope, -order)
+    lengths = [each.square().sum((1, 2, 3), keepdim=True).sqrt() for each in (slope, smooth)]
+    return smooth * (lengths[0] / lengths[1].clamp(min=1e-12))
