@@ -267,7 +267,7 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
     (tmp_path / "c.json").write_text(json.dumps(gan), encoding="utf-8")
     picky = gan | {"options": plain | {"candidates": 16, "temperature": 0.2}}
     (tmp_path / "d.json").write_text(json.dumps(picky), encoding="utf-8")
-    refined = {"candidates": 4, "temperature": 0.1, "refinements": 5, "step_size": 0.25}
+    refined = {"candidates": 4, "temperature": 0.1, "refinements": 5, "step_size": 0.25, "smoothing": 0}
     refined = gan | {"options": plain | refined}
     (tmp_path / "e.json").write_text(json.dumps(refined), encoding="utf-8")
     columns, rows = samplings.samplings()
