@@ -292,7 +292,12 @@ def test_times_of_making_images_are_those_of_generators(tmp_path: Path, monkeypa
     files = {"a": {"recipe": "b", "evaluations": 12, "image_milliseconds": 60.0}, "b": {"recipe": "classifier"}}
     for name, facts in files.items():
         (tmp_path / f"speed-{name}.json").write_text(json.dumps(facts | {"machine": machine}), encoding="utf-8")
-    assert speed.making()[1] == [["`b`", "12", "10 min 00 s", "A processor, 1 thread, bfloat16"]]
+    by_one = {"recipe": "b", "evaluations": 1, "image_milliseconds": 6.0, "machine": machine}
+    (tmp_path / "making-b.json").write_text(json.dumps(by_one), encoding="utf-8")
+    assert speed.making()[1] == [
+        ["`b`", "1", "1 min 00 s", "A processor, 1 thread, bfloat16"],
+        ["`b`", "12", "10 min 00 s", "A processor, 1 thread, bfloat16"],
+    ]
 
 
 def test_an_empty_table_is_a_sentence() -> None:
