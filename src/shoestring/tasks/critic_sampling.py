@@ -46,8 +46,8 @@ class CriticSampling(Spec):
         said = [f"{self.candidates} candidates, chosen at temperature {self.temperature:g}"] * (self.candidates > 1)
         walk = f"{self.latent_steps} Langevin steps of {self.latent_step_size:g} at temperature {self.temperature:g}"
         said += [walk] * (self.latent_steps > 0)
-        smoothed = f", smoothed by {self.smoothing:g}" if self.smoothing else ""
-        said += [f"{self.refinements} refinements of {self.step_size:g}{smoothed}"] * (self.refinements > 0)
+        how = f", smoothed by {self.smoothing:g}" if self.smoothing else ""
+        said += [f"{self.refinements} refinements of {self.step_size:g}{how}"] * (self.refinements > 0)
         return ", ".join(said) or "one call"
 
     def choose(self, offers: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
