@@ -1,5 +1,6 @@
 """Two DCGANs for 32x32 images (Radford et al. 2016): the plain one of paper 1 and the refined one of paper 2."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from shoestring.errors import RecipeError
 from shoestring.spec import Spec
 
-SLOPE = 0.2  # of leaky ReLU in every discriminator, Radford et al. 2016
+SLOPE = 0.2  # of leaky ReLU, as in the discriminators of Radford et al. 2016
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "leaky-relu": lambda: nn.LeakyReLU(SLOPE)}
 
 
 class PlainDCGAN(Spec):
@@ -67,18 +69,26 @@ class RefinedDCGAN(Spec):
     width: PositiveInt = 64
     """Channels from 8x8 upwards; doubled at 4x4."""
     refinement: Literal["linear", "relu", "leaky-relu"] = "linear"
-    """What follows each 3x3 convolution. The paper does not say; with ReLU the samples collapse to a few far sooner."""
+    """What follows each 3x3 convolution that no norm follows. The paper does not say; with ReLU the samples collapse to
+    a few far sooner."""
+    order: Literal["norm-first", "norm-between", "norm-last"] = "norm-first"
+    """Where batch norm and activation stand in each stage of the generator: after the transposed convolution, after the
+    first 3x3 convolution, or after both. The paper's count and words fit all three."""
+    activation: Literal["relu", "leaky-relu"] = "relu"
+    """What follows each batch norm of the generator."""
+    initialisation: Literal["normal", "torch"] = "normal"
+    """Convolutions N(0, 0.02) and batch norms N(1, 0.02), or as torch draws them by default."""
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """{"generator": (n, latent) -> (n, *shape) in -1..1, "discriminator": (n, *shape) -> (n,) logits}."""
         require_32(shape)
-        w, act = self.width, nn.ReLU()
+        w = self.width
         generator = nn.Sequential(
             nn.Unflatten(1, (self.latent, 1, 1)),
-            *up(self.latent, 2 * w, stride=1, padding=0), act, *refine(2 * w, self.refinement),
-            *up(2 * w, w), act, *refine(w, self.refinement),
-            *up(w, w), act, *refine(w, self.refinement),
-            *up(w, w), act, nn.Conv2d(w, shape[0], 3, padding=1, bias=False), nn.Tanh(),
+            *self._stage(up(self.latent, 2 * w, stride=1, padding=0)),
+            *self._stage(up(2 * w, w)),
+            *self._stage(up(w, w)),
+            *up(w, w), ACTIVATIONS[self.activation](), nn.Conv2d(w, shape[0], 3, padding=1, bias=False), nn.Tanh(),
         )  # fmt: skip
         leaky = nn.LeakyReLU(SLOPE)
         discriminator = nn.Sequential(
@@ -87,7 +97,21 @@ class RefinedDCGAN(Spec):
             *down(w, 2 * w), leaky,
             nn.Conv2d(2 * w, 1, 4, bias=False), nn.Flatten(0),
         )  # fmt: skip
-        return gan(generator, discriminator)
+        return gan(generator, discriminator, normal=self.initialisation == "normal")
+
+    def _stage(self, enlarge: list[nn.Module]) -> list[nn.Module]:
+        """A transposed convolution with its batch norm and an activation, and two 3x3 convolutions, in their order."""
+        transposed, norm = enlarge
+        channels = transposed.get_parameter("weight").shape[1]
+        convs: list[list[nn.Module]] = [[transposed]]
+        convs += [[nn.Conv2d(channels, channels, 3, padding=1, bias=False)] for _ in range(2)]
+        normed = {"norm-first": 0, "norm-between": 1, "norm-last": 2}[self.order]
+        for place, layers in enumerate(convs):
+            if place == normed:
+                layers += [norm, ACTIVATIONS[self.activation]()]
+            elif place > 0 and self.refinement != "linear":
+                layers.append(ACTIVATIONS[self.refinement]())
+        return [layer for layers in convs for layer in layers]
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
         """One latent vector and one image, by net name."""
@@ -107,19 +131,11 @@ def down(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Mod
     return [nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=bias), nn.BatchNorm2d(out_channels)]
 
 
-def refine(channels: int, activation: Literal["linear", "relu", "leaky-relu"]) -> list[nn.Module]:
-    """Two 3x3 convolutions that keep the shape, each followed by an activation if there is one."""
-    conv = [nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2)]
-    if activation == "linear":
-        return [*conv]
-    act = nn.ReLU() if activation == "relu" else nn.LeakyReLU(SLOPE)
-    return [conv[0], act, conv[1], act]
-
-
-def gan(generator: nn.Module, discriminator: nn.Module) -> nn.ModuleDict:
-    """Both nets, initialised as Radford et al. 2016, section 4: normal weights of deviation 0.02."""
+def gan(generator: nn.Module, discriminator: nn.Module, normal: bool = True) -> nn.ModuleDict:
+    """Both nets, with normal weights of deviation 0.02 (Radford et al. 2016, section 4) unless torch's are wanted."""
     nets = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
-    nets.apply(initialise)
+    if normal:
+        nets.apply(initialise)
     return nets
 
 
