@@ -4,10 +4,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import model_validator
+from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
 from shoestring.nets.blocks import PerStage, conv_norm, normed_head, require_one_per_stage
+from shoestring.nets.mirrored import mirrored_conv_norm, mirrored_head
 from shoestring.spec import Spec
 
 
@@ -23,6 +24,11 @@ class BasicNet(Spec):
     """Channels of each stage; the stem has the first; every stage but the first halves the resolution."""
     depths: PerStage = (1, 1, 1)
     """Blocks in each stage."""
+    mirrored: bool = False
+    """Give every kernel a left-right mirrored twin, which costs no parameters: the net has twice as many channels as
+    `widths` says, and answers alike for an image and its mirror image."""
+    features: PositiveInt | None = None
+    """Channels of a 1x1 convolution before the head; none when not given."""
 
     @model_validator(mode="after")
     def _stages_agree(self) -> "BasicNet":
@@ -31,14 +37,27 @@ class BasicNet(Spec):
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """The net as {"classifier": module}; images (n, *shape) -> logits (n, num_classes)."""
-        channels = shape[0]
         layers: list[nn.Module] = []
+        before: int | None = None
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
-            layers.append(conv_norm(channels, width, 3, 2 if stage > 0 else 1, activation=nn.ReLU(inplace=True)))
-            layers += [BasicBlock(width) for _ in range(depth)]
-            channels = width
-        layers += normed_head(channels, num_classes)
+            layers.append(self._layer(before, width, shape, stride=2 if stage > 0 else 1))
+            layers += [BasicBlock(width, self.mirrored) for _ in range(depth)]
+            before = width
+        if self.features is not None:
+            layers.append(self._layer(before, self.features, shape, kernel_size=1))
+        head = mirrored_head if self.mirrored else normed_head
+        layers += head(self.features or self.widths[-1], num_classes)
         return nn.ModuleDict({"classifier": nn.Sequential(*layers)})
+
+    def _layer(
+        self, before: int | None, width: int, shape: tuple[int, int, int], kernel_size: int = 3, stride: int = 1
+    ) -> nn.Sequential:
+        """Convolution, batch norm, ReLU, of the layer before with so many features; None is the image."""
+        relu = nn.ReLU(inplace=True)
+        if not self.mirrored:
+            return conv_norm(before or shape[0], width, kernel_size, stride, activation=relu)
+        inputs = shape[0] if before is None else 2 * before
+        return mirrored_conv_norm(inputs, width, kernel_size, stride, relu, of_image=before is None)
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
         """One input image, by net name."""
@@ -48,12 +67,16 @@ class BasicNet(Spec):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions of one width; the input is added before the last ReLU."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, mirrored: bool = False) -> None:
         super().__init__()
-        last = conv_norm(width, width, 3)
+        relu = nn.ReLU(inplace=True)
+        if mirrored:
+            first, last = mirrored_conv_norm(2 * width, width, 3, 1, relu), mirrored_conv_norm(2 * width, width, 3)
+        else:
+            first, last = conv_norm(width, width, 3, activation=relu), conv_norm(width, width, 3)
         nn.init.zeros_(last.get_parameter("1.weight"))
-        self.residual = nn.Sequential(conv_norm(width, width, 3, activation=nn.ReLU(inplace=True)), last)
+        self.residual = nn.Sequential(first, last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same shape."""
+        """(n, width, h, w) -> the same shape; mirrored, of twice as many channels."""
         return F.relu(self.residual(x) + x)

@@ -1,0 +1,138 @@
+"""Layers whose kernels have left-right mirrored twins that cost no parameters (Cohen and Welling, arXiv 1602.07576).
+
+The group is {identity, mirror image}. Every feature has a twin: what the same kernel, mirrored, finds. The first half of
+the channels holds the features, the second half their twins, in the same order. Mirroring an image mirrors all of them
+and swaps the halves, so a head that averages both halves answers the same for an image and its mirror image. A layer
+of as many parameters is the square root of 2 times as wide as a plain one, at twice the multiply-adds.
+
+This holds exactly in evaluation mode for layers of stride 1, and of any stride whose kernel covers its input evenly; a
+3x3 kernel of stride 2 on an even side reads other pixels of the mirror image.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from shoestring.nets.blocks import PixelMean
+
+
+class MirroredConv2d(nn.Conv2d):
+    """Convolution to `out_channels` features and their twins: (n, in, h, w) -> (n, 2 out_channels, h, w), over stride.
+
+    Without bias, padded to keep the size. Its weight is (out_channels, in, k, k), where `in` counts the channels of the
+    input, halves and all.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, *, of_image: bool = False
+    ) -> None:
+        """A convolution of an image, or of features and their twins.
+
+        Args:
+            in_channels: Channels of the input: those of the image, or an even number, the twins included.
+            out_channels: Features; the output has twice as many channels.
+            kernel_size: Side of the kernel, odd.
+            stride: Step between outputs, in pixels.
+            of_image: Whether the input is an image, whose channels have no twins.
+        """
+        super().__init__(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
+        self.of_image = of_image
+
+    def kernel(self) -> Tensor:
+        """The whole kernel, (2 out_channels, in, k, k): a plain convolution with it computes the same."""
+        twins = self.weight.flip(-1)
+        if not self.of_image:
+            twins = twins.roll(self.in_channels // 2, 1)  # a twin sees the twins where its feature sees features
+        return torch.cat((self.weight, twins))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, in, h, w) -> (n, 2 out_channels, h / stride, w / stride)."""
+        return F.conv2d(input, self.kernel(), None, self.stride, self.padding)
+
+    def plain(self) -> nn.Conv2d:
+        """A plain convolution that computes the same."""
+        with torch.no_grad():
+            kernel = self.kernel()
+        outputs, inputs, side = kernel.shape[:3]
+        same = nn.Conv2d(inputs, outputs, side, cast(int, self.stride), cast(int, self.padding), bias=False)
+        same.weight = nn.Parameter(kernel)
+        return same.train(self.training)
+
+
+class MirroredBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm of features and their twins, which share scale and shift: (n, 2 features, h, w) -> the same shape.
+
+    While training each channel is normalised by its own statistics of the batch. In evaluation mode a feature and its
+    twin are normalised by the means of their two running statistics, so that they stay twins.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__(2 * features)
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, 2 features, h, w) -> the same shape."""
+        if self.training:
+            cast(Tensor, self.num_batches_tracked).add_(1)
+        mean, variance = self.statistics()
+        return F.batch_norm(
+            input, mean, variance, self.weight.repeat(2), self.bias.repeat(2), self.training, self._momentum(), self.eps
+        )
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance that the current mode takes or gathers, (2 features,) each."""
+        mean, variance = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
+        return (mean, variance) if self.training else (_shared(mean), _shared(variance))
+
+    def plain(self) -> nn.BatchNorm2d:
+        """A plain batch norm that computes the same in evaluation mode."""
+        same = nn.BatchNorm2d(self.num_features, self.eps, self.momentum)
+        with torch.no_grad():
+            same.weight.copy_(self.weight.repeat(2))
+            same.bias.copy_(self.bias.repeat(2))
+            cast(Tensor, same.running_mean).copy_(_shared(cast(Tensor, self.running_mean)))
+            cast(Tensor, same.running_var).copy_(_shared(cast(Tensor, self.running_var)))
+        return same.train(self.training)
+
+    def _momentum(self) -> float:
+        return 1.0 / int(cast(Tensor, self.num_batches_tracked)) if self.momentum is None else self.momentum
+
+
+class TwinMean(nn.Module):
+    """The mean of each feature and its twin, (n, 2 features, ...) -> (n, features, ...): no mirroring changes it.
+
+    For pooled features, of no width: a twin's image is mirrored.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 2 features, ...) -> (n, features, ...)."""
+        return torch.stack(x.chunk(2, 1)).mean(0)
+
+
+def mirrored_conv_norm(
+    in_channels: int,
+    features: int,
+    kernel_size: int,
+    stride: int = 1,
+    activation: nn.Module | None = None,
+    *,
+    of_image: bool = False,
+) -> nn.Sequential:
+    """Mirrored convolution and batch norm, and an activation if given; `in_channels` as of `MirroredConv2d`."""
+    layers: list[nn.Module] = [
+        MirroredConv2d(in_channels, features, kernel_size, stride, of_image=of_image),
+        MirroredBatchNorm2d(features),
+    ]
+    return nn.Sequential(*layers, *([activation] if activation is not None else []))
+
+
+def mirrored_head(features: int, num_classes: int) -> list[nn.Module]:
+    """The layers of a classifier head that a mirrored image does not change: (n, 2 features, h, w) -> logits."""
+    return [PixelMean(), nn.Flatten(), TwinMean(), nn.BatchNorm1d(features), nn.Linear(features, num_classes)]
+
+
+def _shared(statistics: Tensor) -> Tensor:
+    return torch.stack(statistics.chunk(2)).mean(0).repeat(2)
