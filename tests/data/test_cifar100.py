@@ -281,3 +281,13 @@ def test_the_real_splits_are_disjoint_and_balanced() -> None:
     known = {image.tobytes() for image in loaded["train"].images.numpy()}
     # CIFAR-100 itself repeats a few images under two labels.
     assert sum(image.tobytes() in known for image in loaded["tune"].images.numpy()) <= 5
+
+
+def test_smaller_images_are_means_of_blocks_of_pixels(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    whole, small = (CIFAR100(tune=0, size=size).load("test", folder, Progress()) for size in (32, 8))
+    assert CIFAR100(size=8).shape == (3, 8, 8)
+    blocks = whole.images.double().view(-1, 3, 8, 4, 8, 4).mean((3, 5))
+    assert (small.images.double() - blocks).abs().max() <= 0.5
+    assert torch.equal(small.labels, whole.labels)
+    assert "8x8" in small.source

@@ -12,6 +12,7 @@ from shoestring.errors import DataError
 torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
+STEPS = 100
 JITTER = Augment(horizontal_flip=True, crop_padding=1, brightness=0.3, rotation_degrees=10)
 
 
@@ -29,7 +30,7 @@ def toy(n):
 
 
 def make(n=10, batch_size=4, seed=0, spec=JITTER):
-    return Feed(toy(n), Toy(), spec, batch_size, seed, CPU)
+    return Feed(toy(n), Toy(), spec, batch_size, seed, CPU, STEPS)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (12, 4), (7, 7), (3, 8), (1, 5), (9, 1)])
@@ -120,9 +121,16 @@ def test_evaluation_batches_are_in_order_and_the_last_is_short():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_has_the_same_order_and_repeats_itself():
     device = torch.device("cuda")
-    here, there = make(), Feed(toy(10), Toy(), JITTER, 4, 0, device)
+    here, there = make(), Feed(toy(10), Toy(), JITTER, 4, 0, device, STEPS)
     for step in range(5):
         batch = there(step)
         assert batch["images"].device.type == "cuda"
         assert torch.equal(batch["labels"].cpu(), here(step)["labels"])
         assert torch.equal(batch["images"], there(step)["images"])
+
+
+def test_batches_are_augmented_less_as_the_training_ends() -> None:
+    feed = make(10, 10, spec=Augment(brightness=0.9, fade=0.1, faded=0.0))
+    plain = make(10, 10, spec=Augment())
+    assert torch.equal(feed(STEPS - 1)["images"], plain(STEPS - 1)["images"])
+    assert not torch.equal(feed(STEPS - 2)["images"], plain(STEPS - 2)["images"])

@@ -121,3 +121,20 @@ def test_sums_alone_teach_the_digits() -> None:
         optimiser.step()
     each = torch.arange(10)[:, None].expand(-1, 3)
     assert torch.equal(net.digits(patterns[each, 0]).argmax(2), each)
+
+
+def test_a_chain_of_unpadded_convolutions_reads_each_digit() -> None:
+    """Counted by hand: 3x3 kernels, two numbers a norm, and ten digits from 2x2 means."""
+    widths = (11, 16, 21, 26, 30, 34, 38, 43, 47, 52)
+    nets = DigitSum(chain=widths).build(SHAPE, 20)
+    kernels = sum(9 * a * b for a, b in itertools.pairwise((1, *widths)))
+    assert sum(p.numel() for p in nets.parameters()) == kernels + 2 * sum(widths) + 4 * 52 * 10 + 10 == 95_066
+    net = nets["classifier"].eval()
+    assert net.reader[:-3](torch.rand(2, 1, 28, 28)).shape == (2, 52, 8, 8)
+    torch.testing.assert_close(net(torch.rand(2, *SHAPE)).exp().sum(1), torch.ones(2))
+
+
+def test_a_chain_longer_than_the_image_is_refused() -> None:
+    DigitSum(chain=(4,) * 13).build(SHAPE, 20)
+    with pytest.raises(RecipeError, match="enough for 13"):
+        DigitSum(chain=(4,) * 14).build(SHAPE, 20)

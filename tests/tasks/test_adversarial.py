@@ -7,7 +7,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+import shoestring
+from shoestring.errors import RecipeError
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
+from shoestring.nets.dcgan import PlainDCGAN
 from shoestring.rng import generator
 from shoestring.tasks.adversarial import Adversarial, frozen
 from shoestring.tasks.critic_augment import CriticAugment
@@ -310,3 +313,35 @@ def test_soft_labels_are_refused_where_there_are_no_targets() -> None:
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Adversarial.model_validate(wrong)
+
+
+def test_auxiliary_losses_are_those_of_odena() -> None:
+    """Each net's loss is the plain one plus the cross-entropy of the classes, of both kinds of images for the judge."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        nets = PlainDCGAN(latent=4, width=4, auxiliary=True).build((3, 32, 32), 5)
+    task = Adversarial(conditional=True, auxiliary=0.7)
+    batch = {"images": torch.rand(6, 3, 32, 32), "labels": torch.tensor([0, 1, 2, 3, 4, 0])}
+    batch = task.draw(batch, (4,), 0, generator(0, "noise"))
+    nets.eval()
+    loss, facts = task.loss("discriminator", nets, batch)
+    made = nets["generator"](batch["latent"], batch["labels"])
+    expected = torch.zeros(())
+    for images, target in ((batch["images"], 1.0), (made, 0.0)):
+        logits, named = nets["discriminator"].named(images)
+        expected = expected + cross_entropy(logits, torch.full((6,), target))
+        expected = expected + 0.7 * F.cross_entropy(named, batch["labels"])
+        assert torch.equal(nets["discriminator"](images, batch["labels"]), logits)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert set(facts) == {"real", "fake", "real_named", "fake_named"}
+    loss, _ = task.loss("generator", nets, batch)
+    logits, named = nets["discriminator"].named(made)
+    expected = cross_entropy(logits, torch.ones(6)) + 0.7 * F.cross_entropy(named, batch["labels"])
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_auxiliary_needs_classes_and_a_net_that_names_them() -> None:
+    with pytest.raises(ValueError, match="set conditional"):
+        Adversarial(auxiliary=1.0)
+    with pytest.raises(RecipeError, match="both or neither"):
+        shoestring.recipe("cifar100-dcgan-44", net={"auxiliary": True})

@@ -14,6 +14,18 @@ from shoestring.spec import Spec
 Strength = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+STRENGTHS = (
+    "rotation_degrees",
+    "translation",
+    "shear_degrees",
+    "elastic",
+    "brightness",
+    "contrast",
+    "saturation",
+    "hue",
+)
+"""The changes that are drawn between minus and plus a number."""
+
 
 class Augment(Spec):
     """What is drawn at random for every image of a batch; all off by default.
@@ -53,12 +65,28 @@ class Augment(Spec):
     """Turn the hue by a fraction of a full turn uniform in plus or minus this."""
     cutout: NonNegativeInt = 0
     """Side in pixels of a square set to 0, centred on a random pixel; it may reach over the edge."""
+    fade: Fraction = 0.0
+    """Last fraction of the steps over which all of these but flips weaken, in a straight line."""
+    faded: Fraction = 0.5
+    """What is left of their strength at the last step, where they fade."""
 
     @model_validator(mode="after")
     def _scale_is_ordered(self) -> Self:
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale must be (smallest, largest), got {self.scale}")
         return self
+
+    def at(self, step: int, steps: int) -> "Augment":
+        """What is drawn at a step of 0..steps-1: these changes, or weaker ones where they fade."""
+        over = (step + 1 - (1 - self.fade) * steps) / (self.fade * steps) if self.fade else 0.0
+        return self.weakened(1 + (self.faded - 1) * over) if over > 0 else self
+
+    def weakened(self, strength: float) -> "Augment":
+        """These changes with all ranges, pixels and angles multiplied by a strength of 0..1; flips stay."""
+        low, high = (1 + strength * (bound - 1) for bound in self.scale)
+        scaled = {name: strength * getattr(self, name) for name in STRENGTHS}
+        whole = {name: round(strength * getattr(self, name)) for name in ("crop_padding", "cutout")}
+        return Augment(**(dict(self) | scaled | whole | {"scale": (low, high), "fade": 0.0}))
 
     @property
     def warps(self) -> bool:

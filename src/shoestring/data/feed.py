@@ -20,7 +20,14 @@ class Feed:
     """
 
     def __init__(
-        self, images: Images, source: Source, augment: Augment, batch_size: int, seed: int, device: torch.device
+        self,
+        images: Images,
+        source: Source,
+        augment: Augment,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        steps: int,
     ) -> None:
         """Moves the data to the device.
 
@@ -32,6 +39,7 @@ class Feed:
             seed: The recipe's seed; order and augmentation depend on nothing else but the step.
             device: Where the data set and the batches live. Order is the same on every device; the numbers of the
                 augmentation are not the same on CPU and GPU.
+            steps: Steps of the whole training, over which augmentation may fade.
 
         Raises:
             DataError: There are no images.
@@ -43,6 +51,7 @@ class Feed:
         self.batch_size = batch_size
         self.seed = seed
         self.device = device
+        self.steps = steps
         self.images = images.images.to(device)
         self.labels = images.labels.to(device)
         self._orders: dict[int, Tensor] = {}
@@ -55,7 +64,7 @@ class Feed:
         """
         chosen = self.indices(step)
         generator = rng.generator(self.seed, "augment", step, device=self.device)
-        images = augment(self.images[chosen], self.augment, generator)
+        images = augment(self.images[chosen], self.augment.at(step, self.steps), generator)
         return {"images": normalise(images, self.source), "labels": self.labels[chosen]}
 
     def indices(self, step: int) -> Tensor:

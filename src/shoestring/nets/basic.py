@@ -8,7 +8,7 @@ from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
 from shoestring.nets.blocks import PerStage, conv_norm, normed_head, require_one_per_stage
-from shoestring.nets.mirrored import mirrored_conv_norm, mirrored_head
+from shoestring.nets.mirrored import ConvNorm, layers_of, mirrored_head
 from shoestring.spec import Spec
 
 
@@ -37,27 +37,20 @@ class BasicNet(Spec):
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """The net as {"classifier": module}; images (n, *shape) -> logits (n, num_classes)."""
-        layers: list[nn.Module] = []
-        before: int | None = None
-        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
-            layers.append(self._layer(before, width, shape, stride=2 if stage > 0 else 1))
-            layers += [BasicBlock(width, self.mirrored) for _ in range(depth)]
-            before = width
-        if self.features is not None:
-            layers.append(self._layer(before, self.features, shape, kernel_size=1))
-        head = mirrored_head if self.mirrored else normed_head
-        layers += head(self.features or self.widths[-1], num_classes)
-        return nn.ModuleDict({"classifier": nn.Sequential(*layers)})
-
-    def _layer(
-        self, before: int | None, width: int, shape: tuple[int, int, int], kernel_size: int = 3, stride: int = 1
-    ) -> nn.Sequential:
-        """Convolution, batch norm, ReLU, of the layer before with so many features; None is the image."""
+        stem, layer = layers_of(self.mirrored)
         relu = nn.ReLU(inplace=True)
-        if not self.mirrored:
-            return conv_norm(before or shape[0], width, kernel_size, stride, activation=relu)
-        inputs = shape[0] if before is None else 2 * before
-        return mirrored_conv_norm(inputs, width, kernel_size, stride, relu, of_image=before is None)
+        width = self.widths[0]
+        layers: list[nn.Module] = [stem(shape[0], width, 3, activation=relu)]
+        layers += [BasicBlock(width, layer) for _ in range(self.depths[0])]
+        for wider, depth in zip(self.widths[1:], self.depths[1:], strict=True):
+            layers.append(layer(width, wider, 3, 2, activation=relu))
+            layers += [BasicBlock(wider, layer) for _ in range(depth)]
+            width = wider
+        if self.features is not None:
+            layers.append(layer(width, self.features, 1, activation=relu))
+            width = self.features
+        layers += mirrored_head(width, num_classes) if self.mirrored else normed_head(width, num_classes)
+        return nn.ModuleDict({"classifier": nn.Sequential(*layers)})
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
         """One input image, by net name."""
@@ -67,15 +60,11 @@ class BasicNet(Spec):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions of one width; the input is added before the last ReLU."""
 
-    def __init__(self, width: int, mirrored: bool = False) -> None:
+    def __init__(self, width: int, layer: ConvNorm = conv_norm) -> None:
         super().__init__()
-        relu = nn.ReLU(inplace=True)
-        if mirrored:
-            first, last = mirrored_conv_norm(2 * width, width, 3, 1, relu), mirrored_conv_norm(2 * width, width, 3)
-        else:
-            first, last = conv_norm(width, width, 3, activation=relu), conv_norm(width, width, 3)
+        last = layer(width, width, 3)
         nn.init.zeros_(last.get_parameter("1.weight"))
-        self.residual = nn.Sequential(first, last)
+        self.residual = nn.Sequential(layer(width, width, 3, activation=nn.ReLU(inplace=True)), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width, h, w) -> the same shape; mirrored, of twice as many channels."""

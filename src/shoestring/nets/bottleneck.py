@@ -6,7 +6,8 @@ import torch
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import PerStage, classifier_head, conv_norm, require_one_per_stage
+from shoestring.nets.blocks import PerStage, classifier_head, require_one_per_stage
+from shoestring.nets.mirrored import ConvNorm, layers_of, mirrored_head
 from shoestring.spec import Spec
 
 
@@ -24,6 +25,8 @@ class BottleneckNet(Spec):
     """Blocks in each stage."""
     squeeze: PositiveInt = 4
     """Output channels over the channels of the 3x3 convolution."""
+    mirrored: bool = False
+    """As of the net 'basic': every kernel has a left-right mirrored twin, and the head has a batch norm."""
 
     @model_validator(mode="after")
     def _fits(self) -> "BottleneckNet":
@@ -34,14 +37,15 @@ class BottleneckNet(Spec):
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """The net as {"classifier": module}; images (n, *shape) -> logits (n, num_classes)."""
+        stem, layer = layers_of(self.mirrored)
         channels = self.widths[0]
-        layers: list[nn.Module] = [conv_norm(shape[0], channels, 3, activation=nn.SiLU())]
+        layers: list[nn.Module] = [stem(shape[0], channels, 3, activation=nn.SiLU())]
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             for block in range(depth):
                 stride = 2 if stage > 0 and block == 0 else 1
-                layers.append(Bottleneck(channels, width, stride, self.squeeze))
+                layers.append(Bottleneck(channels, width, stride, self.squeeze, layer))
                 channels = width
-        layers.append(classifier_head(channels, num_classes))
+        layers += mirrored_head(channels, num_classes) if self.mirrored else [classifier_head(channels, num_classes)]
         return nn.ModuleDict({"classifier": nn.Sequential(*layers)})
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
@@ -52,18 +56,18 @@ class BottleneckNet(Spec):
 class Bottleneck(nn.Module):
     """1x1 to few channels, 3x3, 1x1 to many; the input is added, through a 1x1 where the shape changes."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, squeeze: int) -> None:
+    def __init__(self, in_features: int, features: int, stride: int, squeeze: int, layer: ConvNorm) -> None:
         super().__init__()
-        hidden = out_channels // squeeze
+        hidden = features // squeeze
         self.residual = nn.Sequential(
-            conv_norm(in_channels, hidden, 1, activation=nn.SiLU()),
-            conv_norm(hidden, hidden, 3, stride, activation=nn.SiLU()),
-            conv_norm(hidden, out_channels, 1),
+            layer(in_features, hidden, 1, activation=nn.SiLU()),
+            layer(hidden, hidden, 3, stride, activation=nn.SiLU()),
+            layer(hidden, features, 1),
         )
-        same = stride == 1 and in_channels == out_channels
-        self.shortcut = nn.Identity() if same else conv_norm(in_channels, out_channels, 1, stride)
+        same = stride == 1 and in_features == features
+        self.shortcut = nn.Identity() if same else layer(in_features, features, 1, stride)
         self.activation = nn.SiLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, in_channels, h, w) -> (n, out_channels, h / stride, w / stride)."""
+        """(n, in_features, h, w) -> (n, features, h / stride, w / stride); mirrored, of twice as many channels."""
         return self.activation(self.residual(x) + self.shortcut(x))

@@ -8,6 +8,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from shoestring.errors import RecipeError
+from shoestring.nets.blocks import PixelMean
 from shoestring.spec import Spec
 
 SLOPE = 0.2  # of leaky ReLU, as in the discriminators of Radford et al. 2016
@@ -26,33 +27,79 @@ class PlainDCGAN(Spec):
     """Dimension of the normal latent vector."""
     width: PositiveInt = 44
     """Channels at full resolution; doubled at 8x8 and quadrupled at 4x4."""
+    upsampling: Literal["transposed", "nearest"] = "transposed"
+    """Double the size by transposed 4x4 convolutions, or by repeating pixels and a 3x3 convolution (Odena et al.,
+    "Deconvolution and checkerboard artifacts")."""
+    auxiliary: bool = False
+    """Tell the generator the class, and let the discriminator name it besides (ACGAN, arXiv 1610.09585): for tasks with
+    `auxiliary`."""
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """{"generator": (n, latent) -> (n, *shape) in -1..1, "discriminator": (n, *shape) -> (n,) logits}."""
         require_32(shape)
         w, act = self.width, nn.ReLU()
+        double = up if self.upsampling == "transposed" else repeat
         generator = nn.Sequential(
             nn.Unflatten(1, (self.latent, 1, 1)),
             *up(self.latent, 4 * w, stride=1, padding=0, bias=True), act,
-            *up(4 * w, 2 * w, bias=True), act,
-            *up(2 * w, w, bias=True), act,
-            *up(w, w, bias=True), act,
+            *double(4 * w, 2 * w, bias=True), act,
+            *double(2 * w, w, bias=True), act,
+            *double(w, w, bias=True), act,
             nn.Conv2d(w, shape[0], 3, padding=1), nn.BatchNorm2d(shape[0]), nn.Tanh(),
         )  # fmt: skip
         leaky = nn.LeakyReLU(SLOPE)
-        discriminator = nn.Sequential(
+        features = nn.Sequential(
             nn.Conv2d(shape[0], w, 3, padding=1), nn.BatchNorm2d(w), leaky,
             *down(w, w, bias=True), leaky,
             *down(w, 2 * w, bias=True), leaky,
             *down(2 * w, 4 * w, bias=True), leaky,
-            *down(4 * w, 1, bias=True), leaky,
-            nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0),
         )  # fmt: skip
-        return gan(generator, discriminator)
+        judge = nn.Sequential(*down(4 * w, 1, bias=True), leaky, nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0))
+        if self.auxiliary:
+            classes = nn.Sequential(PixelMean(), nn.Flatten(), nn.Linear(4 * w, num_classes))
+            return gan(
+                ToldGenerator(generator, self.latent, num_classes), AuxiliaryDiscriminator(features, judge, classes)
+            )
+        return gan(generator, nn.Sequential(*features, *judge))
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
-        """One latent vector and one image, by net name."""
-        return {"generator": (torch.zeros(1, self.latent),), "discriminator": (torch.zeros(1, *shape),)}
+        """One latent vector, with its class where nets are told it, and one image, by net name."""
+        told = (torch.zeros(1, dtype=torch.int64),) if self.auxiliary else ()
+        return {"generator": (torch.zeros(1, self.latent), *told), "discriminator": (torch.zeros(1, *shape),)}
+
+
+class ToldGenerator(nn.Module):
+    """A generator whose latent vector is first multiplied by a learnt vector of the class."""
+
+    def __init__(self, generator: nn.Module, latent: int, num_classes: int) -> None:
+        super().__init__()
+        self.label = nn.Linear(num_classes, latent, bias=False)
+        nn.init.normal_(self.label.weight)
+        self.generator = generator
+
+    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+        """(n, latent) and classes, int64 (n,), or mixtures of them, float (n, num_classes) -> images (n, c, 32, 32)."""
+        mixture = labels
+        if not labels.is_floating_point():
+            mixture = (labels[:, None] == torch.arange(self.label.in_features, device=labels.device)).to(latent.dtype)
+        return self.generator(latent * self.label(mixture))
+
+
+class AuxiliaryDiscriminator(nn.Module):
+    """A discriminator that also names the class of an image."""
+
+    def __init__(self, features: nn.Module, judge: nn.Module, classes: nn.Module) -> None:
+        super().__init__()
+        self.features, self.judge, self.classes = features, judge, classes
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(n, c, 32, 32) -> (n,): logits of being real; the class that it is told makes no difference."""
+        return self.judge(self.features(images))
+
+    def named(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, c, 32, 32) -> logits of being real (n,), and logits of the classes (n, num_classes)."""
+        features = self.features(images)
+        return self.judge(features), self.classes(features)
 
 
 class RefinedDCGAN(Spec):
@@ -124,6 +171,12 @@ def up(in_channels: int, out_channels: int, stride: int = 2, padding: int = 1, b
         nn.ConvTranspose2d(in_channels, out_channels, 4, stride, padding, bias=bias),
         nn.BatchNorm2d(out_channels),
     ]
+
+
+def repeat(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Module]:
+    """Every pixel four times, 3x3 convolution and batch norm; doubles the size."""
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)
+    return [nn.Upsample(scale_factor=2, mode="nearest"), conv, nn.BatchNorm2d(out_channels)]
 
 
 def down(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Module]:

@@ -1,6 +1,7 @@
 """Adds up digits it has read: one net for all channels, whose digit distributions are convolved into the sum's."""
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -32,6 +33,9 @@ class DigitSum(Spec):
     """3x3 convolutions per stage; the first of every stage after the first halves the resolution."""
     stem_stride: Literal[1, 2] = 1
     """2 halves the resolution at the very first convolution: a quarter of the work."""
+    chain: tuple[PositiveInt, ...] = ()
+    """Channels of 3x3 convolutions without padding, one after the other, in place of the three stages: each output is
+    two pixels smaller, and the last is averaged to 2x2 (as An et al., arXiv 2008.10400). None by default."""
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """The net as {"classifier": module}; images (n, *shape) -> log-probabilities (n, num_classes).
@@ -44,6 +48,22 @@ class DigitSum(Spec):
                 f"net 'digit-sum' adds one digit for each of {shape[0]} channels, so it knows the sums 1 to "
                 f"{9 * shape[0]}, not {num_classes} classes; use it with data 'addnist'"
             )
+        reader = self._chained(shape) if self.chain else self._staged()
+        return nn.ModuleDict({"classifier": DigitAdder(reader, shape[0], num_classes)})
+
+    def _chained(self, shape: tuple[int, int, int]) -> nn.Sequential:
+        smallest = min(shape[1:]) - 2 * len(self.chain)
+        if smallest < 2:
+            raise RecipeError(
+                f"net.chain has {len(self.chain)} convolutions, each of which takes two pixels: a "
+                f"{shape[1]}x{shape[2]} image has enough for {min(shape[1:]) // 2 - 1}"
+            )
+        layers: list[nn.Module] = []
+        for before, width in pairwise((1, *self.chain)):
+            layers += [nn.Conv2d(before, width, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * self.chain[-1], DIGITS))
+
+    def _staged(self) -> nn.Sequential:
         widths = [self.width, 2 * self.width, 3 * self.width]
         layers: list[nn.Module] = []
         channels = 1
@@ -52,8 +72,7 @@ class DigitSum(Spec):
                 stride = 1 if block > 0 else self.stem_stride if stage == 0 else 2
                 layers.append(conv_norm(channels, width, 3, stride, activation=nn.ReLU(inplace=True)))
                 channels = width
-        reader = nn.Sequential(*layers, classifier_head(channels, DIGITS))
-        return nn.ModuleDict({"classifier": DigitAdder(reader, shape[0], num_classes)})
+        return nn.Sequential(*layers, classifier_head(channels, DIGITS))
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
         """One input image, by net name."""

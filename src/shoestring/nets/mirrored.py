@@ -1,21 +1,22 @@
 """Layers whose kernels have left-right mirrored twins that cost no parameters (Cohen and Welling, arXiv 1602.07576).
 
-The group is {identity, mirror image}. Every feature has a twin: what the same kernel, mirrored, finds. The first half of
-the channels holds the features, the second half their twins, in the same order. Mirroring an image mirrors all of them
-and swaps the halves, so a head that averages both halves answers the same for an image and its mirror image. A layer
-of as many parameters is the square root of 2 times as wide as a plain one, at twice the multiply-adds.
+The group is {identity, mirror image}. Every feature has a twin: what the same kernel, mirrored, finds. The first half
+of the channels holds the features, the second half their twins, in the same order. Mirroring an image mirrors all of
+them and swaps the halves, so a head that averages both halves answers the same for an image and its mirror image. A
+layer of as many parameters is the square root of 2 times as wide as a plain one, at twice the multiply-adds.
 
 This holds exactly in evaluation mode for layers of stride 1, and of any stride whose kernel covers its input evenly; a
 3x3 kernel of stride 2 on an even side reads other pixels of the mirror image.
 """
 
-from typing import cast
+from functools import partial
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import PixelMean
+from shoestring.nets.blocks import PixelMean, conv_norm
 
 
 class MirroredConv2d(nn.Conv2d):
@@ -113,7 +114,7 @@ class TwinMean(nn.Module):
 
 
 def mirrored_conv_norm(
-    in_channels: int,
+    in_features: int,
     features: int,
     kernel_size: int,
     stride: int = 1,
@@ -121,12 +122,46 @@ def mirrored_conv_norm(
     *,
     of_image: bool = False,
 ) -> nn.Sequential:
-    """Mirrored convolution and batch norm, and an activation if given; `in_channels` as of `MirroredConv2d`."""
+    """Mirrored convolution and batch norm, and an activation if given.
+
+    Args:
+        in_features: Features of the input, which has twice as many channels; of an image, its channels.
+        features: Features of the output, which has twice as many channels.
+        kernel_size: Side of the kernel, odd.
+        stride: Step between outputs, in pixels.
+        activation: What follows.
+        of_image: Whether the input is an image, whose channels have no twins.
+    """
+    channels = in_features if of_image else 2 * in_features
     layers: list[nn.Module] = [
-        MirroredConv2d(in_channels, features, kernel_size, stride, of_image=of_image),
+        MirroredConv2d(channels, features, kernel_size, stride, of_image=of_image),
         MirroredBatchNorm2d(features),
     ]
     return nn.Sequential(*layers, *([activation] if activation is not None else []))
+
+
+class ConvNorm(Protocol):
+    """Convolution, batch norm and an activation if given, by numbers of features; twins are not counted."""
+
+    def __call__(
+        self,
+        in_features: int,
+        features: int,
+        kernel_size: int,
+        stride: int = 1,
+        /,
+        *,
+        activation: nn.Module | None = None,
+    ) -> nn.Sequential:
+        """The layers."""
+        ...
+
+
+def layers_of(mirrored: bool) -> tuple[ConvNorm, ConvNorm]:
+    """The layer of an image and the layer of features that a net is made of, mirrored or plain."""
+    if mirrored:
+        return partial(mirrored_conv_norm, of_image=True), mirrored_conv_norm
+    return conv_norm, conv_norm
 
 
 def mirrored_head(features: int, num_classes: int) -> list[nn.Module]:

@@ -123,6 +123,11 @@ class Recipe(Spec):
                 f"task.conditional tells both nets the class, but net {self.net.kind!r} takes none; set it to false, "
                 "or use the net 'conditional-dcgan'"
             )
+        if isinstance(self.task, Adversarial) and bool(self.task.auxiliary) != getattr(self.net, "auxiliary", False):
+            raise ValueError(
+                "task.auxiliary teaches a discriminator to name classes, and net.auxiliary is what names them (net "
+                "'plain-dcgan'): set both or neither"
+            )
         if isinstance(self.net, DigitSum) and not isinstance(self.data, AddNIST):
             raise ValueError(
                 f"net 'digit-sum' adds up the digits it reads, so its classes are sums; data {self.data.kind!r} has "

@@ -26,6 +26,9 @@ class Adversarial(Spec):
     their logits (Jolicoeur-Martineau 2019; Huang et al. 2024)."""
     conditional: bool = False
     """Tell both nets the classes of images; a made image is to be of the class of the real one beside it."""
+    auxiliary: NonNegativeFloat = 0.0
+    """Weight of the cross-entropy of classes that the discriminator names, for nets that have such a part: it learns to
+    name those of real and of made images, the generator to make images named as told (ACGAN, arXiv 1610.09585)."""
     label_bound: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for made ones."""
     instance_noise: NonNegativeFloat = 0.0
@@ -52,6 +55,10 @@ class Adversarial(Spec):
     def _targets_are_used(self) -> Self:
         if self.rule == "relativistic" and self.label_bound:
             raise ValueError("label_bound softens the targets of bce; the relativistic rule has none, so set it to 0")
+        if self.auxiliary and not (self.conditional and self.rule == "bce"):
+            raise ValueError("auxiliary names classes that nets are told: set conditional to true, with the rule bce")
+        if self.auxiliary and (self.r1 or self.r2):
+            raise ValueError("auxiliary and gradient penalties do not go together; set r1 and r2 to 0")
         return self
 
     @property
@@ -105,6 +112,9 @@ class Adversarial(Spec):
             batch["fake"] = nets["generator"](batch["latent"], *told)
             return self._judge(discriminator, batch, *told)
         with frozen(discriminator):
+            if self.auxiliary:
+                logits, named = discriminator.named(self._seen(batch, "fake"))
+                return F.softplus(-logits.float()).mean() + self._naming(named, batch["labels"]), {}
             fake = discriminator(self._seen(batch, "fake"), *told).float()
             if self.rule == "bce":
                 return F.softplus(-fake).mean(), {}
@@ -115,9 +125,13 @@ class Adversarial(Spec):
     def _judge(self, discriminator: nn.Module, batch: Batch, *told: Tensor) -> Loss:
         """The discriminator's loss."""
         slopes: dict[str, Tensor] = {}
+        named: dict[str, Tensor] = {}
 
         def judge(kind: Literal["real", "fake"], weight: float) -> Tensor:
             images = self._seen(batch, kind).detach()
+            if self.auxiliary:
+                logits, named[kind] = discriminator.named(images)
+                return logits.float()
             if not weight:
                 return discriminator(images, *told).float()
             steep = max(round(self.penalised * len(images)), 1)
@@ -136,11 +150,18 @@ class Adversarial(Spec):
             real, fake = real - fake, fake - real
             loss = F.softplus(fake).mean()
         facts = {"real": real.detach().sigmoid().mean(), "fake": fake.detach().sigmoid().mean()}
+        for kind, logits in named.items():
+            loss = loss + self._naming(logits, batch["labels"])
+            facts[f"{kind}_named"] = (logits.detach().argmax(1) == batch["labels"]).float().mean()
         for weight, name in ((self.r1, "real_slope"), (self.r2, "fake_slope")):
             if weight:
                 loss = loss + weight / 2 * slopes[name].mean()
                 facts[name] = slopes[name].detach().mean()
         return loss, facts
+
+    def _naming(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The weighted cross-entropy of the classes (n,) by their logits (n, num_classes)."""
+        return self.auxiliary * F.cross_entropy(logits.float(), labels)
 
     def _seen(self, batch: Batch, kind: Literal["real", "fake"]) -> Tensor:
         """Images as the discriminator is given them."""
