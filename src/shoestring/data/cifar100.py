@@ -54,7 +54,8 @@ class CIFAR100(Spec):
     tune: NonNegativeInt = 5000
     """Images held out of the 50,000 of train."""
     scale: Literal["standard", "signed"] = "standard"
-    """How a net sees pixels: "standard" has mean 0 and deviation 1 per channel, "signed" is -1..1, for generators."""
+    """How a net sees pixels whose task takes any range (`task.pixel_range`): "standard" has mean 0 and deviation 1 per
+    channel, "signed" is -1..1."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
 from shoestring.data.folder import ImageFolder
+from shoestring.data.images import Normalisation, Signed
 from shoestring.data.mnist import MNISTDigits
 from shoestring.engine import Engine
 from shoestring.errors import RecipeError
@@ -130,6 +131,11 @@ class Recipe(Spec):
             )
         self.budget.admit_evaluations(self.task.evaluations)
         return self
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """How the nets see pixels: as the task needs them or, where it takes any range, as the data has them."""
+        return Signed(self.data.shape[0]) if self.task.pixel_range == "signed" else self.data
 
     @cached_property
     def latent_shape(self) -> tuple[int, ...]:

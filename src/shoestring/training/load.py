@@ -9,6 +9,7 @@ from shoestring.engine import Machine
 from shoestring.errors import RunError
 from shoestring.progress import Progress
 from shoestring.recipes import RECIPES
+from shoestring.recipes.former import completed
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.spec import unknown
@@ -93,7 +94,7 @@ def recipe_of(run: Run) -> Recipe:
     Raises:
         RecipeError: Its file is not valid.
     """
-    return Recipe.from_json(run.read_recipe(), str(run.recipe_file))
+    return Recipe.from_json(completed(run.read_recipe()), str(run.recipe_file))
 
 
 def kept_weights(nets: nn.ModuleDict) -> dict[str, Tensor]:

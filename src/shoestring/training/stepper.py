@@ -35,7 +35,7 @@ class Stepper:
         self.machine = machine
         self.lap = lap
         self.rate = 0.0
-        self.feed = Feed(images, recipe.data, recipe.augment, recipe.batch_size, recipe.seed, machine.device)
+        self.feed = Feed(images, recipe.normalisation, recipe.augment, recipe.batch_size, recipe.seed, machine.device)
         self.update = make_update(recipe, state, machine, lap)
 
     def __call__(self) -> dict[str, Tensor]:
