@@ -1,6 +1,8 @@
+from typing import Annotated, Literal
+
 import pytest
 
-from shoestring.spec import Spec, changed, unknown
+from shoestring.spec import FirstDefault, Spec, changed, counting, unknown
 
 
 class Inner(Spec):
@@ -39,3 +41,35 @@ def test_differences_are_dotted_with_before_and_after() -> None:
     after = Outer(inner=Inner(rate=0.25), name="b")
     assert changed(Outer(), after) == {"inner.rate": (0.5, 0.25), "name": ("a", "b")}
     assert changed(Outer(), Outer(other=Inner())) == {"other": (None, Inner())}
+
+
+def test_what_counts_is_what_is_not_at_its_first_default() -> None:
+    class Part(Spec):
+        kind: Literal["part"] = "part"
+        rate: float = 0.5
+
+    class Before(Spec):
+        kind: Literal["whole"] = "whole"
+        part: Part = Part()
+        steps: int = 3
+        name: str
+
+    class After(Spec):
+        kind: Literal["whole"] = "whole"
+        part: Part = Part()
+        added: Part = Part()
+        also_added: tuple[int, ...] = ()
+        steps: Annotated[int, FirstDefault(3)] = 5
+        name: str
+
+    assert counting(Before(name="a")) == {"kind": "whole", "name": "a"}
+    old = Before(name="a").model_dump()
+    assert counting(After.model_validate(old)) == counting(Before(name="a"))
+    assert counting(After(name="a")) == {"kind": "whole", "steps": 5, "name": "a"}
+    other = After(name="a", part=Part(rate=0.25), also_added=(1,), steps=3)
+    assert counting(other) == {
+        "kind": "whole",
+        "part": {"kind": "part", "rate": 0.25},
+        "also_added": [1],
+        "name": "a",
+    }

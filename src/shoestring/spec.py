@@ -1,6 +1,7 @@
 """What every spec of a recipe shares: frozen, strict about keys, plain JSON in and out."""
 
 import difflib
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -22,6 +23,32 @@ class Spec(BaseModel):
                 if key not in cls.model_fields:
                     raise ValueError(unknown(f"key of {cls.__name__}", str(key), cls.model_fields))  # pyright: ignore[reportUnknownArgumentType]
         return given  # pyright: ignore[reportUnknownVariableType]
+
+
+@dataclass(frozen=True)
+class FirstDefault:
+    """Marks a field whose default was once another: `Annotated[int, FirstDefault(3)] = 5`. See `counting`."""
+
+    value: Any
+
+
+def counting(spec: Spec) -> dict[str, Any]:
+    """What a fingerprint is made of: `kind`, and all that is not at its first default, as plain JSON values.
+
+    So a field that a new version adds changes nothing, and a default that a new version changes counts from then on.
+    """
+    plain, found = spec.model_dump(mode="json"), dict[str, Any]()
+    for name, field in type(spec).model_fields.items():
+        value, default = getattr(spec, name), field.get_default(call_default_factory=True)
+        if name == "kind":
+            found[name] = plain[name]
+        elif isinstance(value, Spec):
+            inner = counting(value)
+            if inner.keys() - {"kind"} or type(value) is not type(default):
+                found[name] = inner
+        elif value != next((mark.value for mark in field.metadata if isinstance(mark, FirstDefault)), default):
+            found[name] = plain[name]
+    return found
 
 
 def unknown(what: str, given: str, known: Any) -> str:

@@ -26,7 +26,7 @@ from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim import Adam, Optimiser
 from shoestring.schedule import Constant, Schedule
-from shoestring.spec import Spec
+from shoestring.spec import Spec, counting
 from shoestring.tasks.adversarial import Adversarial
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.flow import Flow
@@ -160,8 +160,11 @@ class Recipe(Spec):
             raise RecipeError(f"{origin} is not valid:\n{explain(error)}") from error
 
     def fingerprint(self) -> str:
-        """Eight hex digits that differ for recipes that learn different things; cadence and engine do not count."""
-        values = self.model_dump(mode="json", exclude=set(UNCOUNTED))
+        """Eight hex digits that differ for recipes that learn, or answer, different things.
+
+        Fields at their default do not count, so that recipes of former versions keep theirs; nor do cadence and engine.
+        """
+        values = {name: value for name, value in counting(self).items() if name not in UNCOUNTED}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -1,12 +1,13 @@
 """Trained nets from the files of a run, and which run a name means."""
 
+from glob import escape
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from shoestring import zoo
 from shoestring.engine import Machine
-from shoestring.errors import RunError
+from shoestring.errors import RunError, ShoestringError
 from shoestring.progress import Progress
 from shoestring.recipes import RECIPES
 from shoestring.recipes.former import completed
@@ -67,6 +68,23 @@ def open_run(what: Path | str) -> Run:
     if Path(what).parent.is_dir():
         known += [str(folder) for folder in Path(what).parent.iterdir() if Run(folder).exists()]
     raise RunError(f"{unknown('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
+
+
+def usual_run(recipe: Recipe, home: Path = Path("runs")) -> Run:
+    """The run that trains a recipe where no folder was named: HOME/NAME-FINGERPRINT.
+
+    Former versions gave the same recipe other fingerprints: a run of it that is there under one of these goes on.
+    """
+    usual = Run(home / f"{recipe.name}-{recipe.fingerprint()}")
+    former = [] if usual.exists() else [Run(folder) for folder in sorted(home.glob(f"{escape(recipe.name)}-*"))]
+    return next((run for run in former if run.exists() and _trains(run, recipe)), usual)
+
+
+def _trains(run: Run, recipe: Recipe) -> bool:
+    try:
+        return recipe_of(run).fingerprint() == recipe.fingerprint()
+    except ShoestringError:  # of another time or damaged: not this recipe's
+        return False
 
 
 def load_nets(run: Run, recipe: Recipe, average: float | None = None) -> nn.ModuleDict:
