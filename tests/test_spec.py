@@ -2,6 +2,8 @@ from typing import Annotated, Literal
 
 import pytest
 
+from shoestring.errors import RecipeError
+from shoestring.recipes import RECIPES
 from shoestring.spec import FirstDefault, Spec, changed, counting, unknown
 
 
@@ -34,6 +36,23 @@ def test_specs_are_frozen_and_refuse_nan_and_infinity() -> None:
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="finite"):
             Inner(rate=value)
+
+
+def test_a_changed_spec_is_validated_as_a_whole_and_keeps_nothing_computed_before() -> None:
+    before = RECIPES["cifar100-dcgan-44"]()
+    assert before.latent_shape == (110,)
+    after = before.replace(net={"latent": 7}, seed=3)
+    assert (after.latent_shape, after.seed, after.net.kind) == ((7,), 3, "plain-dcgan")
+    assert after.replace(net=before.net, seed=0) == before
+    assert before.replace(net={"kind": "refined-dcgan"}).latent_shape == (10,)
+    for wrong, message in (
+        ({"batch_size": 0}, "batch_size: Input should be greater than 0"),
+        ({"optimiser": {"learning_rat": 1}}, "did you mean 'learning_rate'"),
+        ({"task": {"conditional": True}}, "net 'plain-dcgan' takes none"),
+        ({"ema": 0.9}, "ema: Input should be a valid tuple"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            before.replace(**wrong)
 
 
 def test_differences_are_dotted_with_before_and_after() -> None:

@@ -78,7 +78,7 @@ def _own(entry: Entry) -> Point:
     aside: list[str] = []
     if recipe.budget.steps != STEPS:
         aside.append(f"{recipe.budget.steps:,} steps")
-    if recipe.data.model_copy(update={"tune": 0}) != type(recipe.data)(tune=0):  # pyright: ignore[reportCallIssue]
+    if recipe.data.replace(tune=0) != type(recipe.data)(tune=0):  # pyright: ignore[reportCallIssue]
         aside.append("other test images")
     size = re.search(r"-curve-(.+)$", entry.label)
     name = f"{size[1] if size else entry.label}, {100 * entry.accuracy:.1f} %"

@@ -1,10 +1,13 @@
 """What every spec of a recipe shares: frozen, strict about keys, plain JSON in and out."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from shoestring.errors import RecipeError
 
 
 class Spec(BaseModel):
@@ -23,6 +26,46 @@ class Spec(BaseModel):
                 if key not in cls.model_fields:
                     raise ValueError(unknown(f"key of {cls.__name__}", str(key), cls.model_fields))  # pyright: ignore[reportUnknownArgumentType]
         return given  # pyright: ignore[reportUnknownVariableType]
+
+    def replace(self, **fields: Any) -> Self:
+        """This spec with other values, validated as a whole.
+
+        Args:
+            fields: The values. A dict replaces fields of a nested spec; a dict of another `kind`, or a spec, all of it.
+
+        Raises:
+            RecipeError: A key is unknown, a value out of range, or parts do not fit.
+        """
+        try:
+            return self.model_validate(merged(self.model_dump(), fields))
+        except ValidationError as error:
+            raise RecipeError(f"{type(self).__name__} cannot be changed like that:\n{explain(error)}") from error
+
+
+def merged(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with those of some fields replaced; dicts of one kind field by field."""
+    found = dict(values)
+    for key, value in fields.items():
+        there: Any = found.get(key)
+        found[key] = merged(there, value) if fits_into(value, there) else value
+    return found
+
+
+def fits_into(value: Any, there: Any) -> bool:
+    """Whether both are dicts of one kind, so that the fields of one can replace some of the other's."""
+    if not (isinstance(value, dict) and isinstance(there, dict)):
+        return False
+    fields, known = cast(dict[str, Any], value), cast(dict[str, Any], there)
+    return "kind" not in fields or fields["kind"] == known.get("kind")
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as one line per problem, with the dotted key and the remedy."""
+    lines: list[str] = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        lines.append(f"  {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -64,5 +64,5 @@ def test_a_run_under_a_fingerprint_of_a_former_version_goes_on(
 
 
 def test_a_changed_field_is_named_where_a_run_does_not_go_on(classifier_run: Run, pictures: Path) -> None:
-    with pytest.raises(RunError, match="net.stem is 4 there, 5 now"):
+    with pytest.raises(RunError, match=r"net\.stem is 4 there, 5 now"):
         api.train(tiny.classifier(pictures, net__stem=5), classifier_run.folder, device="cpu")

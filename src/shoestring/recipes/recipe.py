@@ -26,7 +26,7 @@ from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim import Adam, Optimiser
 from shoestring.schedule import Constant, Schedule
-from shoestring.spec import Spec, counting
+from shoestring.spec import Spec, counting, explain
 from shoestring.tasks.adversarial import Adversarial
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.flow import Flow
@@ -166,12 +166,3 @@ class Recipe(Spec):
         """
         values = {name: value for name, value in counting(self).items() if name not in UNCOUNTED}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def explain(error: ValidationError) -> str:
-    """A validation error as one line per problem, with the dotted key and the remedy."""
-    lines: list[str] = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        lines.append(f"  {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}")
-    return "\n".join(lines)
