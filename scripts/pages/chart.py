@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 from pages.contest import papers, read_rivals
 from pages.runs import Entry, entries
-from shoestring.recipes.recipe import Recipe
 from shoestring.report.facts import Facts
+from shoestring.training.load import recipe_of
 
 TITLES = {"addnist": "AddNIST", "cifar100": "CIFAR-100"}
 BUDGET = 100_000
@@ -74,7 +74,7 @@ def read_chart(runs: Sequence[Facts], data: str) -> Chart:
 
 def _own(entry: Entry) -> Point:
     first = entry.runs[0]
-    recipe = Recipe.from_json(first.recipe)
+    recipe = recipe_of(first.run)
     aside: list[str] = []
     if recipe.budget.steps != STEPS:
         aside.append(f"{recipe.budget.steps:,} steps")

@@ -2,6 +2,7 @@
 
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -113,6 +114,14 @@ def recipe_of(run: Run) -> Recipe:
         RecipeError: Its file is not valid.
     """
     return Recipe.from_json(completed(run.read_recipe()), str(run.recipe_file))
+
+
+def whole_recipe(run: Run) -> dict[str, Any]:
+    """A run's recipe as plain JSON values, with the fields that it is too old to have; as it is if it is not valid."""
+    try:
+        return recipe_of(run).to_json()
+    except ShoestringError:
+        return run.read_recipe()
 
 
 def kept_weights(nets: nn.ModuleDict) -> dict[str, Tensor]:
