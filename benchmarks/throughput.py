@@ -73,7 +73,7 @@ def engine(given: argparse.Namespace) -> dict[str, Any]:
 
 def changed(engine: Any, changes: dict[str, Any]) -> Any:
     """A recipe's engine with those changes that are about engines."""
-    return engine.model_copy(update={key: changes[key] for key in ENGINE if key in changes})
+    return engine.replace(**{key: changes[key] for key in ENGINE if key in changes})
 
 
 def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -219,13 +219,11 @@ def our_train(name: str, device: str) -> Callable[[int], float]:
 
     ours, changes = recipe(name), asked_changes()
     net = {} if "width" not in changes else wider(ours.net.model_dump(), changes["width"])
-    ours = ours.model_copy(
-        update={
-            "batch_size": changes.get("batch", ours.batch_size),
-            "net": ours.net.model_copy(update=net),
-            "engine": changed(ours.engine, changes),
-            "budget": ours.budget.model_copy(update={"parameters": 10**9}),
-        }
+    ours = ours.replace(
+        batch_size=changes.get("batch", ours.batch_size),
+        net=net,
+        engine=changed(ours.engine, changes),
+        budget={"parameters": 10**9},
     )
     machine = Machine.choose(ours.engine, device)
     return trainer(practice(ours, machine), lambda: synchronise(machine))

@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def test_the_same_call_again_returns_at_once(classifier_run: Run, pictures: Path
     assert again == classifier_run
     assert any("nothing left to train" in message for message in heard.messages)
     assert (classifier_run.folder / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_fields_that_a_run_is_too_old_to_have_are_no_differences(classifier_run: Run, tmp_path: Path) -> None:
+    runs = [Run(tmp_path / name) for name in ("old", "new")]
+    for run, seed in zip(runs, (0, 1), strict=True):
+        shutil.copytree(classifier_run.folder, run.folder)
+        values = run.read_recipe() | {"seed": seed}
+        if run is runs[0]:
+            del values["augment"]["elastic"], values["net"]["stem"], values["optimiser"]["epsilon"], values["base"]
+        run.write_json("recipe.json", values)
+    page = api.write_report(runs, tmp_path / "both.html").read_text()
+    table = page.split("Where the recipes differ</h3>")[1].split("</table>")[0]
+    assert re.findall("<code>(.+?)</code>", table) == ["net.stem", "seed"]
 
 
 def test_measuring_is_finished_when_it_was_cut_off(classifier_run: Run, pictures: Path, tmp_path: Path) -> None:

@@ -126,3 +126,10 @@ def test_no_test_or_module_leaves_the_global_random_state_seeded() -> None:
         name for name, file in zip(NAMES, FILES, strict=True) if "manual_seed(" in file.read_text(encoding="utf-8")
     ]
     assert set(users) <= {"rng.py", "training/build.py"}
+
+
+@pytest.mark.parametrize("folder", ["src", "scripts", "tests", "benchmarks"])
+def test_specs_are_changed_with_validation_only(folder: str) -> None:
+    for file in (ROOT.parents[1] / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Attribute) and node.attr in ("model_copy", "model_construct")), file

@@ -39,7 +39,7 @@ def test_budgets_are_those_of_the_papers() -> None:
 
 def test_running_mean_is_that_of_all_weights_and_norms_so_far() -> None:
     """By its recursion in float64, with the decay that rises to the asked one; batch norm's means are averaged too."""
-    recipe = RECIPES["addnist-quick"]().model_copy(update={"ema": (0.8,), "net": DigitSum(width=2)})
+    recipe = RECIPES["addnist-quick"]().replace(ema=(0.8,), net=DigitSum(width=2))
     machine = Machine(torch.device("cpu"), torch.float32, channels_last=True, graphs=False, compile=False)
     state = State.start(recipe, build(recipe).nets, machine)
     names = [name for name, tensor in state.nets.state_dict().items() if tensor.is_floating_point()]

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 from pages.contest import papers, read_rivals
 from pages.runs import Entry, entries
-from shoestring.recipes.recipe import Recipe
 from shoestring.report.facts import Facts
+from shoestring.training.load import recipe_of
 
 TITLES = {"addnist": "AddNIST", "cifar100": "CIFAR-100"}
 BUDGET = 100_000
@@ -74,11 +74,11 @@ def read_chart(runs: Sequence[Facts], data: str) -> Chart:
 
 def _own(entry: Entry) -> Point:
     first = entry.runs[0]
-    recipe = Recipe.from_json(first.recipe)
+    recipe = recipe_of(first.run)
     aside: list[str] = []
     if recipe.budget.steps != STEPS:
         aside.append(f"{recipe.budget.steps:,} steps")
-    if recipe.data.model_copy(update={"tune": 0}) != type(recipe.data)(tune=0):  # pyright: ignore[reportCallIssue]
+    if recipe.data.replace(tune=0) != type(recipe.data)(tune=0):  # pyright: ignore[reportCallIssue]
         aside.append("other test images")
     size = re.search(r"-curve-(.+)$", entry.label)
     name = f"{size[1] if size else entry.label}, {100 * entry.accuracy:.1f} %"

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from shoestring.measure.measure import mean
-from shoestring.recipes.recipe import Recipe
 from shoestring.report.facts import Facts, read
 from shoestring.run import Run
+from shoestring.training.load import recipe_of
 
 ROOT = Path(__file__).parents[2]
 HOMES = (ROOT / "src" / "shoestring" / "zoo", ROOT / "results")
@@ -125,7 +125,7 @@ def over_seeds(runs: Sequence[Facts], split: str) -> list[Entry]:
 
 def seedless(facts: Facts) -> str:
     """The fingerprint that the run's recipe would have with seed 0."""
-    return Recipe.from_json({**facts.recipe, "seed": 0}, str(facts.run.folder)).fingerprint()
+    return recipe_of(facts.run).replace(seed=0).fingerprint()
 
 
 def command(facts: Facts) -> str:

@@ -22,7 +22,7 @@ from shoestring.run import Run
 from shoestring.training.adopt import adopt as adopt_run
 from shoestring.training.assess import draw_generator
 from shoestring.training.load import load as load_run
-from shoestring.training.load import open_run
+from shoestring.training.load import open_run, usual_run, whole_recipe
 from shoestring.training.model import Model
 from shoestring.training.train import train as train_run
 
@@ -50,7 +50,7 @@ def train(
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
     """
     asked = located(what if isinstance(what, Recipe) else recipe(what), data_folder)
-    home = Run(Path(run) if run else Path("runs") / f"{asked.name}-{asked.fingerprint()}")
+    home = Run(Path(run)) if run else usual_run(asked)
     folder, progress = resolve_data_folder(data_folder), progress or Progress()
     split: Split = "tune" if asked.data.tune else "test"
     if isinstance(asked.data, ImageFolder) and not home.finished():
@@ -207,6 +207,5 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
 
     homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
     first = homes[0]
-    return build(
-        homes, file or (Path(f"{first.name}.html") if first.folder.parent == zoo.FOLDER else first.report_file)
-    )
+    usual = Path(f"{first.name}.html") if first.folder.parent == zoo.FOLDER else first.report_file
+    return build(homes, file or usual, whole_recipe)

@@ -215,7 +215,7 @@ def test_channels_move_together_unless_per_channel(more):
     together = augment(images, spec, generator())
     assert torch.equal(together[:, 0], together[:, 1])
     assert torch.equal(together[:, 0], together[:, 2])
-    apart = augment(images, spec.model_copy(update={"per_channel": True}), generator())
+    apart = augment(images, spec.replace(per_channel=True), generator())
     assert apart.shape == images.shape
     for first, second in ((0, 1), (1, 2), (0, 2)):
         assert (apart[:, first] - apart[:, second]).abs().amax((1, 2)).min() > 0.01
@@ -402,7 +402,7 @@ def test_spec_survives_json():
 def test_nothing_waits_for_the_gpu():
     device = torch.device("cuda")
     images = pixels(16, 3, 12, 12).to(device)
-    spec = EVERYTHING.model_copy(update={"per_channel": True})
+    spec = EVERYTHING.replace(per_channel=True)
     augment(images, spec, rng.generator(0, device=device))
     torch.cuda.set_sync_debug_mode("error")
     try:

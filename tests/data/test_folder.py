@@ -61,7 +61,7 @@ def test_a_test_set_is_carved_by_content(tmp_path: Path) -> None:
         again = source.load(split, Path("/elsewhere"), Progress())
         assert torch.equal(again.images, images.images)
         assert torch.equal(again.labels, images.labels)
-    other = source.model_copy(update={"split_seed": 1}).load("test", Path("/elsewhere"), Progress())
+    other = source.replace(split_seed=1).load("test", Path("/elsewhere"), Progress())
     assert colours(other) != colours(loaded["test"])
 
 

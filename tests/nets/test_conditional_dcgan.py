@@ -23,7 +23,7 @@ from shoestring.tasks.gradient_penalty import judge_with_slope
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
-DEEP = SMALL.model_copy(update={"generator_depths": (1, 1, 2, 3), "discriminator_depths": (2, 1, 3, 2)})
+DEEP = SMALL.replace(generator_depths=(1, 1, 2, 3), discriminator_depths=(2, 1, 3, 2))
 both = pytest.mark.parametrize("spec", [SMALL, DEEP], ids=["small", "deep"])
 
 

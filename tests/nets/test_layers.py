@@ -101,7 +101,7 @@ def test_contract_of_every_recipe_s_nets(name: str) -> None:
     assert len({row.name for row in found.layers}) == len(found.layers)
     fresh, again = initialise(recipe).state_dict(), initialise(recipe).state_dict()
     assert all(torch.equal(again[key], tensor) for key, tensor in fresh.items())
-    other = initialise(recipe.model_copy(update={"seed": 1})).state_dict()
+    other = initialise(recipe.replace(seed=1)).state_dict()
     assert any(not torch.equal(other[key], tensor) for key, tensor in fresh.items())
 
 

@@ -136,7 +136,7 @@ def test_activations_stay_in_channels_last_order() -> None:
 
 
 def test_patches_are_pixels_of_a_smaller_image_with_more_channels() -> None:
-    patched = awake(make(SMALL.model_copy(update={"patch": 2})))
+    patched = awake(make(SMALL.replace(patch=2)))
     plain = awake(SMALL.build((12, 16, 16), 5)["denoiser"])
     plain.load_state_dict(patched.state_dict())
     x, noise, labels = torch.randn(3, *SHAPE), torch.randn(3), torch.tensor([0, 4, -1])

@@ -123,7 +123,7 @@ def test_evaluations_are_the_calls_that_are_made(solver: str, calls: int, grid: 
     plain = Sampling(solver=solver, grid=grid)
     plain.solve(count, count, torch.zeros(1))
     assert plain.evaluations == made == calls
-    assert plain.model_copy(update={"guidance": 1.5}).evaluations == 2 * calls
+    assert plain.replace(guidance=1.5).evaluations == 2 * calls
 
 
 def test_euler_steps_add_up() -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from shoestring import rng
 from shoestring.data.augment import Augment, augment
-from shoestring.data.images import Images, Source, normalise
+from shoestring.data.images import Images, Normalisation, normalise
 from shoestring.errors import DataError
 
 
@@ -22,7 +22,7 @@ class Feed:
     def __init__(
         self,
         images: Images,
-        source: Source,
+        normalisation: Normalisation,
         augment: Augment,
         batch_size: int,
         seed: int,
@@ -33,7 +33,7 @@ class Feed:
 
         Args:
             images: What to train on.
-            source: Gives the mean and deviation the batches are normalised with.
+            normalisation: Mean and deviation that the batches are normalised with.
             augment: Applied to every batch, before normalising.
             batch_size: Images per batch, at least 1.
             seed: The recipe's seed; order and augmentation depend on nothing else but the step.
@@ -46,7 +46,7 @@ class Feed:
         """
         if len(images) == 0:
             raise DataError(f"no images to train on in {images.source}; lower `tune` or check the data folder")
-        self.source = source
+        self.normalisation = normalisation
         self.augment = augment
         self.batch_size = batch_size
         self.seed = seed
@@ -65,7 +65,7 @@ class Feed:
         chosen = self.indices(step)
         generator = rng.generator(self.seed, "augment", step, device=self.device)
         images = augment(self.images[chosen], self.augment.at(step, self.steps), generator)
-        return {"images": normalise(images, self.source), "labels": self.labels[chosen]}
+        return {"images": normalise(images, self.normalisation), "labels": self.labels[chosen]}
 
     def indices(self, step: int) -> Tensor:
         """Which images of the data set batch number `step` holds: int64, (batch_size,), on the device."""
@@ -82,12 +82,14 @@ class Feed:
         return torch.randperm(len(self.images), generator=generator).to(self.device, non_blocking=True)
 
 
-def batches(images: Images, source: Source, batch_size: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
+def batches(
+    images: Images, normalisation: Normalisation, batch_size: int, device: torch.device
+) -> Iterator[dict[str, Tensor]]:
     """Every image once, in order and not augmented, for evaluation.
 
     Args:
         images: What to go through.
-        source: Gives the mean and deviation.
+        normalisation: Mean and deviation.
         batch_size: Images per batch; the last batch may be shorter.
         device: Where the batches shall be.
 
@@ -97,6 +99,6 @@ def batches(images: Images, source: Source, batch_size: int, device: torch.devic
     for start in range(0, len(images), batch_size):
         chosen = slice(start, start + batch_size)
         yield {
-            "images": normalise(images.images[chosen].to(device), source),
+            "images": normalise(images.images[chosen].to(device), normalisation),
             "labels": images.labels[chosen].to(device),
         }

@@ -74,7 +74,7 @@ class ImageFolder(Spec):
             DataError: The folder of images is missing or has no class.
         """
         root = self._root(folder)
-        return self.model_copy(update={"path": root, "names": _class_folders(root)})
+        return self.replace(path=root, names=_class_folders(root))
 
     def load(self, split: Split, folder: Path, progress: Progress) -> Images:
         """One split, ordered by a hash of the files' bytes.

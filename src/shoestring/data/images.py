@@ -40,8 +40,46 @@ class Images:
         return len(self.images)
 
 
-class Source(Protocol):
-    """A data spec of a recipe: knows its shape without reading a file, and reads one split when asked."""
+class Normalisation(Protocol):
+    """How nets see pixels: (pixel - mean) / deviation, of pixels scaled to 0..1."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per-channel mean to subtract."""
+        ...
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """Per-channel value to divide by, after the mean is subtracted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Signed:
+    """Pixels in -1..1, which is all that a tanh reaches.
+
+    Attributes:
+        channels: Of the images.
+    """
+
+    channels: int
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """0.5 per channel."""
+        return (0.5,) * self.channels
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """0.5 per channel."""
+        return (0.5,) * self.channels
+
+
+class Source(Normalisation, Protocol):
+    """A data spec of a recipe: knows its shape without reading a file, and reads one split when asked.
+
+    Its mean and deviation are those for nets that take pixels of any range.
+    """
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -51,16 +89,6 @@ class Source(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, by label."""
-        ...
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Per-channel mean to subtract, of pixels scaled to 0..1."""
-        ...
-
-    @property
-    def deviation(self) -> tuple[float, ...]:
-        """Per-channel value to divide by, after the mean is subtracted."""
         ...
 
     def load(self, split: Split, folder: Path, progress: Progress) -> Images:
@@ -77,23 +105,23 @@ class Source(Protocol):
         ...
 
 
-def normalise(images: Tensor, source: Source) -> Tensor:
-    """Float images as a net of this source sees them.
+def normalise(images: Tensor, by: Normalisation) -> Tensor:
+    """Float images as a net sees them.
 
     Args:
         images: Any shape (..., c, h, w); uint8 0..255 or float 0..1.
-        source: Gives mean and deviation.
+        by: Mean and deviation.
 
     Returns:
         float32, same shape: (pixel - mean) / deviation, pixels on the 0..1 scale.
     """
     pixels = images.float().div_(255) if images.dtype == torch.uint8 else images
-    return (pixels - _per_channel(source.mean, images.device)) / _per_channel(source.deviation, images.device)
+    return (pixels - _per_channel(by.mean, images.device)) / _per_channel(by.deviation, images.device)
 
 
-def denormalise(images: Tensor, source: Source) -> Tensor:
+def denormalise(images: Tensor, by: Normalisation) -> Tensor:
     """uint8 images from what a generator gives: the inverse of `normalise`, rounded and clipped."""
-    pixels = images.float() * _per_channel(source.deviation, images.device) + _per_channel(source.mean, images.device)
+    pixels = images.float() * _per_channel(by.deviation, images.device) + _per_channel(by.mean, images.device)
     return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 

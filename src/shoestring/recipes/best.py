@@ -39,9 +39,11 @@ def addnist_best_small() -> Recipe:
 
     `shoestring train addnist-best-small --data.tune 0`
     """
-    changes = {"name": "addnist-best-small", "summary": "addnist-best with a quarter of the parameters"}
-    return addnist_best().model_copy(
-        update=changes | {"budget": Budget(parameters=25_000, steps=10_000), "net": DigitSum(width=11, stem_stride=2)}
+    return addnist_best().replace(
+        name="addnist-best-small",
+        summary="addnist-best with a quarter of the parameters",
+        budget={"parameters": 25_000},
+        net={"width": 11},
     )
 
 
@@ -71,9 +73,12 @@ def cifar100_best_small() -> Recipe:
 
     `shoestring train cifar100-best-small --data.tune 0`
     """
-    changes = {"name": "cifar100-best-small", "summary": "cifar100-best with a quarter of the parameters"}
-    net = BasicNet(widths=(8, 16, 25))
-    return cifar100_best().model_copy(update=changes | {"budget": Budget(parameters=25_000, steps=10_000), "net": net})
+    return cifar100_best().replace(
+        name="cifar100-best-small",
+        summary="cifar100-best with a quarter of the parameters",
+        budget={"parameters": 25_000},
+        net={"widths": (8, 16, 25)},
+    )
 
 
 def cifar100_mixconv() -> Recipe:
@@ -81,16 +86,15 @@ def cifar100_mixconv() -> Recipe:
 
     `shoestring train cifar100-mixconv --data.tune 0 --engine.compile`
     """
-    changes = {
-        "name": "cifar100-mixconv",
-        "summary": "CIFAR-100 classifier of mixed depthwise kernels and gated layers, for a GPU",
-        "net": MixConvNet(),
-        "task": Classify(label_smoothing=0.05),
-        "optimiser": Muon(learning_rate=0.01, weight_decay=0.02),
-        "schedule": Trapezoid(warmup=0.03, cooldown=0.7),
-        "batch_size": 1024,
-    }
-    return cifar100_best().model_copy(update=changes)
+    return cifar100_best().replace(
+        name="cifar100-mixconv",
+        summary="CIFAR-100 classifier of mixed depthwise kernels and gated layers, for a GPU",
+        net=MixConvNet(),
+        task=Classify(label_smoothing=0.05),
+        optimiser=Muon(learning_rate=0.01, weight_decay=0.02),
+        schedule=Trapezoid(warmup=0.03, cooldown=0.7),
+        batch_size=1024,
+    )
 
 
 CADENCE = Cadence(log=100, evaluate=1000, checkpoint=1000)

@@ -10,7 +10,7 @@ from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.errors import DataError, RecipeError
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
-from shoestring.spec import changed, unknown
+from shoestring.spec import changed, fits_into, merged, unknown
 from shoestring.tasks.classify import Classify
 
 TOLD = ("name", "base", "summary", "published")
@@ -61,13 +61,13 @@ def _from_file(path: Path) -> Recipe:
 
 def _made_from(start: Recipe, fields: dict[str, Any], origin: str) -> Recipe:
     values = start.to_json()
-    merged = _merge(values, fields)
-    renamed = merged["name"] != start.name
+    found = merged(values, fields)
+    renamed = found["name"] != start.name
     if renamed and start.name in RECIPES:
-        merged["base"] = start.name
-    if renamed or not _fits_into(merged["data"], values["data"]):
-        merged |= {key: fields.get(key, default) for key, default in (("summary", ""), ("published", None))}
-    return Recipe.from_json(merged, origin)
+        found["base"] = start.name
+    if renamed or not fits_into(found["data"], values["data"]):
+        found |= {key: fields.get(key, default) for key, default in (("summary", ""), ("published", None))}
+    return Recipe.from_json(found, origin)
 
 
 def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
@@ -86,7 +86,7 @@ def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
             f"{data.path} has one class, {', '.join(data.classes)}, so there is nothing to tell apart; is data.path "
             "one folder too high?"
         )
-    return asked.model_copy(update={"data": data})
+    return asked.replace(data=data)
 
 
 def overrides_of(asked: Recipe, base: Recipe | None = None) -> dict[str, list[Any]]:
@@ -101,21 +101,6 @@ def overrides_of(asked: Recipe, base: Recipe | None = None) -> dict[str, list[An
         base = RECIPES[shipped]()
     differences = changed(base, asked) if base else {}
     return {key: [_plain(before), _plain(after)] for key, (before, after) in differences.items() if key not in TOLD}
-
-
-def _merge(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for key, value in fields.items():
-        there: Any = merged.get(key)
-        merged[key] = _merge(there, value) if _fits_into(value, there) else value
-    return merged
-
-
-def _fits_into(value: Any, there: Any) -> bool:
-    """Whether both are dicts of one kind, so that the fields of one can replace some of the other's."""
-    if not (isinstance(value, dict) and isinstance(there, dict)):
-        return False
-    return bool("kind" not in value or value["kind"] == there.get("kind"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
 from shoestring.data.folder import ImageFolder
+from shoestring.data.images import Normalisation, Signed
 from shoestring.data.mnist import MNISTDigits
 from shoestring.engine import Engine
 from shoestring.errors import RecipeError
@@ -25,7 +26,7 @@ from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim import Adam, Optimiser
 from shoestring.schedule import Constant, Schedule
-from shoestring.spec import Spec
+from shoestring.spec import Spec, counting, explain
 from shoestring.tasks.adversarial import Adversarial
 from shoestring.tasks.classify import Classify
 from shoestring.tasks.flow import Flow
@@ -136,6 +137,11 @@ class Recipe(Spec):
         self.budget.admit_evaluations(self.task.evaluations)
         return self
 
+    @property
+    def normalisation(self) -> Normalisation:
+        """How the nets see pixels: as the task needs them or, where it takes any range, as the data has them."""
+        return Signed(self.data.shape[0]) if self.task.pixel_range == "signed" else self.data
+
     @cached_property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one input of the net that makes images; empty when none does."""
@@ -159,15 +165,9 @@ class Recipe(Spec):
             raise RecipeError(f"{origin} is not valid:\n{explain(error)}") from error
 
     def fingerprint(self) -> str:
-        """Eight hex digits that differ for recipes that learn different things; cadence and engine do not count."""
-        values = self.model_dump(mode="json", exclude=set(UNCOUNTED))
+        """Eight hex digits that differ for recipes that learn, or answer, different things.
+
+        Fields at their default do not count, so that recipes of former versions keep theirs; nor do cadence and engine.
+        """
+        values = {name: value for name, value in counting(self).items() if name not in UNCOUNTED}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def explain(error: ValidationError) -> str:
-    """A validation error as one line per problem, with the dotted key and the remedy."""
-    lines: list[str] = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        lines.append(f"  {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}")
-    return "\n".join(lines)

@@ -1,6 +1,6 @@
 """What a run's folder tells, read once and with every part that may be absent made empty."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -122,8 +122,12 @@ def as_object(value: Any) -> Json:
     return cast(Json, value) if isinstance(value, dict) else {}
 
 
-def read(runs: Sequence[Run]) -> list[Facts]:
+def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -> list[Facts]:
     """The facts of each run, under labels that differ even where folders have the same name.
+
+    Args:
+        runs: The runs.
+        recipe: Gives a run's recipe; by default as its file says it, without fields that came after the run.
 
     Raises:
         RunError: A folder is no run, or a file in it is damaged.
@@ -135,14 +139,14 @@ def read(runs: Sequence[Run]) -> list[Facts]:
             count += 1
             label = f"{run.name} ({count})"
         labels.append(label)
-    return [_read(run, label) for run, label in zip(runs, labels, strict=True)]
+    return [_read(run, label, recipe(run)) for run, label in zip(runs, labels, strict=True)]
 
 
-def _read(run: Run, label: str) -> Facts:
+def _read(run: Run, label: str, recipe: Json) -> Facts:
     return Facts(
         run=run,
         label=label,
-        recipe=run.read_recipe(),
+        recipe=recipe,
         layers=run.layers() if _present(run, "layers.json") else [],
         overrides=_optional(run, "overrides.json", {}),
         environment=_optional(run, "environment.json", {}),

@@ -1,7 +1,8 @@
 """The report: one self-contained HTML file about one run or several."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from shoestring.report.wording import integer, interval, large, percent
 from shoestring.run import Run, write_atomic
 
 
-def build(runs: Sequence[Run], file: Path) -> Path:
+def build(runs: Sequence[Run], file: Path, recipe: Callable[[Run], dict[str, Any]] = Run.read_recipe) -> Path:
     """The file, after the report was written to it: a full page on one run, or several runs side by side.
 
     The page needs nothing but itself: styles, charts and pictures are inside. It depends on the runs alone, so the
@@ -23,13 +24,14 @@ def build(runs: Sequence[Run], file: Path) -> Path:
     Args:
         runs: What to report on, at least one.
         file: Where to write; replaced when it exists.
+        recipe: Gives a run's recipe; by default as its file says it.
 
     Raises:
         RunError: There are no runs, a folder is no run, or a file in it is damaged.
     """
     if not runs:
         raise RunError("a report needs at least one run; give the folder that `train` wrote")
-    facts = read(runs)
+    facts = read(runs, recipe)
     here = Path(__file__).parent
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),

@@ -46,6 +46,8 @@ class Adversarial(Spec):
     """The same at made images."""
     penalised: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a step's images at which these gradients are taken; less is less work and, on average, the same."""
+    pixel_range: Literal["signed", "data"] = "signed"
+    """Pixels that the nets see: in -1..1, all that a tanh reaches, or as the data normalises them."""
     sampling: CriticSampling = CriticSampling()
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
@@ -178,7 +180,7 @@ class Adversarial(Spec):
         return whitened(images, self.whitening) if self.whitening else images
 
     def generate(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images (n, c, h, w), on the scale of the data.
+        """Images (n, c, h, w), their pixels as the nets see them.
 
         Args:
             nets: Holds "generator".

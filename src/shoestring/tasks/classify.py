@@ -24,6 +24,7 @@ class Classify(Spec):
     maker: ClassVar[str | None] = None
     conditional: ClassVar[bool] = False
     classless: ClassVar[bool] = False
+    pixel_range: ClassVar[Literal["signed", "data"]] = "data"
     evaluations: ClassVar[int] = 1
     work: ClassVar[Mapping[str, int]] = {"classifier": 3}
 

@@ -31,7 +31,9 @@ class Flow(Spec):
     time_deviation: PositiveFloat = 1.2
     """Deviation of that logarithm."""
     data_deviation: PositiveFloat = 0.5
-    """Deviation of the pixels of images, on the scale of the data."""
+    """Deviation of the pixels of images, as the net sees them."""
+    pixel_range: Literal["signed", "data"] = "signed"
+    """Pixels that the net sees: in -1..1, or as the data normalises them."""
     label_dropout: Fraction = 0.1
     """Share of images whose class the net is not told, so that it can do without."""
     weak_share: Fraction = 0.0
@@ -112,7 +114,7 @@ class Flow(Spec):
         return slope, self.data_deviation * scale, scale
 
     def generate(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images on the scale of the data.
+        """Images, their pixels as the net sees them.
 
         Args:
             nets: Holds "denoiser".

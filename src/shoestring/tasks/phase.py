@@ -1,7 +1,7 @@
 """The contract between tasks and the one training loop."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Generator, Tensor, nn
 
@@ -31,6 +31,11 @@ class Task(Protocol):
     @property
     def classless(self) -> bool:
         """Whether that net also learnt to make images without being told a class."""
+        ...
+
+    @property
+    def pixel_range(self) -> Literal["signed", "data"]:
+        """Pixels that the nets are made for: those in -1..1, or as the data normalises them."""
         ...
 
     @property

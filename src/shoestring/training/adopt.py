@@ -40,7 +40,7 @@ def adopt(run: Run, average: float | None, sampling: dict[str, Any], device: str
     before = recipe_of(run)
     model = load(run, device, average, progress).sampling(**sampling)
     first = () if average is None else (average,)
-    after = model.recipe.model_copy(update={"ema": (*first, *(decay for decay in before.ema if decay != average))})
+    after = model.recipe.replace(ema=(*first, *(decay for decay in before.ema if decay != average)))
     if after == before:
         return False
     aside = run.put_measures_aside(before.fingerprint())

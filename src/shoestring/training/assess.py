@@ -43,7 +43,9 @@ def assess_classifier(model: Model, images: Images, split: Split, progress: Prog
             advance(len(batch))
             return model.logits(batch)
 
-        given = answers(logits, batches(images, model.recipe.data, model.recipe.batch_size, model.machine.device))
+        given = answers(
+            logits, batches(images, model.recipe.normalisation, model.recipe.batch_size, model.machine.device)
+        )
     return Assessment(split, images, given, classification_measures(given, len(model.recipe.data.classes)))
 
 

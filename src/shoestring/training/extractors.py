@@ -111,7 +111,7 @@ def open_judge(shape: tuple[int, int, int], device: torch.device, run: Run | Non
         handle = last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
         try:
             with exact_float32():
-                net["classifier"](normalise(images.to(device), recipe.data))
+                net["classifier"](normalise(images.to(device), recipe.normalisation))
         finally:
             handle.remove()
         return given[0]

@@ -1,14 +1,17 @@
 """Trained nets from the files of a run, and which run a name means."""
 
+from glob import escape
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from shoestring import zoo
 from shoestring.engine import Machine
-from shoestring.errors import RunError
+from shoestring.errors import RunError, ShoestringError
 from shoestring.progress import Progress
 from shoestring.recipes import RECIPES
+from shoestring.recipes.former import completed
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.spec import unknown
@@ -68,6 +71,23 @@ def open_run(what: Path | str) -> Run:
     raise RunError(f"{unknown('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
 
 
+def usual_run(recipe: Recipe, home: Path = Path("runs")) -> Run:
+    """The run that trains a recipe where no folder was named: HOME/NAME-FINGERPRINT.
+
+    Former versions gave the same recipe other fingerprints: a run of it that is there under one of these goes on.
+    """
+    usual = Run(home / f"{recipe.name}-{recipe.fingerprint()}")
+    former = [] if usual.exists() else [Run(folder) for folder in sorted(home.glob(f"{escape(recipe.name)}-*"))]
+    return next((run for run in former if run.exists() and _trains(run, recipe)), usual)
+
+
+def _trains(run: Run, recipe: Recipe) -> bool:
+    try:
+        return recipe_of(run).fingerprint() == recipe.fingerprint()
+    except ShoestringError:  # of another time or damaged: not this recipe's
+        return False
+
+
 def load_nets(run: Run, recipe: Recipe, average: float | None = None) -> nn.ModuleDict:
     """The nets of a finished run, on the CPU, with the weights that it keeps.
 
@@ -93,7 +113,15 @@ def recipe_of(run: Run) -> Recipe:
     Raises:
         RecipeError: Its file is not valid.
     """
-    return Recipe.from_json(run.read_recipe(), str(run.recipe_file))
+    return Recipe.from_json(completed(run.read_recipe()), str(run.recipe_file))
+
+
+def whole_recipe(run: Run) -> dict[str, Any]:
+    """A run's recipe as plain JSON values, with the fields that it is too old to have; as it is if it is not valid."""
+    try:
+        return recipe_of(run).to_json()
+    except ShoestringError:
+        return run.read_recipe()
 
 
 def kept_weights(nets: nn.ModuleDict) -> dict[str, Tensor]:

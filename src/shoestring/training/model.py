@@ -192,7 +192,7 @@ class Model:
             return images
 
         def refine(batch: tuple[Tensor, Tensor]) -> Tensor:
-            return denormalise(critic.refine(self._normalised(batch[0]), batch[1]), self.recipe.data).cpu()
+            return denormalise(critic.refine(self._normalised(batch[0]), batch[1]), self.recipe.normalisation).cpu()
 
         return self._by_batches(refine, images, labels, "refining images", progress)
 
@@ -209,7 +209,7 @@ class Model:
                 images = task.generate(nets, batch[0].to(device), batch[1].to(device))
             if not bool(images.isfinite().all()):
                 raise DivergedError(f"{self.recipe.name} made images with NaN or infinity; train it again")
-            return denormalise(images, self.recipe.data).cpu()
+            return denormalise(images, self.recipe.normalisation).cpu()
 
         return self._by_batches(make, latents, labels, "making images", progress)
 
@@ -286,7 +286,7 @@ class Model:
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.machine.device)
-        return normalise(images, self.recipe.data) if images.dtype == torch.uint8 else images
+        return normalise(images, self.recipe.normalisation) if images.dtype == torch.uint8 else images
 
 
 def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:

@@ -36,7 +36,13 @@ class Stepper:
         self.lap = lap
         self.rate = 0.0
         self.feed = Feed(
-            images, recipe.data, recipe.augment, recipe.batch_size, recipe.seed, machine.device, recipe.budget.steps
+            images,
+            recipe.normalisation,
+            recipe.augment,
+            recipe.batch_size,
+            recipe.seed,
+            machine.device,
+            recipe.budget.steps,
         )
         self.update = make_update(recipe, state, machine, lap)
 

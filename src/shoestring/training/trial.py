@@ -44,7 +44,7 @@ def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[
     """
     choices = open_choices(recipe.engine, device)
     threads = torch.get_num_threads()
-    usual = recipe.engine.model_copy(update={name: values[0] for name, values in choices.items()})
+    usual = recipe.engine.replace(**{name: values[0] for name, values in choices.items()})
     trials: list[Trial] = []
 
     def timed(engine: Engine) -> Trial:
@@ -58,7 +58,7 @@ def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[
             advance(1)
             for name, values in choices.items():
                 for value in values[1:]:
-                    other = timed(best.engine.model_copy(update={name: value}))
+                    other = timed(best.engine.replace(**{name: value}))
                     advance(1, fastest=f"{min(best.milliseconds, other.milliseconds):.0f} ms a step")
                     best = min(best, other, key=lambda trial: trial.milliseconds)
     finally:
