@@ -79,7 +79,7 @@ ABLATIONS: dict[str, tuple[int, dict[str, Fields]]] = {
     ),
 }
 """Steps, and what each variant changes beyond them, by recipe."""
-LEFT_BEHIND = shutil.ignore_patterns("checkpoints", "averages", "step-*.png", "*.html", ".*")
+LEFT_BEHIND = shutil.ignore_patterns("checkpoints", "averages", "former", "step-*.png", "*.html", ".*")
 
 
 def experiments() -> dict[str, Recipe]:

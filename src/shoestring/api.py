@@ -90,8 +90,8 @@ def adopt(
 ) -> Run:
     """A finished run that from now on answers as was chosen, with pictures and report to match; nothing is trained.
 
-    Choose by the tune split, or of a generator by train images. Earlier measures are put aside, since they are of
-    other answers: measure anew.
+    Choose by the tune split, or of a generator by train images. Earlier measures and pictures go to the run's folder
+    "former", since they are of other answers: measure anew.
 
     Args:
         what: The run's folder.
