@@ -8,6 +8,7 @@ from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.engine import Engine, Machine
 from shoestring.errors import RecipeError, RunError
+from shoestring.measure.floor import not_among
 from shoestring.measure.generated import check_sets
 from shoestring.measure.inception import Dimensions
 from shoestring.measure.measure import Measure
@@ -130,6 +131,7 @@ def compare_images(
         generated: A folder of PNG files, a .npy or .npz file of uint8 images, or NAME:SPLIT with a data set or recipe.
         real: The same, such as cifar100:test.
         floor: The same: further real images, to find the floor with; by default train, when `real` is another split.
+            Those that are among the real ones are left out.
         data_folder: As of `evaluate`.
         device: As of `evaluate`.
         progress: As of `evaluate`.
@@ -144,7 +146,12 @@ def compare_images(
     progress, folder = progress or Progress(), resolve_data_folder(data_folder)
     made = read_set(str(generated), RECIPES, folder, progress).images
     seen = read_set(str(real), RECIPES, folder, progress)
-    further = read_set(str(floor), RECIPES, folder, progress).images if floor is not None else seen.further
+    further = seen.further
+    if floor is not None:
+        given = read_set(str(floor), RECIPES, folder, progress).images
+        further = not_among(given, seen.images)
+        if len(further) < len(given):
+            progress.say(f"{len(given) - len(further):,} images of {floor} are also among those of {real}: left out")
     check_sets(seen.images, made)
     channels, height, width = made.shape[1:]
     place = Machine.choose(Engine(), device).device

@@ -84,6 +84,18 @@ def test_real_against_themselves_is_zero_and_legacy_is_named(sets, say, stand_in
     assert found["recall_4_legacy"]["value"] == 1
 
 
+def test_a_floor_is_never_of_the_real_images_themselves(sets, say, stand_in, tmp_path):
+    _, alone, _ = say("--generated", sets[0], "--real", sets[1], "--floor", sets[2])
+    both = torch.cat((noise(55, 1), noise(55, 2)))
+    np.save(tmp_path / "both.npy", both.numpy())
+    _, found, said = say("--generated", sets[0], "--real", sets[1], "--floor", tmp_path / "both.npy")
+    assert found == alone
+    assert "55 images of" in said
+    _, found, said = say("--generated", sets[0], "--real", sets[1], "--floor", sets[1])
+    assert found["fid_4_clean"]["floor"] is None
+    assert "no floor: it needs 55 further real images, and there are 0" in said
+
+
 def test_without_inception_all_else_is_measured(sets, say):
     status, found, _ = say("--generated", sets[0], "--real", sets[1], "--inception", "none")
     assert status == 0

@@ -174,6 +174,23 @@ def test_train_is_split_in_two_so_that_the_floor_is_of_other_images(run, eyes):
         assess_generator(model, run.folder, "train", eyes, Progress(), n + 1)
 
 
+@pytest.mark.parametrize("tune", [0, 54])
+def test_copying_is_measured_beside_images_that_were_not_trained_on_or_not_at_all(run, eyes, monkeypatch, tune):
+    """On train every real image is its own nearest: a floor of 1.0 for "memorised" says nothing."""
+    model = api.load(run.folder, "cpu")
+    model = replace(model, recipe=tiny.changed(model.recipe, {"data__tune": tune}))
+    copies = model.recipe.data.load("train", run.folder, Progress()).images
+    monkeypatch.setattr(type(model), "sample", lambda *_, **__: copies[:54])
+    with_judge = replace(eyes, judge=open_judge((3, 32, 32), torch.device("cpu")))
+    for split in ("test", "tune" if tune else "train"):
+        found = assess_generator(model, run.folder, split, with_judge, Progress(), 54).sections[split]
+        of_copying = {name: one for name, one in found.items() if name.startswith(("memorised", "nearer"))}
+        assert len(of_copying) == (0 if split == "train" else 4)
+        for name, score in of_copying.items():
+            assert score.value == 1, name
+            assert score.floor <= 0.5, name
+
+
 def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
     model, told = api.load(run.folder, "cpu"), []
     made = model.sample(54, 0, Progress())

@@ -15,7 +15,7 @@ from shoestring.measure.feature_cache import extract_once
 from shoestring.measure.floor import floor_scores
 from shoestring.measure.generated import FEWEST, Seen, distances, scores
 from shoestring.measure.measure import Measure
-from shoestring.measure.neighbours import memorisation
+from shoestring.measure.neighbours import memorisation, nearest
 from shoestring.measure.score import Score, as_scores, over_seeds, with_floor
 from shoestring.measure.search import nearest_few
 from shoestring.measure.smoothness import smoothness
@@ -68,7 +68,8 @@ def assess_generator(
         model: The generator.
         folder: The data folder.
         split: "test"; or "tune" or "train" to choose anything by. On train, some images are compared with, and as many
-            others give the floor.
+            others give the floor; nothing says there how near real images come to train that were not trained on, so
+            that no score of copying is given.
         eyes: The extractors.
         progress: Told of everything, since it takes minutes.
         count: Samples of each seed, and real images; by default 10,000, or all of the split when it has fewer.
@@ -110,7 +111,8 @@ def assess_generator(
     found = with_floor(over_seeds(samplings), floor)
     if model.recipe.augment.horizontal_flip:  # a mirrored copy is a copy
         train = torch.cat([train, train.flip(-1)])
-    copies, pictures = _neighbours(first, real, train, eyes, progress)
+    held_out = None if split == "train" else real  # train images are their own nearest, whichever of them are chosen
+    copies, pictures = _neighbours(first, held_out, train, eyes, progress)
     paths = model.interpolate(PAIRS, STEPS, seed=0, progress=progress)
     found |= copies | as_scores(smoothness(paths).measures)
     sections = {split: found}
@@ -172,25 +174,37 @@ def _some(images: Tensor, count: int, purpose: str) -> Tensor:
 
 
 def _neighbours(
-    made: Seen, real: Seen, train: Tensor, eyes: Eyes, progress: Progress
+    made: Seen, held_out: Seen | None, train: Tensor, eyes: Eyes, progress: Progress
 ) -> tuple[dict[str, Score], Tensor]:
-    """How near samples come to training images, and a picture: the first samples, then those that come nearest."""
-    samples, held_out = made.images[:COMPARED], real.images[:COMPARED]
+    """How near samples come to training images, and a picture: the first samples, then those that come nearest.
+
+    Nearness says something only beside that of real images that were not trained on: without them, no score is given.
+    """
+    samples, found = made.images[:COMPARED], dict[str, Score]()
+
+    def distances_of(
+        points: Tensor, unseen: Tensor | None, targets: Tensor, suffix: str, features: str | None
+    ) -> Tensor:
+        if unseen is None:
+            return nearest(points, targets).distances
+        close = memorisation(points, unseen, targets)
+        found.update(_copying(close.measures, suffix, features, len(train)))
+        return close.generated.distances
+
     with progress.task("nearest training images", 2) as advance:
-        close = memorisation(samples, held_out, train)
-        found = _copying(close.measures, "_pixels", None, len(train))
+        points, targets = samples.flatten(1), train.flatten(1)
+        unseen = None if held_out is None else held_out.images[:COMPARED].flatten(1)
+        nearness = distances_of(points, unseen, targets, "_pixels", None)
         advance()
-        points, targets, nearness = samples.flatten(1), train.flatten(1), close.generated.distances
-        if eyes.judge and made.fast is not None and real.fast is not None:
+        if eyes.judge and made.fast is not None:
             targets = extract_once(eyes.judge.extractor, train, eyes.cache, progress, eyes.batch_size)
             points = made.fast.features[:COMPARED]
-            close = memorisation(points, real.fast.features[:COMPARED], targets)
-            found |= _copying(close.measures, "_fast", eyes.naming.fast, len(train))
-            nearness = close.generated.distances
+            unseen = None if held_out is None or held_out.fast is None else held_out.fast.features[:COMPARED]
+            nearness = distances_of(points, unseen, targets, "_fast", eyes.naming.fast)
         advance()
     half = SHOWN // 2
-    nearest = nearness[half:].argsort(stable=True)[: SHOWN - half] + half
-    chosen = torch.cat([torch.arange(half), nearest])
+    closest = nearness[half:].argsort(stable=True)[: SHOWN - half] + half
+    chosen = torch.cat([torch.arange(half), closest])
     indices, _ = nearest_few(points[chosen], targets, NEIGHBOURS)
     rows = torch.cat([samples[chosen][:, None], train[indices]], dim=1)
     return found, rows.flatten(0, 1)
