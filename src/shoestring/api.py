@@ -23,7 +23,7 @@ from shoestring.training.adopt import adopt as adopt_run
 from shoestring.training.assess import draw_generator
 from shoestring.training.load import load as load_run
 from shoestring.training.load import open_run
-from shoestring.training.model import Model
+from shoestring.training.model import BATCH, Model
 from shoestring.training.train import train as train_run
 
 CHANNELS = ("red", "green", "blue")
@@ -159,7 +159,7 @@ def predict(
         files: One picture or several, of any size; the middle square is taken and resized.
         top: How many classes to name.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Told when the run is not finished.
+        progress: Told of every batch, and when the run is not finished.
 
     Returns:
         For each file {"image": path, "classes": [{"class": name, "probability": 0..1}, …]}; of a net that reads a digit
@@ -167,9 +167,22 @@ def predict(
 
     Raises:
         DataError: A file is missing or is no picture.
+        DivergedError: The net answers NaN or infinity.
     """
+    progress = progress or Progress()
     model = load(what, device, progress=progress)
     files = [files] if isinstance(files, str | Path) else files
+    found: list[dict[str, Any]] = []
+    with progress.task("naming images", len(files), "images") as advance:
+        for start in range(0, len(files), BATCH):
+            some = files[start : start + BATCH]
+            found += _predictions(model, some, top)
+            advance(len(some))
+    return found
+
+
+def _predictions(model: Model, files: Sequence[Path | str], top: int) -> list[dict[str, Any]]:
+    """What `predict` gives of some files, whose images are held in memory at once."""
     channels, height, _ = model.recipe.data.shape
     images = torch.stack([torch.tensor(read_image(Path(file), height)) for file in files])
     if channels == 1:

@@ -68,7 +68,7 @@ class Run:
         """Adds records to the log; each has at least "step" and "kind"."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
+            file.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
 
     def log(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The log's records in order, of one kind if given; a torn last line is left out."""
@@ -220,7 +220,7 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """Replaces a JSON file of the folder."""
-        self._write(name, (json.dumps(content, indent=1) + "\n").encode())
+        self._write(name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
     def write_bytes(self, name: str, content: bytes) -> Path:
         """Replaces any other file of the folder, such as "samples/samples.png"."""

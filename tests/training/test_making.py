@@ -13,8 +13,9 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.tasks.phase import NO_CLASS
 from shoestring.training.build import initialise
+from shoestring.training.interpolation import great_circle
 from shoestring.training.load import load, open_run
-from shoestring.training.model import Model, great_circle
+from shoestring.training.model import Model
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def assess_classifier(model: Model, images: Images, split: Split, progress: Prog
 
         def logits(batch: Tensor) -> Tensor:
             advance(len(batch))
-            return model.logits(batch)
+            return model.logits_of_normalised(batch)
 
         given = answers(logits, batches(images, model.recipe.data, model.recipe.batch_size, model.machine.device))
     return Assessment(split, images, given, classification_measures(given, len(model.recipe.data.classes)))
