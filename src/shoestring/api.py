@@ -20,7 +20,7 @@ from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.training.adopt import adopt as adopt_run
-from shoestring.training.assess import draw_generator
+from shoestring.training.assess import draw_generator, record_classifier
 from shoestring.training.load import load as load_run
 from shoestring.training.load import open_run
 from shoestring.training.model import BATCH, Model
@@ -61,7 +61,7 @@ def train(
         if not home.has_pictures():
             draw_generator(model, home, progress)
     elif split not in home.measures():
-        assess_run(model, home, split, data_folder, progress, record=True)
+        record_classifier(home, assess_run(model, split, data_folder, progress), model.recipe.data.classes)
     write_report([home])
     return home
 
@@ -101,7 +101,7 @@ def adopt(
         sampling: Options of the recipe's `task.sampling` to change.
 
     Raises:
-        RunError: The run is shipped, or not finished, or kept no such running mean.
+        RunError: The run is shipped, not finished or not to be written to, or kept no such running mean.
         RecipeError: There is no such option.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
@@ -215,11 +215,16 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
     Args:
         runs: Runs, their folders, or names of shipped weights.
         file: Where to write; by default report.html in the first run's folder, or NAME.html here for shipped weights.
+
+    Raises:
+        RunError: There is no such run, or its folder may not be written to.
     """
     from shoestring.report.page import build  # matplotlib takes a second to import: only when a page is asked for
 
     homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
     first = homes[0]
-    return build(
-        homes, file or (Path(f"{first.name}.html") if first.folder.parent == zoo.FOLDER else first.report_file)
-    )
+    if file is None and first.folder.parent == zoo.FOLDER:
+        file = Path(f"{first.name}.html")
+    elif file is None:
+        first.require_writable("name the file to write with --out")
+    return build(homes, file or first.report_file)

@@ -1,5 +1,6 @@
 """What is measured: a run or shipped weights on a split, or any generated images against real ones."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from shoestring.measure.score import Score
 from shoestring.progress import Progress
 from shoestring.recipes import RECIPES
 from shoestring.run import Run
-from shoestring.training.assess import assess_classifier, record_classifier
+from shoestring.training.assess import Assessment, assess_classifier, record_classifier
 from shoestring.training.assess_generator import assess_generator, record_generator
 from shoestring.training.extractors import Weights, open_eyes
 from shoestring.training.image_sets import compare_sets, read_set
@@ -43,8 +44,8 @@ def evaluate(
 ) -> dict[str, Measure]:
     """Measures of a run, or of shipped weights by recipe name, on a split; recorded in the run.
 
-    Not recorded are those of a run that is not finished, of other weights or another way of sampling than the run's
-    own, nor a generator's of fewer images or samplings than are recorded already.
+    Not recorded are those of a run that is shipped, not finished or may not be written to, of other weights or another
+    way of sampling than the run's own, nor a generator's of fewer images or samplings than are recorded already.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
@@ -78,6 +79,7 @@ def evaluate(
             f"{what} is not finished, and test is looked at once, at the end; look at --split tune until then, or of a "
             "generator at --split train"
         )
+    answers = home.answers() if home.finished() else ""
     model = load(home, device, average, progress).sampling(**sampling)
     if split == "tune" and not model.recipe.data.tune:
         raise RecipeError(
@@ -93,21 +95,26 @@ def evaluate(
         and average is None
         and class_name is None
         and all(value is None for value in sampling.values())
-        and home.folder.parent != zoo.FOLDER
     )
+    if not model.generates and (count, seeds, inception, dimensions, resizing, class_name) != (
+        None, 1, None, None, "clean", None,
+    ):  # fmt: skip
+        raise RecipeError(
+            f"{model.recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, "
+            "dimensions, resizing and class are for generators"
+        )
+    record = own and _can_be_recorded(home, progress)
     if not model.generates:
-        if (count, seeds, inception, dimensions, resizing, class_name) != (None, 1, None, None, "clean", None):
-            raise RecipeError(
-                f"{model.recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, "
-                "dimensions, resizing and class are for generators"
-            )
-        return assess_run(model, home, split, data_folder, progress, record=own)
+        assessment = assess_run(model, split, data_folder, progress)
+        if record:
+            _record(home, answers, lambda: record_classifier(home, assessment, model.recipe.data.classes), progress)
+        return assessment.measures
     folder = resolve_data_folder(data_folder)
     shape, place = model.recipe.data.shape, model.machine.device
     eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
     found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
-    if own:  # what is shipped keeps the record of its own final evaluation
-        record_generator(home, found, progress)
+    if record:
+        _record(home, answers, lambda: record_generator(home, found, progress), progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
     return {**found.sections[split], **beside}
 
@@ -159,12 +166,31 @@ def compare_images(
     return compare_sets(made, seen.images, further, eyes, count, progress)
 
 
-def assess_run(
-    model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress, record: bool
-) -> dict[str, Measure]:
-    """The measures of a classifier on a split; written into its run, or not."""
+def assess_run(model: Model, split: Split, data_folder: Path | None, progress: Progress) -> Assessment:
+    """A classifier's answers to a split, and its measures."""
     images = model.recipe.data.load(split, resolve_data_folder(data_folder), progress)
-    found = assess_classifier(model, images, split, progress)
-    if record:
-        record_classifier(home, found, model.recipe.data.classes)
-    return found.measures
+    return assess_classifier(model, images, split, progress)
+
+
+def _can_be_recorded(home: Run, progress: Progress) -> bool:
+    """Whether measures can be written into their run; if not, says so before they are taken, for they can be shown."""
+    if home.folder.parent == zoo.FOLDER:
+        progress.say(f"not recorded: {home.name} is shipped and keeps the record of its own final evaluation")
+        return False
+    try:
+        home.require_writable("the measures are only shown")
+    except RunError as error:
+        progress.say(f"not recorded: {error}")
+        return False
+    return True
+
+
+def _record(home: Run, answers: str, write: Callable[[], None], progress: Progress) -> None:
+    """Writes measures into their run, if it still answers as when they were taken; otherwise they are only shown."""
+    if home.answers() != answers:
+        progress.say(f"not recorded: {home.folder} answers otherwise since these measures were begun; measure it again")
+        return
+    try:
+        write()
+    except OSError as error:
+        progress.say(f"not recorded: {error}")

@@ -62,6 +62,18 @@ class Run:
         """The layer table."""
         return [Layer(**(row | {"output": tuple(row["output"])})) for row in self.read_json("layers.json")]
 
+    def require_writable(self, remedy: str) -> None:
+        """Does nothing if files can be written into the folder.
+
+        Raises:
+            RunError: They cannot, as in a read-only installation; says why, and the remedy.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                return
+        except OSError as error:
+            raise RunError(f"nothing can be written into {self.folder} ({error.strerror}); {remedy}") from error
+
     # What happened
 
     def append_log(self, records: Sequence[Mapping[str, Any]]) -> None:

@@ -31,12 +31,13 @@ def adopt(run: Run, average: float | None, sampling: dict[str, Any], device: str
         Whether anything changed: not where this was the run's choice already.
 
     Raises:
-        RunError: The run is not finished, or kept no such running mean.
+        RunError: The run is not finished or may not be written to, or kept no such running mean.
         RecipeError: There is no such option of sampling.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     if not run.finished():
         raise RunError(f"{run.folder} is not finished; run the same `train` command again, then choose")
+    run.require_writable("copy the run to a folder of yours and name the copy")
     before = recipe_of(run)
     own = next((decay for decay in before.ema[:1] if decay in run.averages()), None)
     model = load(run, device, own if average is None else average, progress).sampling(**sampling)
