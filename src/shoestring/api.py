@@ -11,7 +11,7 @@ from shoestring import zoo
 from shoestring.data.folder import ImageFolder, read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
-from shoestring.errors import RunError
+from shoestring.errors import RunError, require_at_least
 from shoestring.evaluation import assess_run
 from shoestring.evaluation import compare_images as compare_images
 from shoestring.evaluation import evaluate as evaluate
@@ -137,9 +137,11 @@ def sample(
         sampling: Options of the recipe's `task.sampling` to change, such as steps=18 or guidance=1.5.
 
     Raises:
+        ShoestringError: `count` is below 1.
         RecipeError: There is no such class or option.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
+    require_at_least(1, count=count)
     progress = progress or Progress()
     model = load(what, device, average, progress).sampling(**sampling)
     return model.sample(count, seed, progress, model.labels(count, class_name))
@@ -166,9 +168,11 @@ def predict(
         in each channel also "digits": [{"channel": "red", "digit": 0..9, "probability": 0..1}, …], the likeliest ones.
 
     Raises:
+        ShoestringError: `top` is below 1.
         DataError: A file is missing or is no picture.
         DivergedError: The net answers NaN or infinity.
     """
+    require_at_least(1, top=top)
     progress = progress or Progress()
     model = load(what, device, progress=progress)
     files = [files] if isinstance(files, str | Path) else files

@@ -8,9 +8,9 @@ from shoestring import zoo
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.engine import Engine, Machine
-from shoestring.errors import RecipeError, RunError
+from shoestring.errors import RecipeError, RunError, require_at_least
 from shoestring.measure.floor import not_among
-from shoestring.measure.generated import check_sets
+from shoestring.measure.generated import check_asked, check_sets
 from shoestring.measure.inception import Dimensions
 from shoestring.measure.measure import Measure
 from shoestring.measure.resize import Resizing
@@ -20,9 +20,9 @@ from shoestring.recipes import RECIPES
 from shoestring.run import Run
 from shoestring.training.assess import Assessment, assess_classifier, record_classifier
 from shoestring.training.assess_generator import assess_generator, record_generator
-from shoestring.training.extractors import Weights, open_eyes
+from shoestring.training.extractors import Eyes, Weights, open_eyes
 from shoestring.training.image_sets import compare_sets, read_set
-from shoestring.training.load import load, open_run
+from shoestring.training.load import load, open_run, recipe_of
 from shoestring.training.model import Model
 
 
@@ -71,24 +71,35 @@ def evaluate(
     Raises:
         RunError: The run is not finished and the split is "test", or there are no such weights.
         RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
-        DataError: There are too few images, or a file is missing or damaged.
+        DataError: There are too few images, or a file is missing or damaged, or Inception has no such features.
+        ShoestringError: A count is below 1.
     """
     home, progress = open_run(what), progress or Progress()
+    recipe = recipe_of(home)
+    generates = recipe.task.maker is not None
     if split == "test" and not home.finished():
         raise RunError(
             f"{what} is not finished, and test is looked at once, at the end; look at --split tune until then, or of a "
             "generator at --split train"
         )
-    answers = home.answers() if home.finished() else ""
-    model = load(home, device, average, progress).sampling(**sampling)
-    if split == "tune" and not model.recipe.data.tune:
+    if split == "tune" and not recipe.data.tune:
         raise RecipeError(
             f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test"
         )
-    if split == "train" and not model.generates:
+    if split == "train" and not generates:
         raise RecipeError(
             "a classifier knows its training images: choose by --split tune, of a run that holds some out"
         )
+    of_generators = (count, seeds, inception, dimensions, resizing, class_name)
+    if not generates and of_generators != (None, 1, None, None, "clean", None):
+        raise RecipeError(
+            f"{recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, dimensions, "
+            "resizing and class are for generators"
+        )
+    require_at_least(1, seeds=seeds)
+    check_asked(count, dimensions, resizing)
+    answers = home.answers() if home.finished() else ""
+    model = load(home, device, average, progress).sampling(**sampling)
     own = (
         split != "train"
         and home.finished()
@@ -96,22 +107,17 @@ def evaluate(
         and class_name is None
         and all(value is None for value in sampling.values())
     )
-    if not model.generates and (count, seeds, inception, dimensions, resizing, class_name) != (
-        None, 1, None, None, "clean", None,
-    ):  # fmt: skip
-        raise RecipeError(
-            f"{model.recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, "
-            "dimensions, resizing and class are for generators"
-        )
     record = own and _can_be_recorded(home, progress)
-    if not model.generates:
+    if not generates:
         assessment = assess_run(model, split, data_folder, progress)
         if record:
             _record(home, answers, lambda: record_classifier(home, assessment, model.recipe.data.classes), progress)
         return assessment.measures
-    folder = resolve_data_folder(data_folder)
-    shape, place = model.recipe.data.shape, model.machine.device
-    eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
+    folder, shape, place = resolve_data_folder(data_folder), model.recipe.data.shape, model.machine.device
+
+    def eyes() -> Eyes:
+        return open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
+
     found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
     if record:
         _record(home, answers, lambda: record_generator(home, found, progress), progress)
@@ -150,6 +156,7 @@ def compare_images(
     Raises:
         DataError: Images cannot be read, are too few or of different sizes; or the Inception file is not right.
     """
+    check_asked(count, dimensions, resizing)
     progress, folder = progress or Progress(), resolve_data_folder(data_folder)
     made = read_set(str(generated), RECIPES, folder, progress).images
     seen = read_set(str(real), RECIPES, folder, progress)
@@ -159,7 +166,7 @@ def compare_images(
         further = not_among(given, seen.images)
         if len(further) < len(given):
             progress.say(f"{len(given) - len(further):,} images of {floor} are also among those of {real}: left out")
-    check_sets(seen.images, made)
+    check_sets(seen.images, made, count)
     channels, height, width = made.shape[1:]
     place = Machine.choose(Engine(), device).device
     eyes = open_eyes((channels, height, width), inception, dimensions, resizing, folder, place, progress)

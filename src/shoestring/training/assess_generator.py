@@ -1,7 +1,7 @@
 """How good a generator is: samples of several seeds against real images, beside what other real images would get."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from shoestring.data.images import Split
-from shoestring.errors import DataError
+from shoestring.errors import DataError, require_at_least
 from shoestring.measure.feature_cache import extract_once
 from shoestring.measure.floor import floor_scores
-from shoestring.measure.generated import FEWEST, Seen, distances, scores
+from shoestring.measure.generated import FEWEST, TOO_FEW, Seen, check_size, distances, scores
 from shoestring.measure.measure import Measure
 from shoestring.measure.neighbours import memorisation, nearest
 from shoestring.measure.score import Score, as_scores, over_seeds, with_floor
@@ -53,7 +53,7 @@ def assess_generator(
     model: Model,
     folder: Path,
     split: Split,
-    eyes: Eyes,
+    open_eyes: Callable[[], Eyes],
     progress: Progress,
     count: int | None = None,
     seeds: int = 1,
@@ -70,7 +70,7 @@ def assess_generator(
         split: "test"; or "tune" or "train" to choose anything by. On train, some images are compared with, and as many
             others give the floor; nothing says there how near real images come to train that were not trained on, so
             that no score of copying is given.
-        eyes: The extractors.
+        open_eyes: Gives the extractors, as soon as there is something to measure.
         progress: Told of everything, since it takes minutes.
         count: Samples of each seed, and real images; by default 10,000, or all of the split when it has fewer.
         seeds: How many samplings.
@@ -81,8 +81,8 @@ def assess_generator(
         DataError: The split or train has fewer images than `count`, or `count` is too small to measure anything.
         DivergedError: A made image is not finite.
     """
-    if seeds < 1:
-        raise DataError(f"--seeds {seeds}: at least one sampling is needed")
+    require_at_least(1, seeds=seeds)
+    check_size(model.recipe.data.shape)
     loaded = model.recipe.data.load(split, folder, progress)
     if split == "train":
         train = loaded.images
@@ -94,6 +94,7 @@ def assess_generator(
         n = _count(count, len(loaded), len(train), split)
         chosen, others = _some(loaded.images, n, "real images"), _some(train, n, "further real images")
     labels = model.labels(n, class_name)
+    eyes = open_eyes()
     naming = eyes.naming
     real, further = eyes.see(chosen, progress), eyes.see(others, progress)
     floor = floor_scores(real, further, naming, eyes.cache, progress)
@@ -162,7 +163,7 @@ def _count(asked: int | None, real: int, train: int, split: str) -> int:
             f"numbers only: --count {min(real, train)} at most"
         )
     if count < FEWEST:
-        raise DataError(f"{count} images of {split} are too few to measure a generator: at least {FEWEST}, best 10,000")
+        raise DataError(f"{count} images of {split} are too few: {TOO_FEW}")
     return count
 
 

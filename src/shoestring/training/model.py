@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shoestring.data.images import denormalise
 from shoestring.engine import Machine
-from shoestring.errors import RecipeError
+from shoestring.errors import RecipeError, require_at_least
 from shoestring.nets.folding import folded
 from shoestring.nets.reading import DigitReader
 from shoestring.progress import Progress
@@ -126,6 +126,7 @@ class Model:
         Returns:
             uint8 (count, c, h, w), on the CPU.
         """
+        require_at_least(1, count=count)
         labels = self.labels(count) if labels is None else labels
         critic, latents = self._critic, self.latents(count, seed)
         if critic is not None and critic.task.sampling.candidates > 1:
@@ -247,6 +248,8 @@ class Model:
         Returns:
             uint8 (pairs, steps, c, h, w), on the CPU.
         """
+        require_at_least(1, pairs=pairs)
+        require_at_least(2, steps=steps)
         first, last = labels or (self.labels(pairs), self.labels(pairs))
         ends = self.led(self.latents(2 * pairs, seed), seed, progress, torch.stack((first, last), 1).flatten())
         names = torch.arange(len(self.recipe.data.classes))
