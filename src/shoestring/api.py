@@ -132,7 +132,8 @@ def sample(
         seed: Decides which.
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of every batch, and when the run is not finished.
-        class_name: The class of all images, or "none"; by default every class in turn.
+        class_name: The class of all images; "", or "none" if no class is called so, for no class in particular; by
+            default every class in turn.
         average: Decay of a running mean of the weights that the run kept; by default the final weights.
         sampling: Options of the recipe's `task.sampling` to change, such as steps=18 or guidance=1.5.
 

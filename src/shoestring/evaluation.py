@@ -118,7 +118,8 @@ def evaluate(
     def eyes() -> Eyes:
         return open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
 
-    found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
+    name = "" if class_name == "none" else class_name  # also where a class is called none
+    found = assess_generator(model, folder, split, eyes, progress, count, seeds, name)
     if record:
         _record(home, answers, lambda: record_generator(home, found, progress), progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}

@@ -11,6 +11,7 @@ import torch
 from shoestring import api
 from shoestring.cli.main import main
 from shoestring.data.download import fetch
+from shoestring.errors import RecipeError
 from shoestring.measure.features import FunctionExtractor
 from shoestring.measure.inception_extractor import OFFICIAL_FILE
 from shoestring.pictures import to_pil
@@ -183,6 +184,19 @@ def test_without_a_network_the_remedy_is_named(sets, say, monkeypatch, tmp_path)
     assert "--inception FILE" in said
     assert "--inception none" in said
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+def test_none_tells_no_class_even_where_a_class_is_called_so(say, monkeypatch, gan_run):
+    told = []
+
+    def stop(*given):
+        told.append(given[-1])
+        raise RecipeError("far enough")
+
+    monkeypatch.setattr("shoestring.evaluation.assess_generator", stop)
+    assert say(gan_run.folder, "--class", "none")[0] == 1
+    assert say(gan_run.folder)[0] == 1
+    assert told == ["", None]
 
 
 def test_options_that_do_not_go_together_are_refused(sets, say):

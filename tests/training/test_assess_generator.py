@@ -199,7 +199,7 @@ def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
     knowing = model.recipe.task.model_copy(update={"conditional": True})
     aware = replace(model, recipe=model.recipe.model_copy(update={"task": knowing}))
     assess_generator(aware, run.folder, "tune", lambda: eyes, Progress())
-    assess_generator(aware, run.folder, "tune", lambda: eyes, Progress(), class_name="none")
+    assess_generator(aware, run.folder, "tune", lambda: eyes, Progress(), class_name="")
     classes = len(model.recipe.data.classes)
     assert told[0].tolist() == [index % classes for index in range(54)]
     # This net was always told one, so that no class in particular is any of them.
@@ -207,7 +207,7 @@ def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
     assert told[1].tolist() != told[0].tolist()
     monkeypatch.undo()
     with pytest.raises(RecipeError, match="was not told of classes"):
-        assess_generator(model, run.folder, "tune", lambda: eyes, Progress(), class_name="none")
+        assess_generator(model, run.folder, "tune", lambda: eyes, Progress(), class_name="")
 
 
 def test_features_are_computed_once(run, tmp_path):

@@ -24,7 +24,8 @@ class Sample(Sampling):
     columns: int = 8
     """Images in a row."""
     class_name: Annotated[str | None, arg(name="class")] = None
-    """The class of all images, such as rose, or none for no class in particular. By default every class in turn."""
+    """The class of all images, such as rose. For no class in particular: none, or '' where a class is called none. By
+    default every class in turn."""
     average: float | None = None
     """Decay of a running mean of the weights that the run kept. By default the final weights."""
     out: Path = Path("samples.png")
@@ -75,7 +76,8 @@ class Interpolate(Options):
         require_at_least(1, pairs=self.pairs)
         require_at_least(2, steps=self.steps)
         model = api.load(self.target, self.device, progress=display).sampling(guidance=self.guidance)
-        labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, self.to_class or self.class_name)
+        last = self.class_name if self.to_class is None else self.to_class
+        labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, last)
         paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
         facts = {"pairs": self.pairs, "steps": self.steps, "from": self.class_name, "to": self.to_class}
         _write(display, self.out, grid(paths.flatten(0, 1), self.steps), facts)

@@ -74,7 +74,7 @@ def assess_generator(
         progress: Told of everything, since it takes minutes.
         count: Samples of each seed, and real images; by default 10,000, or all of the split when it has fewer.
         seeds: How many samplings.
-        class_name: The class of all samples, "none" for none in particular; by default every class in turn.
+        class_name: The class of all samples, "" for none in particular; by default every class in turn.
 
     Raises:
         RecipeError: There is no such class, or the generator knows of none.

@@ -16,7 +16,8 @@ def named_labels(recipe: Recipe, count: int, name: str) -> Tensor:
     Args:
         recipe: What the generator was trained as.
         count: How many.
-        name: A class; "none" for no class, or, where nets were always told one, for a class by chance for each.
+        name: A class; "" for no class, or, where nets were always told one, for a class by chance for each. "none"
+            says the same, unless a class is called so.
 
     Raises:
         RecipeError: There is no such class, or the nets know of none.
@@ -24,8 +25,10 @@ def named_labels(recipe: Recipe, count: int, name: str) -> Tensor:
     classes = recipe.data.classes
     if not recipe.task.conditional:
         raise RecipeError(f"{recipe.name} was not told of classes, so it cannot make images of one")
-    if name not in (*classes, "none"):
-        raise RecipeError(f"{unknown('class', name, classes)} The word none asks for no class in particular.")
-    if name == "none" and not recipe.task.classless:
-        return torch.randint(len(classes), (count,), generator=generator(0, "classes by chance"))
-    return torch.full((count,), NO_CLASS if name == "none" else classes.index(name))
+    if name in classes:
+        return torch.full((count,), classes.index(name))
+    if name not in ("", "none"):
+        raise RecipeError(f"{unknown('class', name, classes)} An empty name, '', asks for no class in particular.")
+    if recipe.task.classless:
+        return torch.full((count,), NO_CLASS)
+    return torch.randint(len(classes), (count,), generator=generator(0, "classes by chance"))
