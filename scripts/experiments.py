@@ -82,7 +82,7 @@ ABLATIONS: dict[str, tuple[Fields, dict[str, Fields]]] = {
     ),
 }
 """What all variants change, and what each changes beyond that, by recipe."""
-LEFT_BEHIND = shutil.ignore_patterns("checkpoints", "averages", "step-*.png", "*.html", ".*")
+LEFT_BEHIND = shutil.ignore_patterns("checkpoints", "averages", "former", "step-*.png", "*.html", ".*")
 
 
 def experiments() -> dict[str, Recipe]:

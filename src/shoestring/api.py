@@ -11,7 +11,7 @@ from shoestring import zoo
 from shoestring.data.folder import ImageFolder, read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
-from shoestring.errors import RunError
+from shoestring.errors import RunError, require_at_least
 from shoestring.evaluation import assess_run
 from shoestring.evaluation import compare_images as compare_images
 from shoestring.evaluation import evaluate as evaluate
@@ -20,10 +20,10 @@ from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.training.adopt import adopt as adopt_run
-from shoestring.training.assess import draw_generator
+from shoestring.training.assess import draw_generator, record_classifier
 from shoestring.training.load import load as load_run
 from shoestring.training.load import open_run, usual_run, whole_recipe
-from shoestring.training.model import Model
+from shoestring.training.model import BATCH, Model
 from shoestring.training.train import train as train_run
 
 CHANNELS = ("red", "green", "blue")
@@ -61,7 +61,7 @@ def train(
         if not home.has_pictures():
             draw_generator(model, home, progress)
     elif split not in home.measures():
-        assess_run(model, home, split, data_folder, progress, record=True)
+        record_classifier(home, assess_run(model, split, data_folder, progress), model.recipe.data.classes)
     write_report([home])
     return home
 
@@ -90,8 +90,8 @@ def adopt(
 ) -> Run:
     """A finished run that from now on answers as was chosen, with pictures and report to match; nothing is trained.
 
-    Choose by the tune split, or of a generator by train images. Earlier measures are put aside, since they are of
-    other answers: measure anew.
+    Choose by the tune split, or of a generator by train images. Earlier measures and pictures go to the run's folder
+    "former", since they are of other answers: measure anew.
 
     Args:
         what: The run's folder.
@@ -101,7 +101,7 @@ def adopt(
         sampling: Options of the recipe's `task.sampling` to change.
 
     Raises:
-        RunError: The run is shipped, or not finished, or kept no such running mean.
+        RunError: The run is shipped, not finished or not to be written to, or kept no such running mean.
         RecipeError: There is no such option.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
@@ -132,14 +132,17 @@ def sample(
         seed: Decides which.
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of every batch, and when the run is not finished.
-        class_name: The class of all images, or "none"; by default every class in turn.
+        class_name: The class of all images; "", or "none" if no class is called so, for no class in particular; by
+            default every class in turn.
         average: Decay of a running mean of the weights that the run kept; by default the final weights.
         sampling: Options of the recipe's `task.sampling` to change, such as steps=18 or guidance=1.5.
 
     Raises:
+        ShoestringError: `count` is below 1.
         RecipeError: There is no such class or option.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
+    require_at_least(1, count=count)
     progress = progress or Progress()
     model = load(what, device, average, progress).sampling(**sampling)
     return model.sample(count, seed, progress, model.labels(count, class_name))
@@ -159,17 +162,32 @@ def predict(
         files: One picture or several, of any size; the middle square is taken and resized.
         top: How many classes to name.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Told when the run is not finished.
+        progress: Told of every batch, and when the run is not finished.
 
     Returns:
         For each file {"image": path, "classes": [{"class": name, "probability": 0..1}, …]}; of a net that reads a digit
         in each channel also "digits": [{"channel": "red", "digit": 0..9, "probability": 0..1}, …], the likeliest ones.
 
     Raises:
+        ShoestringError: `top` is below 1.
         DataError: A file is missing or is no picture.
+        DivergedError: The net answers NaN or infinity.
     """
+    require_at_least(1, top=top)
+    progress = progress or Progress()
     model = load(what, device, progress=progress)
     files = [files] if isinstance(files, str | Path) else files
+    found: list[dict[str, Any]] = []
+    with progress.task("naming images", len(files), "images") as advance:
+        for start in range(0, len(files), BATCH):
+            some = files[start : start + BATCH]
+            found += _predictions(model, some, top)
+            advance(len(some))
+    return found
+
+
+def _predictions(model: Model, files: Sequence[Path | str], top: int) -> list[dict[str, Any]]:
+    """What `predict` gives of some files, whose images are held in memory at once."""
     channels, height, _ = model.recipe.data.shape
     images = torch.stack([torch.tensor(read_image(Path(file), height)) for file in files])
     if channels == 1:
@@ -202,10 +220,16 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
     Args:
         runs: Runs, their folders, or names of shipped weights.
         file: Where to write; by default report.html in the first run's folder, or NAME.html here for shipped weights.
+
+    Raises:
+        RunError: There is no such run, or its folder may not be written to.
     """
     from shoestring.report.page import build  # matplotlib takes a second to import: only when a page is asked for
 
     homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
     first = homes[0]
-    usual = Path(f"{first.name}.html") if first.folder.parent == zoo.FOLDER else first.report_file
-    return build(homes, file or usual, whole_recipe)
+    if file is None and first.folder.parent == zoo.FOLDER:
+        file = Path(f"{first.name}.html")
+    elif file is None:
+        first.require_writable("name the file to write with --out")
+    return build(homes, file or first.report_file, whole_recipe)

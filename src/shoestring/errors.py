@@ -23,3 +23,14 @@ class RunError(ShoestringError):
 
 class DivergedError(ShoestringError):
     """The loss became NaN or infinite; the message names the step and the last good checkpoint."""
+
+
+def require_at_least(least: int, **counts: int | None) -> None:
+    """Refuses smaller numbers under the names of their options; None stands for one that was not given.
+
+    Raises:
+        ShoestringError: One is smaller.
+    """
+    for name, value in counts.items():
+        if value is not None and value < least:
+            raise ShoestringError(f"--{name.replace('_', '-')} {value}: give a whole number of at least {least}")

@@ -1,5 +1,6 @@
 """What is measured: a run or shipped weights on a split, or any generated images against real ones."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,8 +8,9 @@ from shoestring import zoo
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.engine import Engine, Machine
-from shoestring.errors import RecipeError, RunError
-from shoestring.measure.generated import check_sets
+from shoestring.errors import RecipeError, RunError, require_at_least
+from shoestring.measure.floor import not_among
+from shoestring.measure.generated import check_asked, check_sets
 from shoestring.measure.inception import Dimensions
 from shoestring.measure.measure import Measure
 from shoestring.measure.resize import Resizing
@@ -16,11 +18,11 @@ from shoestring.measure.score import Score
 from shoestring.progress import Progress
 from shoestring.recipes import RECIPES
 from shoestring.run import Run
-from shoestring.training.assess import assess_classifier, record_classifier
+from shoestring.training.assess import Assessment, assess_classifier, record_classifier
 from shoestring.training.assess_generator import assess_generator, record_generator
-from shoestring.training.extractors import Weights, open_eyes
+from shoestring.training.extractors import Eyes, Weights, open_eyes
 from shoestring.training.image_sets import compare_sets, read_set
-from shoestring.training.load import load, open_run
+from shoestring.training.load import load, open_run, recipe_of
 from shoestring.training.model import Model
 
 
@@ -42,8 +44,8 @@ def evaluate(
 ) -> dict[str, Measure]:
     """Measures of a run, or of shipped weights by recipe name, on a split; recorded in the run.
 
-    Not recorded are those of a run that is not finished, of other weights or another way of sampling than the run's
-    own, nor a generator's of fewer images or samplings than are recorded already.
+    Not recorded are those of a run that is shipped, not finished or may not be written to, of other weights or another
+    way of sampling than the run's own, nor a generator's of fewer images or samplings than are recorded already.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
@@ -69,44 +71,57 @@ def evaluate(
     Raises:
         RunError: The run is not finished and the split is "test", or there are no such weights.
         RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
-        DataError: There are too few images, or a file is missing or damaged.
+        DataError: There are too few images, or a file is missing or damaged, or Inception has no such features.
+        ShoestringError: A count is below 1.
     """
     home, progress = open_run(what), progress or Progress()
+    recipe = recipe_of(home)
+    generates = recipe.task.maker is not None
     if split == "test" and not home.finished():
         raise RunError(
             f"{what} is not finished, and test is looked at once, at the end; look at --split tune until then, or of a "
             "generator at --split train"
         )
-    model = load(home, device, average, progress).sampling(**sampling)
-    if split == "tune" and not model.recipe.data.tune:
+    if split == "tune" and not recipe.data.tune:
         raise RecipeError(
             f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test"
         )
-    if split == "train" and not model.generates:
+    if split == "train" and not generates:
         raise RecipeError(
             "a classifier knows its training images: choose by --split tune, of a run that holds some out"
         )
+    of_generators = (count, seeds, inception, dimensions, resizing, class_name)
+    if not generates and of_generators != (None, 1, None, None, "clean", None):
+        raise RecipeError(
+            f"{recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, dimensions, "
+            "resizing and class are for generators"
+        )
+    require_at_least(1, seeds=seeds)
+    check_asked(count, dimensions, resizing)
+    answers = home.answers() if home.finished() else ""
+    model = load(home, device, average, progress).sampling(**sampling)
     own = (
         split != "train"
         and home.finished()
         and average is None
         and class_name is None
         and all(value is None for value in sampling.values())
-        and home.folder.parent != zoo.FOLDER
     )
-    if not model.generates:
-        if (count, seeds, inception, dimensions, resizing, class_name) != (None, 1, None, None, "clean", None):
-            raise RecipeError(
-                f"{model.recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, "
-                "dimensions, resizing and class are for generators"
-            )
-        return assess_run(model, home, split, data_folder, progress, record=own)
-    folder = resolve_data_folder(data_folder)
-    shape, place = model.recipe.data.shape, model.machine.device
-    eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
-    found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
-    if own:  # what is shipped keeps the record of its own final evaluation
-        record_generator(home, found, progress)
+    record = own and _can_be_recorded(home, progress)
+    if not generates:
+        assessment = assess_run(model, split, data_folder, progress)
+        if record:
+            _record(home, answers, lambda: record_classifier(home, assessment, model.recipe.data.classes), progress)
+        return assessment.measures
+    folder, shape, place = resolve_data_folder(data_folder), model.recipe.data.shape, model.machine.device
+
+    def eyes() -> Eyes:
+        return open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
+
+    name = "" if class_name == "none" else class_name  # also where a class is called none
+    found = assess_generator(model, folder, split, eyes, progress, count, seeds, name)
+    if record:
+        _record(home, answers, lambda: record_generator(home, found, progress), progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
     return {**found.sections[split], **beside}
 
@@ -130,6 +145,7 @@ def compare_images(
         generated: A folder of PNG files, a .npy or .npz file of uint8 images, or NAME:SPLIT with a data set or recipe.
         real: The same, such as cifar100:test.
         floor: The same: further real images, to find the floor with; by default train, when `real` is another split.
+            Those that are among the real ones are left out.
         data_folder: As of `evaluate`.
         device: As of `evaluate`.
         progress: As of `evaluate`.
@@ -141,23 +157,48 @@ def compare_images(
     Raises:
         DataError: Images cannot be read, are too few or of different sizes; or the Inception file is not right.
     """
+    check_asked(count, dimensions, resizing)
     progress, folder = progress or Progress(), resolve_data_folder(data_folder)
     made = read_set(str(generated), RECIPES, folder, progress).images
     seen = read_set(str(real), RECIPES, folder, progress)
-    further = read_set(str(floor), RECIPES, folder, progress).images if floor is not None else seen.further
-    check_sets(seen.images, made)
+    further = seen.further
+    if floor is not None:
+        given = read_set(str(floor), RECIPES, folder, progress).images
+        further = not_among(given, seen.images)
+        if len(further) < len(given):
+            progress.say(f"{len(given) - len(further):,} images of {floor} are also among those of {real}: left out")
+    check_sets(seen.images, made, count)
     channels, height, width = made.shape[1:]
     place = Machine.choose(Engine(), device).device
     eyes = open_eyes((channels, height, width), inception, dimensions, resizing, folder, place, progress)
     return compare_sets(made, seen.images, further, eyes, count, progress)
 
 
-def assess_run(
-    model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress, record: bool
-) -> dict[str, Measure]:
-    """The measures of a classifier on a split; written into its run, or not."""
+def assess_run(model: Model, split: Split, data_folder: Path | None, progress: Progress) -> Assessment:
+    """A classifier's answers to a split, and its measures."""
     images = model.recipe.data.load(split, resolve_data_folder(data_folder), progress)
-    found = assess_classifier(model, images, split, progress)
-    if record:
-        record_classifier(home, found, model.recipe.data.classes)
-    return found.measures
+    return assess_classifier(model, images, split, progress)
+
+
+def _can_be_recorded(home: Run, progress: Progress) -> bool:
+    """Whether measures can be written into their run; if not, says so before they are taken, for they can be shown."""
+    if home.folder.parent == zoo.FOLDER:
+        progress.say(f"not recorded: {home.name} is shipped and keeps the record of its own final evaluation")
+        return False
+    try:
+        home.require_writable("the measures are only shown")
+    except RunError as error:
+        progress.say(f"not recorded: {error}")
+        return False
+    return True
+
+
+def _record(home: Run, answers: str, write: Callable[[], None], progress: Progress) -> None:
+    """Writes measures into their run, if it still answers as when they were taken; otherwise they are only shown."""
+    if home.answers() != answers:
+        progress.say(f"not recorded: {home.folder} answers otherwise since these measures were begun; measure it again")
+        return
+    try:
+        write()
+    except OSError as error:
+        progress.say(f"not recorded: {error}")

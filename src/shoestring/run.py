@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import tempfile
@@ -19,6 +20,8 @@ from shoestring.errors import RunError
 from shoestring.progress import Progress
 
 KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
+DERIVED = ("report.html", "measures.json", "samples")
+"""What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,25 @@ class Run:
         """The layer table."""
         return [Layer(**(row | {"output": tuple(row["output"])})) for row in self.read_json("layers.json")]
 
+    def require_writable(self, remedy: str) -> None:
+        """Does nothing if files can be written into the folder.
+
+        Raises:
+            RunError: They cannot, as in a read-only installation; says why, and the remedy.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                return
+        except OSError as error:
+            raise RunError(f"nothing can be written into {self.folder} ({error.strerror}); {remedy}") from error
+
     # What happened
 
     def append_log(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Adds records to the log; each has at least "step" and "kind"."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
+            file.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
 
     def log(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The log's records in order, of one kind if given; a torn last line is left out."""
@@ -168,11 +183,27 @@ class Run:
         before: dict[str, Any] = {} if afresh else known.get(split, {})
         self.write_json("measures.json", known | {split: before | dict(measures)})
 
-    def put_measures_aside(self, fingerprint: str) -> Path | None:
-        """Keeps all measures so far in a file named after the recipe they are of; gives the file, if there were any."""
-        if not self.measures():
-            return None
-        return (self.folder / "measures.json").replace(self.folder / f"measures-{fingerprint}.json")
+    def put_aside(self, fingerprint: str) -> Path | None:
+        """Moves all that was made with the final weights to a folder named after the recipe it was made by.
+
+        Called again after an interruption, it moves the rest to the same folder; nothing there is replaced.
+
+        Returns:
+            The folder, former/FINGERPRINT or one with a number; None if there was nothing to move.
+        """
+        there = [name for name in DERIVED if (self.folder / name).exists()]
+        names = (f"{fingerprint}-{number}" if number else fingerprint for number in itertools.count())
+        homes = (self.folder / "former" / name for name in names)
+        home = next(home for home in homes if not any((home / name).exists() for name in there))
+        for name in there:
+            home.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).rename(home / name)
+        return home if there else None
+
+    def answers(self) -> str:
+        """A hash of what decides the answers of a finished run, its recipe and final weights."""
+        contents = (file.read_bytes() for file in (self.recipe_file, self.weights_file))
+        return hashlib.sha256(b"".join(contents)).hexdigest()
 
     def has_pictures(self) -> bool:
         """Whether the final pictures were drawn."""
@@ -201,7 +232,7 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """Replaces a JSON file of the folder."""
-        self._write(name, (json.dumps(content, indent=1) + "\n").encode())
+        self._write(name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
     def write_bytes(self, name: str, content: bytes) -> Path:
         """Replaces any other file of the folder, such as "samples/samples.png"."""

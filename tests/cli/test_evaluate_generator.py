@@ -11,6 +11,7 @@ import torch
 from shoestring import api
 from shoestring.cli.main import main
 from shoestring.data.download import fetch
+from shoestring.errors import RecipeError
 from shoestring.measure.features import FunctionExtractor
 from shoestring.measure.inception_extractor import OFFICIAL_FILE
 from shoestring.pictures import to_pil
@@ -82,6 +83,18 @@ def test_real_against_themselves_is_zero_and_legacy_is_named(sets, say, stand_in
     assert found["fid_4_legacy"]["floor"] > 0
     assert "fid_4_clean" not in found
     assert found["recall_4_legacy"]["value"] == 1
+
+
+def test_a_floor_is_never_of_the_real_images_themselves(sets, say, stand_in, tmp_path):
+    _, alone, _ = say("--generated", sets[0], "--real", sets[1], "--floor", sets[2])
+    both = torch.cat((noise(55, 1), noise(55, 2)))
+    np.save(tmp_path / "both.npy", both.numpy())
+    _, found, said = say("--generated", sets[0], "--real", sets[1], "--floor", tmp_path / "both.npy")
+    assert found == alone
+    assert "55 images of" in said
+    _, found, said = say("--generated", sets[0], "--real", sets[1], "--floor", sets[1])
+    assert found["fid_4_clean"]["floor"] is None
+    assert "no floor: it needs 55 further real images, and there are 0" in said
 
 
 def test_without_inception_all_else_is_measured(sets, say):
@@ -171,6 +184,19 @@ def test_without_a_network_the_remedy_is_named(sets, say, monkeypatch, tmp_path)
     assert "--inception FILE" in said
     assert "--inception none" in said
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+def test_none_tells_no_class_even_where_a_class_is_called_so(say, monkeypatch, gan_run):
+    told = []
+
+    def stop(*given):
+        told.append(given[-1])
+        raise RecipeError("far enough")
+
+    monkeypatch.setattr("shoestring.evaluation.assess_generator", stop)
+    assert say(gan_run.folder, "--class", "none")[0] == 1
+    assert say(gan_run.folder)[0] == 1
+    assert told == ["", None]
 
 
 def test_options_that_do_not_go_together_are_refused(sets, say):

@@ -38,6 +38,19 @@ def test_diversity_is_the_ratio_to_real_images():
     assert diversity(real, real[:1].expand(5, 8)).measures["diversity"].value is None
 
 
+@pytest.mark.parametrize("n", [3, 4, 12])
+def test_the_error_is_that_of_the_jackknife_by_its_definition(n: int) -> None:
+    points = torch.randn(n, 3, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
+    whole = pdist(points.numpy()).mean()
+    left_out = [pdist(np.delete(points.numpy(), i, axis=0)).mean() for i in range(n)]
+    pseudo = n * whole - (n - 1) * np.array(left_out)
+    found = diversity(points, points).measures["pairwise_distance"]
+    assert found.value == pytest.approx(whole)
+    assert found.deviation == pytest.approx(pseudo.std(ddof=1))
+    with pytest.raises(ValueError, match="at least three"):
+        diversity(points[:2], points)
+
+
 def test_intervals_cover_the_known_mean_distance_of_normal_points():
     truth = 2 * math.gamma(2.5) / math.gamma(2)  # of two standard normal points in four dimensions
     covered = ratio_covered = 0

@@ -272,9 +272,9 @@ def test_other_images_than_uint8_colour_are_refused(file):
 
 
 def test_unknown_choices_are_refused(file):
-    with pytest.raises(ValueError, match="512"):
+    with pytest.raises(DataError, match="512"):
         InceptionExtractor(file, 512)
-    with pytest.raises(ValueError, match="nearest"):
+    with pytest.raises(DataError, match="nearest"):
         InceptionExtractor(file, 64, "nearest")
 
 

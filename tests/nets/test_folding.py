@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from shoestring.nets.basic import BasicNet
 from shoestring.nets.folding import folded
+from shoestring.nets.mirrored import MirroredBatchNorm2d, MirroredConv2d
 from shoestring.recipes import RECIPES
 from shoestring.training.build import initialise
 
@@ -33,6 +35,37 @@ def test_a_folded_net_computes_the_same_without_batch_norms(name: str) -> None:
         assert torch.allclose(fewer(inputs), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
         assert not any(isinstance(module, nn.BatchNorm2d) for module in fewer.modules())
         assert any(isinstance(module, nn.BatchNorm2d) for module in whole.modules())
+
+
+def test_a_mirrored_net_becomes_a_plain_one_that_computes_the_same() -> None:
+    net = BasicNet(widths=(4, 6), depths=(1, 1), mirrored=True, features=7).build((3, 12, 12), 5)["classifier"]
+    whole = stirred(net)
+    fewer = folded(whole)
+    images = torch.randn(3, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(fewer(images), whole(images), rtol=1e-4, atol=1e-5)
+    kinds = [type(module) for module in fewer.modules()]
+    assert not {MirroredConv2d, MirroredBatchNorm2d, nn.BatchNorm2d} & set(kinds)
+    work = [sum(kind is not nn.Identity for kind in map(type, each.modules())) for each in (whole, fewer)]
+    assert work[1] == work[0] - 7  # one for each batch norm
+    assert any(isinstance(module, MirroredConv2d) for module in whole.modules())
+
+
+class Doubled(nn.Conv2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(input)
+
+
+class Shifted(nn.BatchNorm2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input) + 1
+
+
+@pytest.mark.parametrize("layers", [(Doubled(2, 3, 1), nn.BatchNorm2d(3)), (nn.Conv2d(2, 3, 1), Shifted(3))])
+@torch.no_grad()
+def test_subclasses_that_compute_something_else_are_not_folded(layers: tuple[nn.Module, nn.Module]) -> None:
+    net = stirred(nn.Sequential(*layers))
+    inputs = torch.randn(2, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(folded(net)(inputs), net(inputs))
 
 
 def test_norms_that_follow_something_else_stay() -> None:

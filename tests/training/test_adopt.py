@@ -1,19 +1,31 @@
 """What was chosen after a training becomes the run's own, and nothing is lost on the way."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import tiny
 import torch
 
 from shoestring import api, zoo
 from shoestring.errors import OverBudgetError, RecipeError, RunError
-from shoestring.run import Run
+from shoestring.progress import Progress
+from shoestring.run import Run, write_atomic
 from shoestring.training.load import recipe_of
+from shoestring.training.model import Model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("adopt")
+    pictures = tiny.write_pictures(folder / "pictures", train=40, test=20, size=32)
+    recipe = tiny.gan(pictures, ema=(0.9, 0.2), budget__evaluations=10)
+    return api.train(recipe, folder / "run", device="cpu")
 
 
 @pytest.fixture
-def gan(tmp_path) -> Run:
-    recipe = tiny.gan(tiny.write_pictures(tmp_path / "pictures", size=32), ema=(0.9, 0.2), budget__evaluations=10)
-    return api.train(recipe, tmp_path / "run", device="cpu")
+def gan(trained: Run, tmp_path) -> Run:
+    return Run(shutil.copytree(trained.folder, tmp_path / "run"))
 
 
 def test_run_answers_as_chosen_and_says_so(gan: Run) -> None:
@@ -29,10 +41,11 @@ def test_run_answers_as_chosen_and_says_so(gan: Run) -> None:
     assert gan.read_json("overrides.json")["ema"][1] == [0.2, 0.9]
     assert gan.read_json("environment.json")["evaluations"] == 5
     assert gan.read_json("environment.json")["sessions"]
-    aside = gan.folder / f"measures-{former.fingerprint()}.json"
+    aside = Run(gan.folder / "former" / former.fingerprint())
     assert gan.measures() == {}
-    assert gan.read_json(aside.name)["test"] == {"fid": {"value": 1.0}}
-    assert str(aside) in heard.messages[0]
+    assert aside.measures()["test"] == {"fid": {"value": 1.0}}
+    assert (aside.pictures / "samples.png").read_bytes() == pictures
+    assert str(aside.folder) in heard.messages[0]
     assert (gan.pictures / "samples.png").read_bytes() != pictures
     assert gan.report_file.read_bytes() != report
 
@@ -58,28 +71,106 @@ def test_choice_can_be_taken_back_and_the_same_one_again_changes_nothing(gan: Ru
     assert all(tensor.equal(weights[name]) for name, tensor in gan.read_weights().items())
 
 
-@pytest.mark.parametrize(
-    "step",
-    ["shoestring.run.Run.write_bytes", "shoestring.run.Run.write_recipe", "shoestring.api.write_report"],
-)
-def test_interrupted_choice_is_completed_by_the_same_call(gan: Run, monkeypatch, step: str) -> None:
+def contents(run: Run) -> dict[str, bytes]:
+    """All files of a run but those of its former answers."""
+    files = {str(file.relative_to(run.folder)): file for file in run.folder.rglob("*") if file.is_file()}
+    return {name: file.read_bytes() for name, file in files.items() if not name.startswith("former")}
+
+
+OF_THE_TRAINING = ("averages/", "checkpoints/", "classes.json", "layers.json", "log.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["gan", "classifier"])
+def test_nothing_of_the_former_answers_is_left_to_be_shown(tmp_path, gan: Run, kind: str) -> None:
+    pictures = recipe_of(gan).data.path
+    recipe = tiny.classifier(pictures, ema=(0.9, 0.2))
+    run = gan if kind == "gan" else api.train(recipe, tmp_path / "classifier", device="cpu")
+    api.evaluate(run.folder, device="cpu", data_folder=tmp_path, **({"inception": "none"} if kind == "gan" else {}))
+    api.write_report([run])
+    before = contents(run)
+    made = {"measures.json", "report.html", f"samples/{'neighbours' if kind == 'gan' else 'mistakes'}.png"}
+    assert made < set(before)
+    former = recipe_of(run).fingerprint()
+    api.adopt(run.folder, 0.2, "cpu")
+    after = contents(run)
+    # What is as it was is of the training or was written anew; so each new kind of file must be thought of here.
+    as_it_was = [name for name in after if after[name] == before.get(name) and not name.startswith(OF_THE_TRAINING)]
+    assert set(as_it_was) <= {"environment.json", "samples/pictures.json"}
+    assert not made & set(after) - {"report.html"}
+    for name in made:
+        assert (run.folder / "former" / former / name).read_bytes() == before[name]
+    page = after["report.html"].decode()
+    assert not any(title in page for title in ("Nearest training images", "Most confident mistakes", "memorised"))
+
+
+def test_a_kill_between_any_two_writes_leaves_nothing_stale_and_the_same_call_completes_it(
+    tmp_path, gan: Run, monkeypatch
+) -> None:
+    def answers(run: Run) -> bytes:  # stands for all that is made with them, and is made faster
+        return run.weights_file.read_bytes() + run.recipe_file.read_bytes()
+
+    def draw(model: Model, run: Run, progress: Progress) -> None:
+        run.write_bytes("samples/samples.png", answers(run))
+        run.write_bytes("samples/pictures.json", answers(run))
+
+    def report(runs: list[Run]) -> None:
+        runs[0].write_bytes("report.html", answers(runs[0]))
+
+    monkeypatch.setattr("shoestring.training.adopt.draw_generator", draw)
+    monkeypatch.setattr("shoestring.api.write_report", report)
+    shutil.rmtree(gan.pictures)
+    draw(api.load(gan.folder, "cpu"), gan, Progress())
+    report([gan])
     gan.write_measures("test", {"fid": {"value": 1.0}})
-    pictures, report = (gan.pictures / "samples.png").read_bytes(), gan.report_file.read_bytes()
+    former, fingerprint = contents(gan), recipe_of(gan).fingerprint()
+    derived = {name for name in former if name.startswith(("measures.json", "samples/", "report.html"))}
+    calls, limit = 0, 0
 
-    def crash(*_: object) -> None:
-        raise tiny.Crash
+    def counted(function):
+        def call(*given, **named):
+            nonlocal calls
+            calls += 1
+            if calls > limit:
+                raise tiny.Crash
+            return function(*given, **named)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(step, crash)
-        with pytest.raises(tiny.Crash):
-            api.adopt(gan.folder, 0.2, "cpu")
+        return call
+
+    while True:
+        run, calls = Run(tmp_path / f"killed-{limit}"), 0
+        shutil.copytree(gan.folder, run.folder)
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", counted(Path.rename))
+            patched.setattr("shoestring.run.write_atomic", counted(write_atomic))
+            try:
+                api.adopt(run.folder, 0.2, "cpu", refinements=1)
+                break
+            except tiny.Crash:
+                pass
+        left = contents(run)
+        if any(left[name] != former[name] for name in ("weights.safetensors", "recipe.json")):
+            assert not any(left.get(name) == former[name] for name in derived), f"after {limit} writes"
+        api.adopt(run.folder, 0.2, "cpu", refinements=1)
+        assert recipe_of(run).ema == (0.2, 0.9)
+        assert not any(contents(run).get(name) == former[name] for name in derived)
+        aside = Run(run.folder / "former" / fingerprint)
+        assert aside.measures() == gan.measures()
+        assert contents(aside) == {name: former[name] for name in derived}
+        limit += 1
+    assert limit > 10
+    assert not any(contents(run).get(name) == former[name] for name in derived)
+
+
+def test_what_was_measured_between_an_interruption_and_its_completion_is_not_lost_or_mixed_up(gan: Run) -> None:
+    gan.write_measures("test", {"fid": {"value": 1.0}})
+    fingerprint = recipe_of(gan).fingerprint()
+    gan.put_aside(fingerprint)  # and killed after it
+    gan.write_measures("test", {"fid": {"value": 2.0}})
     api.adopt(gan.folder, 0.2, "cpu")
-    assert (gan.pictures / "samples.png").read_bytes() != pictures
-    assert gan.report_file.read_bytes() != report
-    assert recipe_of(gan).ema == (0.2, 0.9)
-    assert len(list(gan.folder.glob("measures-*.json"))) == 1
-    kept = gan.read_weights(0.2)
-    assert all(tensor.equal(kept[name]) for name, tensor in gan.read_weights().items())
+    former = gan.folder / "former"
+    assert Run(former / fingerprint).measures()["test"]["fid"]["value"] == 1
+    assert Run(former / f"{fingerprint}-1").measures()["test"]["fid"]["value"] == 2
+    assert gan.measures() == {}
 
 
 def test_classifier_can_answer_with_another_average(tmp_path) -> None:

@@ -10,7 +10,7 @@ import tiny
 import torch
 
 from shoestring import api
-from shoestring.errors import DataError, DivergedError, RecipeError, RunError
+from shoestring.errors import DataError, DivergedError, RecipeError, RunError, ShoestringError
 from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.features import FunctionExtractor
 from shoestring.measure.generated import Seen, scores
@@ -107,7 +107,7 @@ def test_a_shift_of_all_features_is_what_the_distance_finds(eyes):
 def test_a_run_is_measured_over_seeds_beside_its_floor_and_recorded(run, eyes, monkeypatch):
     monkeypatch.setattr(assessing, "PAIRS", 3)
     model = api.load(run.folder, "cpu")
-    found = assess_generator(model, run.folder, "test", eyes, Progress(), None, seeds=3)
+    found = assess_generator(model, run.folder, "test", lambda: eyes, Progress(), None, seeds=3)
     fid = found.sections["test"]["fid_5_clean"]
     assert fid.n == N  # all of test, of which there are fewer than of train
     assert len(set(fid.by_seed)) == 3
@@ -136,12 +136,12 @@ def test_a_run_is_measured_over_seeds_beside_its_floor_and_recorded(run, eyes, m
     assert recorded["train"]["fid_5_clean"]["value"] == to_train.value
     assert (run.folder / "samples/neighbours.png").is_file()
     # A quick look afterwards changes nothing of the record; one of more samplings replaces all of it.
-    quick = assess_generator(model, run.folder, "test", eyes, Progress(), 50)
+    quick = assess_generator(model, run.folder, "test", lambda: eyes, Progress(), 50)
     record_generator(run, quick, said := tiny.Heard())
     assert run.measures() == recorded
     assert "already holds test measures of 60 images and 3 samplings" in said.messages[-1]
     run.write_measures("test", {"of another time": {"n": 60, "value": 1, "by_seed": [1]}})
-    again = assess_generator(model, run.folder, "test", eyes, Progress(), seeds=4)
+    again = assess_generator(model, run.folder, "test", lambda: eyes, Progress(), seeds=4)
     record_generator(run, again, Progress())
     assert "of another time" not in run.measures()["test"]
     assert len(run.measures()["test"]["fid_5_clean"]["by_seed"]) == 4
@@ -149,7 +149,7 @@ def test_a_run_is_measured_over_seeds_beside_its_floor_and_recorded(run, eyes, m
 
 def test_tune_says_nothing_of_test_or_train(run, eyes):
     model = api.load(run.folder, "cpu")
-    found = assess_generator(model, run.folder, "tune", eyes, Progress())
+    found = assess_generator(model, run.folder, "tune", lambda: eyes, Progress())
     assert set(found.sections) == {"tune"}
     assert found.sections["tune"]["fid_5_clean"].n == 54
 
@@ -160,7 +160,7 @@ def test_train_is_split_in_two_so_that_the_floor_is_of_other_images(run, eyes):
     train = model.recipe.data.load("train", run.folder, Progress()).images
     seen = []
     listening = replace(projection(), function=lambda images: seen.append(images) or projection().function(images))
-    found = assess_generator(model, run.folder, "train", replace(eyes, inception=listening), Progress())
+    found = assess_generator(model, run.folder, "train", lambda: replace(eyes, inception=listening), Progress())
     assert set(found.sections) == {"train"}
     n = len(train) // 2
     assert found.sections["train"]["fid_5_clean"].n == found.sections["train"]["fid_5_clean"].n_real == n
@@ -171,7 +171,24 @@ def test_train_is_split_in_two_so_that_the_floor_is_of_other_images(run, eyes):
     assert further < known
     assert not real & further
     with pytest.raises(DataError, match=f"--count {n} at most"):
-        assess_generator(model, run.folder, "train", eyes, Progress(), n + 1)
+        assess_generator(model, run.folder, "train", lambda: eyes, Progress(), n + 1)
+
+
+@pytest.mark.parametrize("tune", [0, 54])
+def test_copying_is_measured_beside_images_that_were_not_trained_on_or_not_at_all(run, eyes, monkeypatch, tune):
+    """On train every real image is its own nearest: a floor of 1.0 for "memorised" says nothing."""
+    model = api.load(run.folder, "cpu")
+    model = replace(model, recipe=tiny.changed(model.recipe, {"data__tune": tune}))
+    copies = model.recipe.data.load("train", run.folder, Progress()).images
+    monkeypatch.setattr(type(model), "sample", lambda *_, **__: copies[:54])
+    with_judge = replace(eyes, judge=open_judge((3, 32, 32), torch.device("cpu")))
+    for split in ("test", "tune" if tune else "train"):
+        found = assess_generator(model, run.folder, split, lambda: with_judge, Progress(), 54).sections[split]
+        of_copying = {name: one for name, one in found.items() if name.startswith(("memorised", "nearer"))}
+        assert len(of_copying) == (0 if split == "train" else 4)
+        for name, score in of_copying.items():
+            assert score.value == 1, name
+            assert score.floor <= 0.5, name
 
 
 def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
@@ -181,8 +198,8 @@ def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
     monkeypatch.setattr(type(model), "interpolate", lambda *_, **__: made[:48].unflatten(0, (6, 8)))
     knowing = model.recipe.replace(net={"kind": "conditional-dcgan"}, task={"conditional": True})
     aware = replace(model, recipe=knowing)
-    assess_generator(aware, run.folder, "tune", eyes, Progress())
-    assess_generator(aware, run.folder, "tune", eyes, Progress(), class_name="none")
+    assess_generator(aware, run.folder, "tune", lambda: eyes, Progress())
+    assess_generator(aware, run.folder, "tune", lambda: eyes, Progress(), class_name="")
     classes = len(model.recipe.data.classes)
     assert told[0].tolist() == [index % classes for index in range(54)]
     # This net was always told one, so that no class in particular is any of them.
@@ -190,7 +207,7 @@ def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
     assert told[1].tolist() != told[0].tolist()
     monkeypatch.undo()
     with pytest.raises(RecipeError, match="was not told of classes"):
-        assess_generator(model, run.folder, "tune", eyes, Progress(), class_name="none")
+        assess_generator(model, run.folder, "tune", lambda: eyes, Progress(), class_name="")
 
 
 def test_features_are_computed_once(run, tmp_path):
@@ -205,12 +222,12 @@ def test_features_are_computed_once(run, tmp_path):
 
 def test_too_few_and_too_many_images_are_refused_before_any_work(run, eyes):
     model = api.load(run.folder, "cpu")
-    with pytest.raises(DataError, match="too few to measure"):
-        assess_generator(model, run.folder, "test", eyes, Progress(), 49)
+    with pytest.raises(DataError, match="49 images of test are too few"):
+        assess_generator(model, run.folder, "test", lambda: eyes, Progress(), 49)
     with pytest.raises(DataError, match="--count 60 at most"):
-        assess_generator(model, run.folder, "test", eyes, Progress(), 61)
-    with pytest.raises(DataError, match="--seeds 0"):
-        assess_generator(model, run.folder, "test", eyes, Progress(), seeds=0)
+        assess_generator(model, run.folder, "test", lambda: eyes, Progress(), 61)
+    with pytest.raises(ShoestringError, match="--seeds 0"):
+        assess_generator(model, run.folder, "test", lambda: eyes, Progress(), seeds=0)
     assert not eyes.cache.exists()
 
 
@@ -218,7 +235,7 @@ def test_weights_that_are_not_finite_are_refused(run, eyes):
     model = api.load(run.folder, "cpu")
     next(model.nets["generator"].parameters()).data[0] = math.nan
     with pytest.raises(DivergedError, match="NaN"):
-        assess_generator(model, run.folder, "test", eyes, Progress())
+        assess_generator(model, run.folder, "test", lambda: eyes, Progress())
 
 
 def test_samples_that_are_not_finite_are_refused(run, eyes):
@@ -226,7 +243,7 @@ def test_samples_that_are_not_finite_are_refused(run, eyes):
     for weight in model.nets["generator"].parameters():
         weight.data *= 1e15
     with pytest.raises(DivergedError, match="made images with NaN"):
-        assess_generator(model, run.folder, "test", eyes, Progress())
+        assess_generator(model, run.folder, "test", lambda: eyes, Progress())
 
 
 def test_sets_of_another_size_or_type_are_refused(eyes):

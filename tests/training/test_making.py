@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
 from shoestring.tasks.phase import NO_CLASS
 from shoestring.training.build import initialise
+from shoestring.training.interpolation import great_circle
 from shoestring.training.load import load, open_run
-from shoestring.training.model import Model, great_circle
+from shoestring.training.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,18 @@ def test_class_is_chosen_by_name(model: Model) -> None:
     )
     with pytest.raises(RecipeError, match="did you mean 'rose'"):
         model.labels(1, "roze")
+
+
+def test_a_class_called_none_can_be_made_and_no_class_as_well(model: Model) -> None:
+    values = model.recipe.to_json()
+    names = ["none", "rose", "sea"]
+    values["data"] = {"kind": "folder", "path": "/nowhere", "names": names}
+    named = replace(model, recipe=Recipe.from_json(values))
+    assert named.labels(2, "none").tolist() == [0, 0]
+    assert named.labels(2, "").tolist() == [NO_CLASS, NO_CLASS]
+    assert model.labels(2, "").equal(model.labels(2, "none"))
+    with pytest.raises(RecipeError, match="An empty name, '', asks for no class"):
+        named.labels(1, "roze")
 
 
 def test_nets_that_were_always_told_a_class_get_one_by_chance_for_none(model: Model) -> None:

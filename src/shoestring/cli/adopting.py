@@ -14,7 +14,8 @@ from shoestring.errors import ShoestringError
 class Adopt(Sampling):
     """Let a finished run answer from now on as you chose by tune or train: with which weights, sampled how.
 
-    Pictures and report are made anew; measures so far are put aside. Nothing is trained.
+    Measures, pictures and report so far go to its folder "former"; pictures and report are made anew. Nothing is
+    trained.
     """
 
     target: Annotated[RunOrName, arg(metavar="RUN")]

@@ -66,7 +66,7 @@ class Display(Progress):
     def result(self, values: Mapping[str, Any]) -> None:
         """The JSON object of a verb, when asked for."""
         if self.as_json:
-            sys.stdout.write(json.dumps(values) + "\n")
+            sys.stdout.write(json.dumps(values, allow_nan=False) + "\n")
 
     def line(self, text: str) -> None:
         """A line of the result, for people."""

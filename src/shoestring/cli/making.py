@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options, RunOrName, Sampling, require_positive
-from shoestring.errors import ShoestringError
+from shoestring.cli.options import Options, RunOrName, Sampling
+from shoestring.errors import ShoestringError, require_at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,8 @@ class Sample(Sampling):
     columns: int = 8
     """Images in a row."""
     class_name: Annotated[str | None, arg(name="class")] = None
-    """The class of all images, such as rose, or none for no class in particular. By default every class in turn."""
+    """The class of all images, such as rose. For no class in particular: none, or '' where a class is called none. By
+    default every class in turn."""
     average: float | None = None
     """Decay of a running mean of the weights that the run kept. By default the final weights."""
     out: Path = Path("samples.png")
@@ -36,7 +37,7 @@ class Sample(Sampling):
         from shoestring.pictures import grid
 
         require_png(self.out)
-        require_positive(count=self.count, columns=self.columns)
+        require_at_least(1, count=self.count, columns=self.columns)
         options = self.sampling()
         images = api.sample(
             self.target, self.count, self.seed, self.device, display, self.class_name, self.average, **options
@@ -72,11 +73,11 @@ class Interpolate(Options):
         from shoestring.pictures import grid
 
         require_png(self.out)
-        require_positive(pairs=self.pairs)
-        if self.steps < 2:
-            raise ShoestringError(f"--steps {self.steps}: a walk has two ends; give at least 2")
+        require_at_least(1, pairs=self.pairs)
+        require_at_least(2, steps=self.steps)
         model = api.load(self.target, self.device, progress=display).sampling(guidance=self.guidance)
-        labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, self.to_class or self.class_name)
+        last = self.class_name if self.to_class is None else self.to_class
+        labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, last)
         paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
         facts = {"pairs": self.pairs, "steps": self.steps, "from": self.class_name, "to": self.to_class}
         _write(display, self.out, grid(paths.flatten(0, 1), self.steps), facts)

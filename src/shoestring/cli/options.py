@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from shoestring.cli.display import Display
-from shoestring.errors import ShoestringError
+from shoestring.errors import require_at_least
 
 RunOrName = Positional[str]
 
@@ -69,14 +69,7 @@ class Sampling(Options):
         Raises:
             ShoestringError: There are no steps, or no candidates.
         """
-        require_positive(steps=self.steps, candidates=self.candidates)
+        require_at_least(1, steps=self.steps, candidates=self.candidates)
         of_all = {field.name for field in fields(Options)}
         names = [field.name for field in fields(Sampling) if field.name not in of_all]
         return {name: value for name in names if (value := getattr(self, name)) is not None}
-
-
-def require_positive(**options: int | None) -> None:
-    """Refuses counts below 1, before any work is done; None stands for an option that was not given."""
-    for name, value in options.items():
-        if value is not None and value < 1:
-            raise ShoestringError(f"--{name} {value}: give a whole number of at least 1")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import FlagCreatePairsOff, Positional, Suppress, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options, require_positive
+from shoestring.cli.options import Options
+from shoestring.errors import require_at_least
 
 if TYPE_CHECKING:
     from shoestring.training.trial import Trial
@@ -33,7 +34,7 @@ class Speed(Options):
         from shoestring.training.speed import measure
         from shoestring.training.trial import try_choices
 
-        require_positive(timed_steps=self.timed_steps)
+        require_at_least(1, timed_steps=self.timed_steps)
         facts = measure(self.recipe, self.device, self.timed_steps, display).to_json()
         trials = try_choices(self.recipe, self.device, display) if self.compare else []
         tried = [trial.to_json() for trial in trials]

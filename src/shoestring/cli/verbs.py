@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, cast
 from tyro.conf import Positional, Suppress, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options, RunOrName, Sampling, Verb, require_positive
-from shoestring.errors import RecipeError, ShoestringError
+from shoestring.cli.options import Options, RunOrName, Sampling, Verb
+from shoestring.errors import RecipeError, ShoestringError, require_at_least
 
 DESCRIPTION = "Image models under a hard budget of parameters and optimisation steps. --version says which this is."
 
@@ -185,7 +185,7 @@ class Predict(Options):
 
         if not self.images:
             raise ShoestringError("name at least one picture: shoestring predict RUN_OR_NAME IMAGE")
-        require_positive(top=self.top)
+        require_at_least(1, top=self.top)
         predictions = api.predict(self.target, self.images, self.top, self.device, display)
         display.result({"predictions": predictions})
         rows = ([p["image"], c["class"], f"{100 * c['probability']:.1f} %"] for p in predictions for c in p["classes"])

@@ -126,6 +126,7 @@ def denormalise(images: Tensor, by: Normalisation) -> Tensor:
 
 
 @lru_cache
+@torch.inference_mode(False)  # a plain tensor, whoever asks first: gradients may flow past it later
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
     # Kept: copying constants to a GPU at every step would make the host wait for it.
     return torch.tensor(values, device=device).view(-1, 1, 1)

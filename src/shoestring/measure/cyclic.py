@@ -7,6 +7,7 @@ from torch import Tensor
 
 
 @cache
+@torch.inference_mode(False)  # plain tensors, whoever asks first
 def cyclic_convolution(length: int, taps: int) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices with which a padded convolution along an axis becomes products, one for each row of the first two.
 

@@ -28,13 +28,17 @@ def diversity(generated: Tensor, real: Tensor) -> Diversity:
     """The mean distance between two samples, against that between two real images.
 
     Args:
-        generated: Features of samples (n, d), or uint8 images (n, c, h, w); n at least 2.
+        generated: Features of samples (n, d), or uint8 images (n, c, h, w); n at least 3.
         real: The same of real images; the number may differ, as a mean over pairs has no bias.
 
     Returns:
         Measures: "pairwise_distance" and "pairwise_distance_real", means over all pairs of Euclidean distances;
         "diversity", the first by the second: 1 when as diverse as real images, 0 when all samples are alike. Intervals
         are the jackknife's: images are independent, pairs are not.
+
+    Raises:
+        ValueError: There are fewer than three of a kind, which leave no pair when one is left out and say nothing of
+            how a distance varies.
     """
     made, seen = mean_distances(generated), mean_distances(real)
     code, note = computed_by(__name__), "Mean over all pairs; deviation of the jackknife's pseudo-values, one an image."
@@ -72,5 +76,12 @@ def mean_distances(points: Tensor) -> Tensor:
 
 
 def _pseudo_values(distances: Tensor) -> Tensor:
-    """The jackknife's pseudo-values of the mean over pairs: their mean is that mean, their spread its uncertainty."""
-    return 2 * distances - distances.mean()
+    """The jackknife's pseudo-values n U - (n - 1) U_i, (n,), of U, the mean over pairs (Arvesen 1969).
+
+    U_i, the mean over the pairs without point i, follows from that point's mean distance m_i to all others: it is
+    (n U - 2 m_i) / (n - 2). The pseudo-values' mean is U, their spread its uncertainty.
+    """
+    n, whole = len(distances), distances.mean()
+    if n < 3:
+        raise ValueError("the spread of a mean over pairs needs at least three points")
+    return n * whole - (n - 1) * (n * whole - 2 * distances) / (n - 2)

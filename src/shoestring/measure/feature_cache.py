@@ -44,13 +44,14 @@ def extract_once(
     """
     check_images(images)
     parts: list[Tensor] = []
+    keep = True  # until it fails, which is said once
     with progress.task(f"features of {extractor.name}", len(images), "images") as advance:
         for some in torch.split(images, PART):
             path = _path(folder, extractor, some)
             features = _read(path, progress)
             if features is None:
                 features = torch.cat(list(batches(extractor, some, batch_size, advance)))
-                _write(path, features, identity(extractor), progress)
+                keep = keep and _write(path, features, identity(extractor), progress)
                 _forget(folder, MOST)
             else:
                 advance(len(some))
@@ -80,12 +81,14 @@ def _read(path: Path, progress: Progress) -> Tensor | None:
     return features
 
 
-def _write(path: Path, features: Tensor, extractor: str, progress: Progress) -> None:
+def _write(path: Path, features: Tensor, extractor: str, progress: Progress) -> bool:
     facts = {"extractor": extractor, "images": str(len(features)), "sha256": _checksum(features)}
     try:
         write_atomic(path, safetensors.torch.save({"features": features}, metadata=facts))
     except OSError as error:
         progress.say(f"features are not kept for another time: {error}")
+        return False
+    return True
 
 
 def _checksum(features: Tensor) -> str:

@@ -6,6 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from shoestring.measure.generated import Naming, Seen, scores
 from shoestring.measure.measure import computed_by
 from shoestring.measure.score import Score
@@ -49,6 +52,19 @@ def floor_scores(real: Seen, further: Seen, naming: Naming, folder: Path, progre
     except OSError as error:
         progress.say(f"the floor is not kept for another time: {error}")
     return found
+
+
+def not_among(images: Tensor, others: Tensor) -> Tensor:
+    """Those of images (n, c, h, w) whose pixels are not those of any other image (m, c, h, w), in their order.
+
+    A floor is of images that are not the real ones themselves, which would get a distance of 0.
+    """
+    known = {_pixels(image) for image in others}
+    return images[torch.tensor([_pixels(image) not in known for image in images], dtype=torch.bool)]
+
+
+def _pixels(image: Tensor) -> bytes:
+    return hashlib.sha256(image.numpy().tobytes()).digest()
 
 
 def _read(path: Path) -> dict[str, Score]:

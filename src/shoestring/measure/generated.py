@@ -13,13 +13,15 @@ from shoestring.measure.distance import extrapolated_frechet_distance, frechet_d
 from shoestring.measure.diversity import diversity
 from shoestring.measure.feature_set import FeatureSet
 from shoestring.measure.fidelity import fidelity
+from shoestring.measure.inception_extractor import check_features
 from shoestring.measure.kernel import kernel_distance
 from shoestring.measure.measure import Measure, computed_by
 from shoestring.measure.score import Score, as_scores
-from shoestring.measure.spectrum import checkerboard
+from shoestring.measure.spectrum import SMALLEST, checkerboard
 from shoestring.progress import Progress
 
 FEWEST = 50  # images; with fewer no distance means anything
+TOO_FEW = f"a distance needs at least {FEWEST} of each kind, and 10,000 to be cited"
 DIVERSE = 2000  # images whose pairwise distances are averaged; a mean over pairs has no bias
 SUBSETS = 50  # of 1,000 images each, for the standard error of the kernel distance
 CITED = 2048  # dimensions of the FID of papers
@@ -62,11 +64,38 @@ class Naming:
     num_classes: int = 0
 
 
-def check_sets(real: Tensor, generated: Tensor) -> None:
-    """Refuses sets that cannot be compared.
+def check_asked(count: int | None, dimensions: int | None, resizing: str) -> None:
+    """Refuses what cannot be measured of any images, before one is read.
 
     Raises:
-        DataError: Channels, height or width differ, or a set has too few images.
+        DataError: The images asked for are too few, or Inception has no such features.
+    """
+    if count is not None and count < FEWEST:
+        raise DataError(f"--count {count:,}: {TOO_FEW}")
+    check_features(dimensions, resizing)
+
+
+def check_size(shape: tuple[int, ...]) -> None:
+    """Refuses images too small for what is measured of them.
+
+    Raises:
+        DataError: Height or width, the last two numbers of the shape, is too small.
+    """
+    height, width = shape[-2:]
+    if min(height, width) < SMALLEST:
+        raise DataError(f"the images are {height} x {width} pixels; at least {SMALLEST} x {SMALLEST} can be measured")
+
+
+def check_sets(real: Tensor, generated: Tensor, count: int | None = None) -> None:
+    """Refuses sets that cannot be compared.
+
+    Args:
+        real: Real images, (n, c, h, w).
+        generated: What is judged.
+        count: Images of each to take; by default all.
+
+    Raises:
+        DataError: Channels, height or width differ or are too small, or a set has too few images.
     """
     if real.shape[1:] != generated.shape[1:]:
         made, seen = ("x".join(map(str, part.shape[1:])) for part in (generated, real))
@@ -74,11 +103,12 @@ def check_sets(real: Tensor, generated: Tensor) -> None:
             f"generated images are {made}, real ones {seen} (channels x height x width); resizing would decide the "
             "score: make both of one size, and say how"
         )
+    check_size(real.shape)
     fewest = min(len(real), len(generated))
     if fewest < FEWEST:
-        raise DataError(
-            f"{fewest} images are too few: a distance needs at least {FEWEST} of each kind, and 10,000 to be cited"
-        )
+        raise DataError(f"{fewest} images are too few: {TOO_FEW}")
+    if count is not None and count > fewest:
+        raise DataError(f"--count {count:,}: the smaller of the two sets has {fewest:,} images")
 
 
 def scores(real: Seen, generated: Seen, naming: Naming, progress: Progress) -> dict[str, Score]:

@@ -62,13 +62,9 @@ class InceptionExtractor:
 
         Raises:
             DataError: The file is missing, unreadable, has another checksum, or lacks layers or shapes of this net.
-            ValueError: `dimensions` or `resizing` is not among those possible.
+                Or `dimensions` or `resizing` is not among those possible.
         """
-        if dimensions not in (None, *get_args(Dimensions)) or resizing not in get_args(Resizing):
-            raise ValueError(
-                f"features have {get_args(Dimensions)} dimensions and {get_args(Resizing)} resizing, not "
-                f"{dimensions!r} and {resizing!r}"
-            )
+        check_features(dimensions, resizing)
         self.resizing: Resizing = resizing
         content = _read(file)
         found = hashlib.sha256(content).hexdigest()
@@ -114,6 +110,20 @@ class InceptionExtractor:
             pixels = resize(images, self.resizing).contiguous(memory_format=torch.channels_last)
             maps: Tensor = self._net(pixels)
             return maps.mean((2, 3))
+
+
+def check_features(dimensions: int | None, resizing: str) -> None:
+    """Refuses what are no features of the FID Inception.
+
+    Raises:
+        DataError: There are no features of so many dimensions, or no such resizing.
+    """
+    for name, value, known in (
+        ("dimensions", dimensions, get_args(Dimensions)),
+        ("resizing", resizing, get_args(Resizing)),
+    ):
+        if value not in (None, *known):
+            raise DataError(f"--{name} {value}: Inception's features have {' or '.join(map(str, known))}")
 
 
 @contextmanager

@@ -36,6 +36,7 @@ def resize(images: Tensor, resizing: Resizing) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)  # a plain tensor, whoever asks first
 def bicubic_matrix(before: int, after: int) -> Tensor:
     """The matrix that PIL's bicubic resizing multiplies one axis by.
 

@@ -10,6 +10,7 @@ from shoestring.measure.measure import Measure, computed_by, ratio
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green, blue (ITU-R BT.601)
 TOP_BAND = 0.375  # cycles per pixel: the last quarter below the highest frequency along an axis, and the corners
 PERIODS = (2, 4)  # pixels: what one and two strides of 2 leave behind
+SMALLEST = 8  # pixels: height and width of the least image with a spectrum
 CHUNK_PIXELS = 2**22
 
 
@@ -94,8 +95,10 @@ def spectrum(images: Tensor) -> Spectrum:
         ValueError: The images are too small or none.
     """
     n, channels, height, width = images.shape
-    if n < 1 or min(height, width) < 8:
-        raise ValueError(f"a spectrum needs images of at least 8 x 8 pixels, got {tuple(images.shape)}")
+    if n < 1 or min(height, width) < SMALLEST:
+        raise ValueError(
+            f"a spectrum needs images of at least {SMALLEST} x {SMALLEST} pixels, got {tuple(images.shape)}"
+        )
     height, width = height - height % 4, width - width % 4
     vertical, horizontal = _frequencies(height, images.device), _frequencies(width, images.device)
     radius = torch.hypot(vertical[:, None], horizontal[None])

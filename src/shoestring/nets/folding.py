@@ -2,23 +2,38 @@
 
 import copy
 import itertools
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+@runtime_checkable
+class HasPlain(Protocol):
+    """A layer that one of torch's own can stand for in evaluation mode."""
+
+    def plain(self) -> nn.Module:
+        """A layer of torch that computes the same."""
+        ...
 
 
 def folded(net: nn.Module) -> nn.Module:
     """A net that computes the same up to rounding with fewer passes over memory; the net itself where nothing folds.
 
     In evaluation mode batch norm is a scale and a shift for each channel, which the weights and the bias of a
-    convolution right before it can take over. Only layers next to each other in a Sequential are folded.
+    convolution right before it can take over. Only layers next to each other in a Sequential are folded, and only
+    torch's own: a subclass may compute something else. One that says what plain layer it is takes that one's place.
 
     Args:
         net: In evaluation mode; left as it is.
     """
-    if not any(_pairs(chain) for chain in _chains(net)):
+    if not any(isinstance(module, HasPlain) for module in net.modules()) and not any(map(_pairs, _chains(net))):
         return net
     net = copy.deepcopy(net)
+    for module in net.modules():
+        for name, child in module.named_children():
+            if isinstance(child, HasPlain):
+                setattr(module, name, child.plain().to(next(child.parameters())))  # its device and type
     for chain in _chains(net):
         for place, layer, norm in _pairs(chain):
             chain[place] = fuse_conv_bn_eval(layer, norm, transpose=isinstance(layer, nn.ConvTranspose2d))
@@ -35,5 +50,5 @@ def _pairs(chain: nn.Sequential) -> list[tuple[int, nn.Conv2d | nn.ConvTranspose
     return [
         (place, layer, norm)
         for place, (layer, norm) in enumerate(itertools.pairwise(chain))
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d)
+        if (type(layer) is nn.Conv2d or type(layer) is nn.ConvTranspose2d) and type(norm) is nn.BatchNorm2d
     ]

@@ -193,12 +193,14 @@ class Adversarial(Spec):
 
 @contextmanager
 def frozen(net: nn.Module) -> abc.Generator[None]:
-    """Inside, gradients flow through the net but not into its parameters."""
+    """Inside, gradients flow through the net but not into its parameters, each of which then is as it was."""
+    before = [(parameter, parameter.requires_grad) for parameter in net.parameters()]
     net.requires_grad_(False)
     try:
         yield
     finally:
-        net.requires_grad_(True)
+        for parameter, learns in before:
+            parameter.requires_grad_(learns)
 
 
 def _normal(like: Tensor, shape: tuple[int, ...], generator: Generator) -> Tensor:

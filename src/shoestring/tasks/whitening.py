@@ -31,14 +31,14 @@ def whitened(images: Tensor, order: float) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # plain tensors, whoever asks first
 def _transform(side: int, order: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """The orthogonal cosine transform, rows by frequency, and the weight of each pair of frequencies."""
-    with torch.inference_mode(False):
-        number = torch.arange(side, dtype=torch.float64)
-        cosines = torch.cos(math.pi / side * (number + 0.5) * number[:, None]) * math.sqrt(2 / side)
-        cosines[0] /= math.sqrt(2)
-        frequency = 1 + torch.hypot(number, number[:, None])
-        usual = frequency**-2  # the power of natural images
-        weights = frequency**order
-        weights *= (usual.sum() / (weights.square() * usual).sum()).sqrt()
-        return cosines.float().to(device), weights.float().to(device)
+    number = torch.arange(side, dtype=torch.float64)
+    cosines = torch.cos(math.pi / side * (number + 0.5) * number[:, None]) * math.sqrt(2 / side)
+    cosines[0] /= math.sqrt(2)
+    frequency = 1 + torch.hypot(number, number[:, None])
+    usual = frequency**-2  # the power of natural images
+    weights = frequency**order
+    weights *= (usual.sum() / (weights.square() * usual).sum()).sqrt()
+    return cosines.float().to(device), weights.float().to(device)

@@ -17,8 +17,8 @@ from shoestring.training.load import kept_weights, load, recipe_of
 def adopt(run: Run, average: float | None, sampling: dict[str, Any], device: str | None, progress: Progress) -> bool:
     """Makes a choice the run's own; the same call again completes one that was interrupted.
 
-    Its measures are put aside, since they are of the former choice, and a generator's pictures are made anew; nothing
-    is trained.
+    All that was made with the former choice goes to the run's folder "former" first, and a generator's pictures are
+    made anew at the end, so that at no time anything is shown of another choice. Nothing is trained.
 
     Args:
         run: A finished run.
@@ -31,28 +31,29 @@ def adopt(run: Run, average: float | None, sampling: dict[str, Any], device: str
         Whether anything changed: not where this was the run's choice already.
 
     Raises:
-        RunError: The run is not finished, or kept no such running mean.
+        RunError: The run is not finished or may not be written to, or kept no such running mean.
         RecipeError: There is no such option of sampling.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     if not run.finished():
         raise RunError(f"{run.folder} is not finished; run the same `train` command again, then choose")
+    run.require_writable("copy the run to a folder of yours and name the copy")
     before = recipe_of(run)
-    model = load(run, device, average, progress).sampling(**sampling)
+    own = next((decay for decay in before.ema[:1] if decay in run.averages()), None)
+    model = load(run, device, own if average is None else average, progress).sampling(**sampling)
     first = () if average is None else (average,)
     after = model.recipe.replace(ema=(*first, *(decay for decay in before.ema if decay != average)))
-    if after == before:
-        return False
-    aside = run.put_measures_aside(before.fingerprint())
-    if aside:
-        progress.say(f"earlier measures are in {aside} now, since they are of other answers")
-    facts = {"recipe": after.name, "fingerprint": after.fingerprint(), "step": str(after.budget.steps)}
-    run.write_weights(kept_weights(model.nets), facts)
-    record_evaluations(run, after.task.evaluations)
-    if model.generates:
+    if after != before:
+        aside = run.put_aside(before.fingerprint())
+        if aside:
+            progress.say(f"earlier measures and pictures are in {aside} now, since they are of other answers")
+        facts = {"recipe": after.name, "fingerprint": after.fingerprint(), "step": str(after.budget.steps)}
+        run.write_weights(kept_weights(model.nets), facts)
+        record_evaluations(run, after.task.evaluations)
+        run.write_recipe(after.to_json(), run.layers(), _overrides(run, before, after))
+    if model.generates and not run.has_pictures():
         draw_generator(replace(model, recipe=after), run, progress)
-    run.write_recipe(after.to_json(), run.layers(), _overrides(run, before, after))  # last: until then, it is not done
-    return True
+    return after != before
 
 
 def _overrides(run: Run, before: Recipe, after: Recipe) -> dict[str, list[Any]]:

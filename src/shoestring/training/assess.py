@@ -41,7 +41,7 @@ def assess_classifier(model: Model, images: Images, split: Split, progress: Prog
 
         def logits(batch: Tensor) -> Tensor:
             advance(len(batch))
-            return model.logits(batch)
+            return model.logits_of_normalised(batch)
 
         given = answers(
             logits, batches(images, model.recipe.normalisation, model.recipe.batch_size, model.machine.device)

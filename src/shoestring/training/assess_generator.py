@@ -1,7 +1,7 @@
 """How good a generator is: samples of several seeds against real images, beside what other real images would get."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from shoestring.data.images import Split
-from shoestring.errors import DataError
+from shoestring.errors import DataError, require_at_least
 from shoestring.measure.feature_cache import extract_once
 from shoestring.measure.floor import floor_scores
-from shoestring.measure.generated import FEWEST, Seen, distances, scores
+from shoestring.measure.generated import FEWEST, TOO_FEW, Seen, check_size, distances, scores
 from shoestring.measure.measure import Measure
-from shoestring.measure.neighbours import memorisation
+from shoestring.measure.neighbours import memorisation, nearest
 from shoestring.measure.score import Score, as_scores, over_seeds, with_floor
 from shoestring.measure.search import nearest_few
 from shoestring.measure.smoothness import smoothness
@@ -53,7 +53,7 @@ def assess_generator(
     model: Model,
     folder: Path,
     split: Split,
-    eyes: Eyes,
+    open_eyes: Callable[[], Eyes],
     progress: Progress,
     count: int | None = None,
     seeds: int = 1,
@@ -68,20 +68,21 @@ def assess_generator(
         model: The generator.
         folder: The data folder.
         split: "test"; or "tune" or "train" to choose anything by. On train, some images are compared with, and as many
-            others give the floor.
-        eyes: The extractors.
+            others give the floor; nothing says there how near real images come to train that were not trained on, so
+            that no score of copying is given.
+        open_eyes: Gives the extractors, as soon as there is something to measure.
         progress: Told of everything, since it takes minutes.
         count: Samples of each seed, and real images; by default 10,000, or all of the split when it has fewer.
         seeds: How many samplings.
-        class_name: The class of all samples, "none" for none in particular; by default every class in turn.
+        class_name: The class of all samples, "" for none in particular; by default every class in turn.
 
     Raises:
         RecipeError: There is no such class, or the generator knows of none.
         DataError: The split or train has fewer images than `count`, or `count` is too small to measure anything.
         DivergedError: A made image is not finite.
     """
-    if seeds < 1:
-        raise DataError(f"--seeds {seeds}: at least one sampling is needed")
+    require_at_least(1, seeds=seeds)
+    check_size(model.recipe.data.shape)
     loaded = model.recipe.data.load(split, folder, progress)
     if split == "train":
         train = loaded.images
@@ -93,6 +94,7 @@ def assess_generator(
         n = _count(count, len(loaded), len(train), split)
         chosen, others = _some(loaded.images, n, "real images"), _some(train, n, "further real images")
     labels = model.labels(n, class_name)
+    eyes = open_eyes()
     naming = eyes.naming
     real, further = eyes.see(chosen, progress), eyes.see(others, progress)
     floor = floor_scores(real, further, naming, eyes.cache, progress)
@@ -110,7 +112,8 @@ def assess_generator(
     found = with_floor(over_seeds(samplings), floor)
     if model.recipe.augment.horizontal_flip:  # a mirrored copy is a copy
         train = torch.cat([train, train.flip(-1)])
-    copies, pictures = _neighbours(first, real, train, eyes, progress)
+    held_out = None if split == "train" else real  # train images are their own nearest, whichever of them are chosen
+    copies, pictures = _neighbours(first, held_out, train, eyes, progress)
     paths = model.interpolate(PAIRS, STEPS, seed=0, progress=progress)
     found |= copies | as_scores(smoothness(paths).measures)
     sections = {split: found}
@@ -160,7 +163,7 @@ def _count(asked: int | None, real: int, train: int, split: str) -> int:
             f"numbers only: --count {min(real, train)} at most"
         )
     if count < FEWEST:
-        raise DataError(f"{count} images of {split} are too few to measure a generator: at least {FEWEST}, best 10,000")
+        raise DataError(f"{count} images of {split} are too few: {TOO_FEW}")
     return count
 
 
@@ -172,25 +175,37 @@ def _some(images: Tensor, count: int, purpose: str) -> Tensor:
 
 
 def _neighbours(
-    made: Seen, real: Seen, train: Tensor, eyes: Eyes, progress: Progress
+    made: Seen, held_out: Seen | None, train: Tensor, eyes: Eyes, progress: Progress
 ) -> tuple[dict[str, Score], Tensor]:
-    """How near samples come to training images, and a picture: the first samples, then those that come nearest."""
-    samples, held_out = made.images[:COMPARED], real.images[:COMPARED]
+    """How near samples come to training images, and a picture: the first samples, then those that come nearest.
+
+    Nearness says something only beside that of real images that were not trained on: without them, no score is given.
+    """
+    samples, found = made.images[:COMPARED], dict[str, Score]()
+
+    def distances_of(
+        points: Tensor, unseen: Tensor | None, targets: Tensor, suffix: str, features: str | None
+    ) -> Tensor:
+        if unseen is None:
+            return nearest(points, targets).distances
+        close = memorisation(points, unseen, targets)
+        found.update(_copying(close.measures, suffix, features, len(train)))
+        return close.generated.distances
+
     with progress.task("nearest training images", 2) as advance:
-        close = memorisation(samples, held_out, train)
-        found = _copying(close.measures, "_pixels", None, len(train))
+        points, targets = samples.flatten(1), train.flatten(1)
+        unseen = None if held_out is None else held_out.images[:COMPARED].flatten(1)
+        nearness = distances_of(points, unseen, targets, "_pixels", None)
         advance()
-        points, targets, nearness = samples.flatten(1), train.flatten(1), close.generated.distances
-        if eyes.judge and made.fast is not None and real.fast is not None:
+        if eyes.judge and made.fast is not None:
             targets = extract_once(eyes.judge.extractor, train, eyes.cache, progress, eyes.batch_size)
             points = made.fast.features[:COMPARED]
-            close = memorisation(points, real.fast.features[:COMPARED], targets)
-            found |= _copying(close.measures, "_fast", eyes.naming.fast, len(train))
-            nearness = close.generated.distances
+            unseen = None if held_out is None or held_out.fast is None else held_out.fast.features[:COMPARED]
+            nearness = distances_of(points, unseen, targets, "_fast", eyes.naming.fast)
         advance()
     half = SHOWN // 2
-    nearest = nearness[half:].argsort(stable=True)[: SHOWN - half] + half
-    chosen = torch.cat([torch.arange(half), nearest])
+    closest = nearness[half:].argsort(stable=True)[: SHOWN - half] + half
+    chosen = torch.cat([torch.arange(half), closest])
     indices, _ = nearest_few(points[chosen], targets, NEIGHBOURS)
     rows = torch.cat([samples[chosen][:, None], train[indices]], dim=1)
     return found, rows.flatten(0, 1)

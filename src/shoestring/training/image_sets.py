@@ -91,13 +91,11 @@ def compare_sets(
     """
     check_images(generated)
     check_images(real)
-    check_sets(real, generated)
+    check_sets(real, generated, count)
     if further is not None and further.shape[1:] != real.shape[1:]:
         sizes = ["x".join(map(str, images.shape[1:])) for images in (further, real)]
         raise DataError(f"the images for the floor are {sizes[0]}, real ones {sizes[1]}; make all of one size")
     smaller = min(len(generated), len(real))
-    if count is not None and count > smaller:
-        raise DataError(f"--count {count:,}: the smaller of the two sets has {smaller:,} images")
     if count is None and len(generated) != len(real):
         progress.say(
             f"{len(generated):,} generated and {len(real):,} real images: a Fréchet distance is biased by both counts; "

@@ -7,23 +7,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shoestring.data.images import denormalise, normalise
+from shoestring.data.images import denormalise
 from shoestring.engine import Machine
-from shoestring.errors import DivergedError, RecipeError
+from shoestring.errors import RecipeError, require_at_least
 from shoestring.nets.folding import folded
 from shoestring.nets.reading import DigitReader
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
-from shoestring.rng import generator, in_blocks
-from shoestring.spec import unknown
+from shoestring.rng import in_blocks
 from shoestring.tasks.adversarial import Adversarial, frozen
 from shoestring.tasks.classify import Classify
-from shoestring.tasks.phase import NO_CLASS
 from shoestring.threads import each
 from shoestring.training.critic import Critic
+from shoestring.training.interpolation import great_circles
+from shoestring.training.labels import named_labels
+from shoestring.training.pixels import as_seen, check_pixels, finite
 
 BATCH = 500  # images per forward pass: large enough to be fast, small enough for any memory
-SMALL_BATCH = 50  # images made at a time on a CPU, which gains nothing from more and shall report now and then
+SMALL_BATCH = 50  # on a CPU, which gains nothing from more and shall report now and then
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,24 @@ class Model:
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """Class logits (n, num_classes) of images: uint8 (n, c, h, w), or already normalised floats."""
+        """Class logits (n, num_classes), float32, of images (n, c, h, w).
+
+        Args:
+            images: uint8 in 0..255, or floats in 0..1; any number, since they are taken in batches.
+
+        Raises:
+            DataError: The images are of another shape, type or range.
+            DivergedError: A logit is NaN or infinite.
+        """
+        return self._by_pixels("answers with", self.logits_of_normalised, images)
+
+    @torch.inference_mode()
+    def logits_of_normalised(self, images: Tensor) -> Tensor:
+        """Class logits (n, num_classes), float32, of one batch as `data.feed.batches` gives it; nothing is checked."""
         if self.generates:
             raise RecipeError(f"{self.recipe.name} makes images; it cannot classify them")
         with self.machine.autocast():
-            return self.nets["classifier"](self._normalised(images)).float()
+            return self.nets["classifier"](images).float()
 
     @torch.inference_mode()
     def digits(self, images: Tensor) -> Tensor | None:
@@ -65,8 +79,12 @@ class Model:
         net = dict(self.nets.items()).get("classifier")
         if not isinstance(net, DigitReader):
             return None
-        with self.machine.autocast():
-            return net.digits(self._normalised(images)).float().exp()
+
+        def read(batch: Tensor) -> Tensor:
+            with self.machine.autocast():
+                return net.digits(batch).float().exp()
+
+        return self._by_pixels("reads", read, images)
 
     def sampling(self, **options: Any) -> "Model":
         """The same model with other options of its task's `sampling`; those that are None stay as they are.
@@ -91,26 +109,10 @@ class Model:
         return replace(self, recipe=Recipe.from_json(values, "the sampling"))
 
     def labels(self, count: int, name: str | None = None) -> Tensor:
-        """The classes to make images of: int64 (count,).
-
-        Args:
-            count: How many.
-            name: A class name for all; "none" for no class, or, where nets were always told one, for a class by chance
-                for each; by default every class in turn.
-
-        Raises:
-            RecipeError: There is no such class, or the nets know of none.
-        """
-        classes = self.recipe.data.classes
+        """The classes to make images of, int64 (count,): of a name, as of `named_labels`, or all in turn."""
         if name is None:
-            return torch.arange(count) % len(classes)
-        if not self.recipe.task.conditional:
-            raise RecipeError(f"{self.recipe.name} was not told of classes, so it cannot make images of one")
-        if name not in (*classes, "none"):
-            raise RecipeError(f"{unknown('class', name, classes)} The word none asks for no class in particular.")
-        if name == "none" and not self.recipe.task.classless:
-            return torch.randint(len(classes), (count,), generator=generator(0, "classes by chance"))
-        return torch.full((count,), NO_CLASS if name == "none" else classes.index(name))
+            return torch.arange(count) % len(self.recipe.data.classes)
+        return named_labels(self.recipe, count, name)
 
     def sample(self, count: int, seed: int, progress: Progress, labels: Tensor | None = None) -> Tensor:
         """Made images.
@@ -124,6 +126,7 @@ class Model:
         Returns:
             uint8 (count, c, h, w), on the CPU.
         """
+        require_at_least(1, count=count)
         labels = self.labels(count) if labels is None else labels
         critic, latents = self._critic, self.latents(count, seed)
         if critic is not None and critic.task.sampling.candidates > 1:
@@ -192,7 +195,9 @@ class Model:
             return images
 
         def refine(batch: tuple[Tensor, Tensor]) -> Tensor:
-            return denormalise(critic.refine(self._normalised(batch[0]), batch[1]), self.recipe.normalisation).cpu()
+            refined = critic.refine(as_seen(batch[0], self.recipe.normalisation, self.machine.device), batch[1])
+            refined = finite(refined, f"{self.recipe.name} refines images to")
+            return denormalise(refined, self.recipe.normalisation).cpu()
 
         return self._by_batches(refine, images, labels, "refining images", progress)
 
@@ -207,8 +212,7 @@ class Model:
         def make(batch: tuple[Tensor, Tensor]) -> Tensor:
             with self.machine.autocast():
                 images = task.generate(nets, batch[0].to(device), batch[1].to(device))
-            if not bool(images.isfinite().all()):
-                raise DivergedError(f"{self.recipe.name} made images with NaN or infinity; train it again")
+            images = finite(images, f"{self.recipe.name} made images with")
             return denormalise(images, self.recipe.normalisation).cpu()
 
         return self._by_batches(make, latents, labels, "making images", progress)
@@ -223,8 +227,7 @@ class Model:
     ) -> Tensor:
         """What some work makes of starts (n, ...) and their labels, as those of `decode`, batch by batch."""
         labels = self.labels(len(starts)) if labels is None else labels
-        size = SMALL_BATCH if self.machine.device.type == "cpu" else BATCH
-        batches = zip(torch.split(starts, size), torch.split(labels, size), strict=True)
+        batches = zip(torch.split(starts, self._batch), torch.split(labels, self._batch), strict=True)
         made: list[Tensor] = []
         with frozen(self.nets), progress.task(doing, len(starts), "images") as advance:
             for images in each(self.machine.device, work, batches):
@@ -237,8 +240,6 @@ class Model:
     ) -> Tensor:
         """Images on the great circles between pairs of latent vectors, ends included.
 
-        A normal vector lies near a sphere of radius sqrt(d); a straight line between two would leave it (White 2016).
-
         Args:
             pairs: How many paths.
             steps: Images on each.
@@ -249,16 +250,13 @@ class Model:
         Returns:
             uint8 (pairs, steps, c, h, w), on the CPU.
         """
+        require_at_least(1, pairs=pairs)
+        require_at_least(2, steps=steps)
         first, last = labels or (self.labels(pairs), self.labels(pairs))
         ends = self.led(self.latents(2 * pairs, seed), seed, progress, torch.stack((first, last), 1).flatten())
-        weights = torch.linspace(0, 1, steps).view(1, steps, 1)
-
-        def path(start: Tensor, end: Tensor) -> Tensor:
-            return great_circle(start.flatten(1).unsqueeze(1), end.flatten(1).unsqueeze(1), weights).flatten(0, 1)
-
         names = torch.arange(len(self.recipe.data.classes))
-        classes = path((first[:, None] == names).float(), (last[:, None] == names).float())
-        images = self.decode(path(ends[0::2], ends[1::2]).view(-1, *ends.shape[1:]), progress, classes)
+        classes = great_circles((first[:, None] == names).float(), (last[:, None] == names).float(), steps)
+        images = self.decode(great_circles(ends[0::2], ends[1::2], steps), progress, classes)
         return images.view(pairs, steps, *images.shape[1:])
 
     @torch.inference_mode()
@@ -266,7 +264,7 @@ class Model:
         """The discriminator's logit for each image, as one of its class where it was told of classes.
 
         Args:
-            images: uint8 (n, c, h, w).
+            images: As for `logits`.
             labels: As in `sample`.
 
         Returns:
@@ -276,25 +274,21 @@ class Model:
         critic = self._critic
         if critic is None:
             raise RecipeError(f"{self.recipe.name} has no discriminator to ask")
-        parts = zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True)
-        return torch.cat([critic.judge(self._normalised(some), classes).cpu() for some, classes in parts])
+        return self._by_pixels("judges with", critic.judge, images, labels).cpu()
 
     @property
     def _critic(self) -> Critic | None:
         task, mirrors = self.recipe.task, self.recipe.augment.horizontal_flip
         return Critic(task, mirrors, self.nets, self.machine) if isinstance(task, Adversarial) else None
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        images = images.to(self.machine.device)
-        return normalise(images, self.recipe.normalisation) if images.dtype == torch.uint8 else images
+    @property
+    def _batch(self) -> int:
+        return SMALL_BATCH if self.machine.device.type == "cpu" else BATCH
 
-
-def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
-    """Spherical interpolation of vectors along the last dimension (Shoemake 1985); weight 0 gives start, 1 end."""
-    cosine = torch.nn.functional.cosine_similarity(start, end, dim=-1).clamp(-1, 1).unsqueeze(-1)
-    angle = torch.acos(cosine)
-    apart = angle > 1e-3  # nearer than that, the circle is a straight line
-    sine = torch.where(apart, torch.sin(angle), 1.0)
-    before = torch.where(apart, torch.sin((1 - weight) * angle) / sine, 1 - weight)
-    after = torch.where(apart, torch.sin(weight * angle) / sine, weight)
-    return before * start + after * end
+    def _by_pixels(self, does: str, work: Callable[..., Tensor], images: Tensor, *beside: Tensor) -> Tensor:
+        """What some work makes of images as nets see them and of what is beside each, batch by batch."""
+        seen, device = self.recipe.normalisation, self.machine.device
+        check_pixels(images, self.recipe.data.shape)
+        parts = zip(*(torch.split(each, self._batch) for each in (images, *beside)), strict=True)
+        found = torch.cat([work(as_seen(some, seen, device), *rest) for some, *rest in parts])
+        return finite(found, f"{self.recipe.name} {does}")

@@ -54,7 +54,7 @@ def watcher(recipe: Recipe, run: Run, machine: Machine, train: Images, tune: Ima
             return distance(model)
         if tune is None:
             return None
-        given = answers(model.logits, batches(tune, recipe.normalisation, 500, machine.device))
+        given = answers(model.logits_of_normalised, batches(tune, recipe.normalisation, 500, machine.device))
         measures = classification_measures(given, len(recipe.data.classes))
         mean = {name: measures[name].value for name in ("loss", "accuracy")}
         return {"kind": "tune", "n": len(tune), "mean": mean}
