@@ -100,11 +100,13 @@ def evaluate(
                 f"{model.recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, "
                 "dimensions, resizing and class are for generators"
             )
-        return assess_run(model, home, split, data_folder, progress, record=own)
+        with model.machine.running():
+            return assess_run(model, home, split, data_folder, progress, record=own)
     folder = resolve_data_folder(data_folder)
     shape, place = model.recipe.data.shape, model.machine.device
-    eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
-    found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
+    with model.machine.running():
+        eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
+        found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
     if own:  # what is shipped keeps the record of its own final evaluation
         record_generator(home, found, progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
@@ -147,9 +149,10 @@ def compare_images(
     further = read_set(str(floor), RECIPES, folder, progress).images if floor is not None else seen.further
     check_sets(seen.images, made)
     channels, height, width = made.shape[1:]
-    place = Machine.choose(Engine(), device).device
-    eyes = open_eyes((channels, height, width), inception, dimensions, resizing, folder, place, progress)
-    return compare_sets(made, seen.images, further, eyes, count, progress)
+    machine = Machine.choose(Engine(), device)
+    with machine.running():
+        eyes = open_eyes((channels, height, width), inception, dimensions, resizing, folder, machine.device, progress)
+        return compare_sets(made, seen.images, further, eyes, count, progress)
 
 
 def assess_run(

@@ -77,7 +77,8 @@ class Interpolate(Options):
             raise ShoestringError(f"--steps {self.steps}: a walk has two ends; give at least 2")
         model = api.load(self.target, self.device, progress=display).sampling(guidance=self.guidance)
         labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, self.to_class or self.class_name)
-        paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
+        with model.machine.running():
+            paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
         facts = {"pairs": self.pairs, "steps": self.steps, "from": self.class_name, "to": self.to_class}
         _write(display, self.out, grid(paths.flatten(0, 1), self.steps), facts)
 

@@ -50,7 +50,8 @@ def adopt(run: Run, average: float | None, sampling: dict[str, Any], device: str
     run.write_weights(kept_weights(model.nets), facts)
     record_evaluations(run, after.task.evaluations)
     if model.generates:
-        draw_generator(replace(model, recipe=after), run, progress)
+        with model.machine.running():
+            draw_generator(replace(model, recipe=after), run, progress)
     run.write_recipe(after.to_json(), run.layers(), _overrides(run, before, after))  # last: until then, it is not done
     return True
 
