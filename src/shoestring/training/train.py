@@ -69,7 +69,7 @@ def _trained(
     if saved:
         state.load_state_dict(saved)
     run.rewind(state.step)
-    open_session(run, machine, state.step, recipe.task.evaluations)
+    open_session(run, machine, state.step, recipe.task.evaluations, recipe.task.loss_unit)
     try:
         loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress)
     finally:
