@@ -19,6 +19,7 @@ from typing import Any
 from pages.runs import ROOT
 
 import shoestring
+from shoestring.allocator import keep_freed_memory
 from shoestring.cli.display import Display
 from shoestring.errors import ShoestringError
 from shoestring.recipes.recipe import Recipe
@@ -107,6 +108,7 @@ def main() -> int:
     parser.add_argument("patterns", nargs="*", metavar="NAME", help="may have * and ?, such as 'ablations/*'")
     parser.add_argument("--threads", type=int, help="CPU threads of each training; by default what torch finds")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="of activations; bfloat16 on a GPU")
+    keep_freed_memory()
     known = experiments()
     asked = parser.parse_args()
     patterns = asked.patterns

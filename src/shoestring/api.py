@@ -57,11 +57,12 @@ def train(
         asked.data.load(split, folder, progress)  # a damaged file is found now, not at the end
     overrides = overrides_of(asked, base and located(base, data_folder))
     model = train_run(asked, home, folder, device, progress, overrides)
-    if model.generates:
-        if not home.has_pictures():
-            draw_generator(model, home, progress)
-    elif split not in home.measures():
-        record_classifier(home, assess_run(model, split, data_folder, progress), model.recipe.data.classes)
+    with model.machine.running():
+        if model.generates:
+            if not home.has_pictures():
+                draw_generator(model, home, progress)
+        elif split not in home.measures():
+            record_classifier(home, assess_run(model, split, data_folder, progress), model.recipe.data.classes)
     write_report([home])
     return home
 
@@ -145,7 +146,8 @@ def sample(
     require_at_least(1, count=count)
     progress = progress or Progress()
     model = load(what, device, average, progress).sampling(**sampling)
-    return model.sample(count, seed, progress, model.labels(count, class_name))
+    with model.machine.running():
+        return model.sample(count, seed, progress, model.labels(count, class_name))
 
 
 def predict(
@@ -193,7 +195,9 @@ def _predictions(model: Model, files: Sequence[Path | str], top: int) -> list[di
     if channels == 1:
         images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
     classes = model.recipe.data.classes
-    best = model.logits(images).softmax(1).cpu().topk(min(top, len(classes)))
+    with model.machine.running():
+        best = model.logits(images).softmax(1).cpu().topk(min(top, len(classes)))
+        digits = model.digits(images)
     found: list[dict[str, Any]] = [
         {
             "image": str(file),
@@ -204,7 +208,6 @@ def _predictions(model: Model, files: Sequence[Path | str], top: int) -> list[di
         }
         for file, values, labels in zip(files, best.values, best.indices, strict=True)
     ]
-    digits = model.digits(images)
     if digits is not None:
         for prediction, read in zip(found, digits.cpu(), strict=True):
             prediction["digits"] = [

@@ -1,9 +1,9 @@
 """How the arithmetic is done on this machine: device, precision, memory format, graphs. Never what is computed."""
 
-import ctypes
 import os
 import platform
-from contextlib import AbstractContextManager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,8 @@ from torch import nn
 
 from shoestring.errors import ShoestringError
 from shoestring.spec import Spec
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 class Engine(Spec):
@@ -41,17 +43,19 @@ class Engine(Spec):
 
 @dataclass(frozen=True)
 class Machine:
-    """The engine's choices for one device."""
+    """The engine's choices for one device. Some are settings of the whole process, in force inside `running` only."""
 
     device: torch.device
     dtype: torch.dtype
     channels_last: bool
     graphs: bool
     compile: bool
+    threads: int | None = None
+    deterministic: bool = False
 
     @staticmethod
     def choose(engine: Engine, device: str | None) -> "Machine":
-        """Settles what was left open and sets the process up (threads, allocator, cuDNN).
+        """Settles what was left open.
 
         Args:
             engine: The recipe's engine.
@@ -62,16 +66,6 @@ class Machine:
         """
         chosen = _find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_gpu = chosen.type == "cuda"
-        if engine.threads:
-            torch.set_num_threads(engine.threads)
-        if chosen.type == "cpu":
-            _keep_freed_memory()
-        if on_gpu:
-            torch.backends.cudnn.benchmark = not engine.deterministic
-            torch.backends.cudnn.deterministic = engine.deterministic
-        if engine.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is reproducible with a fixed workspace
-            torch.use_deterministic_algorithms(True, warn_only=True)  # a warning names an operator that has none
         half = engine.precision == "bfloat16" or (engine.precision == "auto" and on_gpu)
         return Machine(
             device=chosen,
@@ -79,7 +73,25 @@ class Machine:
             channels_last=engine.channels_last is not False,
             graphs=on_gpu if engine.graphs is None else engine.graphs and on_gpu,
             compile=engine.compile,
+            threads=engine.threads,
+            deterministic=engine.deterministic,
         )
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """Inside, torch works as chosen: threads, current GPU, cuDNN, determinism; then again as it did before."""
+        with ExitStack() as undone:
+            if self.threads:
+                undone.callback(torch.set_num_threads, torch.get_num_threads())
+                torch.set_num_threads(self.threads)
+            if self.device.type == "cuda":
+                undone.enter_context(torch.cuda.device(self.device))  # where streams and graphs are made
+                for name, value in (("benchmark", not self.deterministic), ("deterministic", self.deterministic)):
+                    undone.callback(setattr, torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))
+                    setattr(torch.backends.cudnn, name, value)
+            if self.deterministic:
+                undone.enter_context(_deterministic_algorithms())
+            yield
 
     def autocast(self) -> AbstractContextManager[object]:
         """Inside, convolutions and matrix products run in the chosen precision."""
@@ -103,12 +115,26 @@ class Machine:
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
             "processor": _processor(),
             "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
+            "threads": self.threads or torch.get_num_threads(),
             "precision": str(self.dtype).removeprefix("torch."),
             "channels_last": self.channels_last,
             "graphs": self.graphs,
             "compile": self.compile,
         }
+
+
+@contextmanager
+def _deterministic_algorithms() -> Generator[None]:
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace = os.environ.get(CUBLAS)
+    os.environ.setdefault(CUBLAS, ":4096:8")  # cuBLAS is reproducible with a fixed workspace
+    torch.use_deterministic_algorithms(True, warn_only=True)  # a warning names an operator that has none
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        if workspace is None:
+            del os.environ[CUBLAS]
 
 
 def _find_device(name: str) -> torch.device:
@@ -118,20 +144,6 @@ def _find_device(name: str) -> torch.device:
         raise ShoestringError(
             f"--device {name}: torch cannot use it here; use --device cpu, or install a build of torch for that device"
         ) from error
-
-
-def _keep_freed_memory() -> None:
-    """Tells glibc to keep freed memory: giving it back and faulting it in again costs more than the arithmetic."""
-    if platform.system() != "Linux":
-        return
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        trim_threshold, top_pad, mmap_max = -1, -2, -4  # the parameter numbers of mallopt(3)
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(top_pad, 64 * 2**20)
-    except (OSError, AttributeError):  # another C library: nothing to tune
-        return
 
 
 def _processor() -> str:

@@ -109,7 +109,8 @@ def evaluate(
     )
     record = own and _can_be_recorded(home, progress)
     if not generates:
-        assessment = assess_run(model, split, data_folder, progress)
+        with model.machine.running():
+            assessment = assess_run(model, split, data_folder, progress)
         if record:
             _record(home, answers, lambda: record_classifier(home, assessment, model.recipe.data.classes), progress)
         return assessment.measures
@@ -119,7 +120,8 @@ def evaluate(
         return open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
 
     name = "" if class_name == "none" else class_name  # also where a class is called none
-    found = assess_generator(model, folder, split, eyes, progress, count, seeds, name)
+    with model.machine.running():
+        found = assess_generator(model, folder, split, eyes, progress, count, seeds, name)
     if record:
         _record(home, answers, lambda: record_generator(home, found, progress), progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
@@ -169,9 +171,10 @@ def compare_images(
             progress.say(f"{len(given) - len(further):,} images of {floor} are also among those of {real}: left out")
     check_sets(seen.images, made, count)
     channels, height, width = made.shape[1:]
-    place = Machine.choose(Engine(), device).device
-    eyes = open_eyes((channels, height, width), inception, dimensions, resizing, folder, place, progress)
-    return compare_sets(made, seen.images, further, eyes, count, progress)
+    machine = Machine.choose(Engine(), device)
+    with machine.running():
+        eyes = open_eyes((channels, height, width), inception, dimensions, resizing, folder, machine.device, progress)
+        return compare_sets(made, seen.images, further, eyes, count, progress)
 
 
 def assess_run(model: Model, split: Split, data_folder: Path | None, progress: Progress) -> Assessment:

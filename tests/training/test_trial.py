@@ -47,10 +47,16 @@ def test_one_thread_is_tried_where_there_are_more() -> None:
         torch.set_num_threads(before)
 
 
-def test_threads_are_as_before_after_a_trial(pictures, timed) -> None:
+def test_threads_are_as_asked_in_a_trial_and_as_before_after_it(pictures, monkeypatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(trial, "step_seconds", lambda *_: seen.append(torch.get_num_threads()) or [1.0])
     before = torch.get_num_threads()
-    trial.try_choices(tiny.classifier(pictures), "cpu", Progress())
-    assert torch.get_num_threads() == before
+    try:
+        torch.set_num_threads(2)
+        trial.try_choices(tiny.classifier(pictures, engine__channels_last=True), "cpu", Progress())
+        assert (seen, torch.get_num_threads()) == ([2, 1, 2], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_run_records_its_trial_and_goes_on_with_what_it_found(pictures, tmp_path, timed) -> None:

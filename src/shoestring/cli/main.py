@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 import shoestring
+from shoestring.allocator import keep_freed_memory
 from shoestring.cli import adopting, making, options, timing, verbs
 from shoestring.cli.display import Display
 from shoestring.errors import ShoestringError
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 an error the user can mend, 2 wrong usage, 128 + n stopped by signal n.
     """
     settle_waiting()  # before torch is imported
+    keep_freed_memory()
     os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # its pages do not know our options
     words = list(sys.argv[1:] if arguments is None else arguments)
     display = Display(as_json="--json" in words)

@@ -78,7 +78,8 @@ class Interpolate(Options):
         model = api.load(self.target, self.device, progress=display).sampling(guidance=self.guidance)
         last = self.class_name if self.to_class is None else self.to_class
         labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, last)
-        paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
+        with model.machine.running():
+            paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
         facts = {"pairs": self.pairs, "steps": self.steps, "from": self.class_name, "to": self.to_class}
         _write(display, self.out, grid(paths.flatten(0, 1), self.steps), facts)
 

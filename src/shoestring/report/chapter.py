@@ -98,7 +98,9 @@ def charts(facts: Facts, name: str) -> list[Picture]:
     ]
     spread = "The band is one standard deviation over mini-batches." if only else ""
     found = [
-        chart(f"{name}-loss", "Loss", "loss (nats)", [*loss_curves, *held_out], _test(facts, "loss"), caption=spread),
+        chart(
+            f"{name}-loss", "Loss", facts.loss_label, [*loss_curves, *held_out], _test(facts, "loss"), caption=spread
+        ),
         chart(
             f"{name}-accuracy",
             "Accuracy",

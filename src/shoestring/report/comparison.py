@@ -131,9 +131,10 @@ def _charts(runs: Sequence[Facts]) -> list[Picture]:
         curves = [curve(facts.log, kind, key, _key(facts, index, kind)) for index, facts in enumerate(runs)]
         return chart(f"comparison-{name}", text, unit, curves, in_percent=as_percent, always_keyed=True)
 
-    losses = dict.fromkeys(
-        key for facts in runs for record in facts.log for key in record.get("mean", {}) if key.endswith("/loss")
-    )
+    losses: dict[str, set[str]] = {}
+    for facts in runs:
+        for key in (key for record in facts.log for key in record.get("mean", {}) if key.endswith("/loss")):
+            losses.setdefault(key, set()).add(facts.loss_label)
     mains = [(main.split, main.name) for facts in runs if (main := main_measure(facts)) is not None]
     found = [
         *(
@@ -142,8 +143,14 @@ def _charts(runs: Sequence[Facts]) -> list[Picture]:
             if mains.count((split, name)) > 1
         ),
         *(
-            overlaid(f"loss-{index}", f"Train loss, {key.split('/')[0]}", "loss (nats)", "train", key)
-            for index, key in enumerate(losses)
+            overlaid(
+                f"loss-{index}",
+                f"Train loss, {key.split('/')[0]}",
+                labels.pop() if len(labels) == 1 else "loss",
+                "train",
+                key,
+            )
+            for index, (key, labels) in enumerate(losses.items())
         ),
         overlaid("tune-loss", "Tune loss", "loss (nats)", "tune", "loss"),
         overlaid("train-accuracy", "Train accuracy", "accuracy (%)", "train", "accuracy", as_percent=True),

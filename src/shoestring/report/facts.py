@@ -91,6 +91,12 @@ class Facts:
         return found if found is not None else self.value("train", "classifier/loss")
 
     @property
+    def loss_label(self) -> str:
+        """The losses' name with their unit; of runs that do not tell it, by what is learnt."""
+        unit = self.environment.get("loss_unit", "" if self.part("task").get("kind") == "flow" else "nats")
+        return f"loss ({unit})" if unit else "loss"
+
+    @property
     def classifies(self) -> bool:
         """Whether the task is to classify."""
         return self.part("task").get("kind") == "classify"

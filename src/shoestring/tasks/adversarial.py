@@ -74,6 +74,11 @@ class Adversarial(Spec):
         return self.sampling.evaluations
 
     @property
+    def loss_unit(self) -> str:
+        """Nats, as far as the losses are cross-entropies; gradient penalties have another unit."""
+        return "" if self.r1 or self.r2 else "nats"
+
+    @property
     def work(self) -> abc.Mapping[str, float]:
         """Forward passes' worth of arithmetic of a step for each image, by net.
 

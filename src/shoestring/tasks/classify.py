@@ -26,6 +26,7 @@ class Classify(Spec):
     classless: ClassVar[bool] = False
     pixel_range: ClassVar[Literal["signed", "data"]] = "data"
     evaluations: ClassVar[int] = 1
+    loss_unit: ClassVar[str] = "nats"
     work: ClassVar[Mapping[str, int]] = {"classifier": 3}
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:

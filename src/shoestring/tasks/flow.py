@@ -56,6 +56,7 @@ class Flow(Spec):
     phases: ClassVar[tuple[str, ...]] = ("denoiser",)
     maker: ClassVar[str | None] = "denoiser"
     conditional: ClassVar[bool] = True
+    loss_unit: ClassVar[str] = ""
     work: ClassVar[Mapping[str, int]] = {"denoiser": 3}
 
     @property

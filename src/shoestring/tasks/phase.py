@@ -39,6 +39,11 @@ class Task(Protocol):
         ...
 
     @property
+    def loss_unit(self) -> str:
+        """Unit of the losses; empty where they have none."""
+        ...
+
+    @property
     def work(self) -> Mapping[str, float]:
         """Arithmetic of a step for each image, by net, in forward passes.
 

@@ -52,7 +52,8 @@ def adopt(run: Run, average: float | None, sampling: dict[str, Any], device: str
         record_evaluations(run, after.task.evaluations)
         run.write_recipe(after.to_json(), run.layers(), _overrides(run, before, after))
     if model.generates and not run.has_pictures():
-        draw_generator(replace(model, recipe=after), run, progress)
+        with model.machine.running():
+            draw_generator(replace(model, recipe=after), run, progress)
     return after != before
 
 

@@ -13,7 +13,7 @@ from shoestring.run import Run
 PACKAGES = ("shoestring", "torch", "numpy", "pillow")
 
 
-def open_session(run: Run, machine: Machine, step: int, evaluations: int) -> None:
+def open_session(run: Run, machine: Machine, step: int, evaluations: int, loss_unit: str) -> None:
     """Records the environment, and that a session of training starts at a step.
 
     Args:
@@ -21,6 +21,7 @@ def open_session(run: Run, machine: Machine, step: int, evaluations: int) -> Non
         machine: What it computes on.
         step: Steps taken before.
         evaluations: Net calls that one answer or sample takes, which the budget may limit.
+        loss_unit: Of the losses in the log; empty where they have none.
     """
     known: dict[str, Any] = {"sessions": []}
     if (run.folder / "environment.json").is_file():
@@ -37,6 +38,7 @@ def open_session(run: Run, machine: Machine, step: int, evaluations: int) -> Non
         "system": platform.platform(),
         "machine": machine.describe(),
         "evaluations": evaluations,
+        "loss_unit": loss_unit,
         "sessions": [*known["sessions"], session],
     }
     run.write_json("environment.json", facts)

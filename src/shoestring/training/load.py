@@ -49,7 +49,8 @@ def _unfinished(run: Run, recipe: Recipe, machine: Machine, average: float | Non
     progress.say(f"{run.folder} is not finished: this is after {state.step:,} of {recipe.budget.steps:,} steps")
     if average is not None:
         run.require_average(average, state.averages)
-    return answering(recipe, state, machine, average)
+    with machine.running():
+        return answering(recipe, state, machine, average)
 
 
 def open_run(what: Path | str) -> Run:

@@ -112,24 +112,25 @@ def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) 
         OverBudgetError: The nets do not fit the budget.
     """
     built, machine = build(recipe), Machine.choose(recipe.engine, device)
-    with progress.task("timing steps", 2 * steps, "steps") as advance:
-        seconds = step_seconds(recipe, machine, steps, advance)
-        parts = _part_seconds(recipe, machine, steps, advance)
-    moved = traffic(recipe, machine)
-    return Speed(
-        machine=machine.describe(),
-        batch_size=recipe.batch_size,
-        seconds=tuple(seconds),
-        parts=parts,
-        operations=operations(recipe, built),
-        ceiling=matrix_product_rate(machine),
-        product_bytes=moved.products,
-        other_bytes=moved.others,
-        copy_rate=copy_rate(machine),
-        budget_steps=recipe.budget.steps,
-        evaluations=recipe.task.evaluations,
-        image_seconds=image_seconds(recipe, machine, progress) if recipe.task.maker else None,
-    )
+    with machine.running():
+        with progress.task("timing steps", 2 * steps, "steps") as advance:
+            seconds = step_seconds(recipe, machine, steps, advance)
+            parts = _part_seconds(recipe, machine, steps, advance)
+        moved = traffic(recipe, machine)
+        return Speed(
+            machine=machine.describe(),
+            batch_size=recipe.batch_size,
+            seconds=tuple(seconds),
+            parts=parts,
+            operations=operations(recipe, built),
+            ceiling=matrix_product_rate(machine),
+            product_bytes=moved.products,
+            other_bytes=moved.others,
+            copy_rate=copy_rate(machine),
+            budget_steps=recipe.budget.steps,
+            evaluations=recipe.task.evaluations,
+            image_seconds=image_seconds(recipe, machine, progress) if recipe.task.maker else None,
+        )
 
 
 def step_seconds(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shoestring.data.images import Images
 from shoestring.engine import Machine
 from shoestring.errors import RunError
 from shoestring.progress import Progress
@@ -49,12 +50,26 @@ def train(
     images = recipe.data.load("train", folder, progress)
     tune = recipe.data.load("tune", folder, progress) if recipe.data.tune else None
     machine = Machine.choose(settled(recipe, run, device, progress), device)
+    with machine.running():
+        return _trained(recipe, run, built, images, tune, machine, progress)
+
+
+def _trained(
+    recipe: Recipe,
+    run: Run,
+    built: Built,
+    images: Images,
+    tune: Images | None,
+    machine: Machine,
+    progress: Progress,
+) -> Model:
+    """The model after all steps that are left."""
     state = State.start(recipe, built.nets, machine)
     saved = run.read_checkpoint(progress, machine.device)
     if saved:
         state.load_state_dict(saved)
     run.rewind(state.step)
-    open_session(run, machine, state.step, recipe.task.evaluations)
+    open_session(run, machine, state.step, recipe.task.evaluations, recipe.task.loss_unit)
     try:
         loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress)
     finally:

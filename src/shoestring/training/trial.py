@@ -43,26 +43,24 @@ def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[
     makes itself are left alone.
     """
     choices = open_choices(recipe.engine, device)
-    threads = torch.get_num_threads()
     usual = recipe.engine.replace(**{name: values[0] for name, values in choices.items()})
     trials: list[Trial] = []
 
     def timed(engine: Engine) -> Trial:
-        seconds = step_seconds(recipe, Machine.choose(engine, device), STEPS)
+        machine = Machine.choose(engine, device)
+        with machine.running():
+            seconds = step_seconds(recipe, machine, STEPS)
         trials.append(Trial(engine, 1e3 * statistics.median(seconds)))
         return trials[-1]
 
-    try:
-        with progress.task("trying the engine's choices", 1 + sum(len(v) - 1 for v in choices.values())) as advance:
-            best = timed(usual)
-            advance(1)
-            for name, values in choices.items():
-                for value in values[1:]:
-                    other = timed(best.engine.replace(**{name: value}))
-                    advance(1, fastest=f"{min(best.milliseconds, other.milliseconds):.0f} ms a step")
-                    best = min(best, other, key=lambda trial: trial.milliseconds)
-    finally:
-        torch.set_num_threads(threads)
+    with progress.task("trying the engine's choices", 1 + sum(len(v) - 1 for v in choices.values())) as advance:
+        best = timed(usual)
+        advance(1)
+        for name, values in choices.items():
+            for value in values[1:]:
+                other = timed(best.engine.replace(**{name: value}))
+                advance(1, fastest=f"{min(best.milliseconds, other.milliseconds):.0f} ms a step")
+                best = min(best, other, key=lambda trial: trial.milliseconds)
     return trials
 
 
