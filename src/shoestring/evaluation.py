@@ -1,5 +1,6 @@
 """What is measured: a run or shipped weights on a split, or any generated images against real ones."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +68,8 @@ def evaluate(
         By name; of a generator on test also the distances to train images, as "train/NAME".
 
     Raises:
-        RunError: The run is not finished and the split is "test", or there are no such weights.
+        RunError: The run is not finished and the split is "test", or there are no such weights, or another process
+            writes into the run in which the measures would be recorded.
         RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
         DataError: There are too few images, or a file is missing or damaged.
     """
@@ -94,19 +96,22 @@ def evaluate(
         and all(value is None for value in sampling.values())
         and home.folder.parent != zoo.FOLDER
     )
+    writing = home.locked(progress) if own else nullcontext()
     if not model.generates:
         if (count, seeds, inception, dimensions, resizing, class_name) != (None, 1, None, None, "clean", None):
             raise RecipeError(
                 f"{model.recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, "
                 "dimensions, resizing and class are for generators"
             )
-        return assess_run(model, home, split, data_folder, progress, record=own)
+        with writing:
+            return assess_run(model, home, split, data_folder, progress, record=own)
     folder = resolve_data_folder(data_folder)
     shape, place = model.recipe.data.shape, model.machine.device
-    eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
-    found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
-    if own:  # what is shipped keeps the record of its own final evaluation
-        record_generator(home, found, progress)
+    with writing:
+        eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
+        found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
+        if own:  # what is shipped keeps the record of its own final evaluation
+            record_generator(home, found, progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
     return {**found.sections[split], **beside}
 

@@ -5,7 +5,8 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from shoestring.budget import Layer
 from shoestring.errors import RunError
+from shoestring.lock import locked
 from shoestring.progress import Progress
 
 KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
@@ -42,6 +44,26 @@ class Run:
     def exists(self) -> bool:
         """Whether the folder holds a run, finished or not."""
         return self.recipe_file.is_file()
+
+    @contextmanager
+    def locked(self, progress: Progress) -> Generator[None]:
+        """Inside, this process alone writes into the folder. Folders made for that and left empty are removed.
+
+        Raises:
+            RunError: Another process is at it, or the folder is a file.
+        """
+        made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise RunError(f"{self.folder} is a file; name a folder with --run") from None
+        try:
+            with locked(self.folder / ".lock", progress):
+                yield
+        finally:
+            with suppress(OSError):  # the first that is not empty ends it
+                for folder in made:
+                    folder.rmdir()
 
     def write_recipe(self, recipe: Mapping[str, Any], layers: Sequence[Layer], overrides: Mapping[str, Any]) -> None:
         """Records the recipe, its layer table, and the fields in which it differs from the recipe it is named after."""

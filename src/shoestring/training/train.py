@@ -70,8 +70,6 @@ def train(
 
 def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
     """Makes the folder this recipe's, or checks that it already is."""
-    if run.folder.exists() and not run.folder.is_dir():
-        raise RunError(f"{run.folder} is a file; name a folder with --run")
     if not run.exists():
         run.write_json("classes.json", list(recipe.data.classes))
         run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
