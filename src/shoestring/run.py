@@ -65,6 +65,10 @@ class Run:
                 for folder in made:
                     folder.rmdir()
 
+    def started(self) -> bool:
+        """Whether any step was taken that the folder knows of; before, it holds no more than a recipe."""
+        return self.finished() or self.last_checkpoint() is not None or bool(self.log())
+
     def write_recipe(self, recipe: Mapping[str, Any], layers: Sequence[Layer], overrides: Mapping[str, Any]) -> None:
         """Records the recipe, its layer table, and the fields in which it differs from the recipe it is named after."""
         self.write_json("layers.json", [asdict(layer) for layer in layers])
@@ -94,6 +98,11 @@ class Run:
         file = self.folder / "log.jsonl"
         records = list(_complete_lines(file)) if file.is_file() else []
         return [record for record in records if kind is None or record["kind"] == kind]
+
+    def forget_starts(self) -> None:
+        """Forgets what was recorded of starts, before another recipe is trained where none took a step."""
+        for name in ("environment.json", "trial.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def rewind(self, step: int) -> None:
         """Forgets all that was logged and saved after a step, before it is trained again."""

@@ -8,7 +8,6 @@ from torch import Tensor
 from shoestring import rng
 from shoestring.data.augment import Augment, augment
 from shoestring.data.images import Images, Source, normalise
-from shoestring.errors import DataError
 
 
 class Feed:
@@ -25,19 +24,14 @@ class Feed:
         """Moves the data to the device.
 
         Args:
-            images: What to train on.
+            images: What to train on, at least one.
             source: Gives the mean and deviation the batches are normalised with.
             augment: Applied to every batch, before normalising.
             batch_size: Images per batch, at least 1.
             seed: The recipe's seed; order and augmentation depend on nothing else but the step.
             device: Where the data set and the batches live. Order is the same on every device; the numbers of the
                 augmentation are not the same on CPU and GPU.
-
-        Raises:
-            DataError: There are no images.
         """
-        if len(images) == 0:
-            raise DataError(f"no images to train on in {images.source}; lower `tune` or check the data folder")
         self.source = source
         self.augment = augment
         self.batch_size = batch_size

@@ -30,7 +30,14 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
 
 
 def loop(
-    recipe: Recipe, run: Run, state: State, machine: Machine, images: Images, watch: Watch, progress: Progress
+    recipe: Recipe,
+    run: Run,
+    state: State,
+    machine: Machine,
+    images: Images,
+    watch: Watch,
+    progress: Progress,
+    note: Callable[[State], object] = lambda _: None,
 ) -> None:
     """Trains a state to the end of its budget; saves and logs as it goes.
 
@@ -42,6 +49,7 @@ def loop(
         images: The training split.
         watch: Called every `cadence.evaluate` steps.
         progress: Told of every step, and of what is logged.
+        note: Called before every checkpoint.
 
     Raises:
         DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
@@ -54,30 +62,33 @@ def loop(
     def report() -> None:
         record = journal.record(take_step.rate)
         if record:
+            state.seconds += record["seconds"]
             run.append_log([record])
             advance(0, **_summary(record))
+
+    def look() -> None:
+        report()
+        state.require_finite()
+        seen = watch(state)
+        if seen:
+            run.append_log([{"step": state.step} | seen])
 
     def save() -> None:
         report()
         state.require_finite()
+        note(state)
         run.write_checkpoint(state.step, state.state_dict())
 
+    every = ((recipe.cadence.log, report), (recipe.cadence.evaluate, look), (recipe.cadence.checkpoint, save))
     with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:
         try:
             while state.step < steps and not caught:
                 journal.note(take_step())
                 advance()
-                last = state.step == steps
-                if last or state.step % recipe.cadence.log == 0:
-                    report()
-                if last or state.step % recipe.cadence.evaluate == 0:
-                    report()
-                    state.require_finite()
-                    seen = watch(state)
-                    if seen:
-                        run.append_log([{"step": state.step} | seen])
-                if last or state.step % recipe.cadence.checkpoint == 0:
-                    save()
+                for cadence, act in every:
+                    if state.step == steps or state.step % cadence == 0:
+                        act()
+                        journal.resume()
             if caught:
                 save()
                 raise Interrupted(caught[0], state.step)
