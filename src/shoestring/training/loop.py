@@ -1,6 +1,7 @@
 """The one training loop, for every task."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from shoestring.run import Run
 from shoestring.training.journal import Journal
 from shoestring.training.state import State
 from shoestring.training.stepper import Stepper
+
+ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 
 Watch = Callable[[State], dict[str, Any] | None]
 """Looks at a state now and then; gives a record for the log, without its step, or None."""
@@ -53,7 +56,7 @@ def loop(
 
     Raises:
         DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
-        Interrupted: SIGINT or SIGTERM came; the state was saved first.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; the state was saved first.
     """
     take_step = Stepper(recipe, state, machine, images)
     journal = Journal(state.step, recipe.batch_size)
@@ -100,24 +103,29 @@ def loop(
 
 @contextmanager
 def caught_signals() -> Generator[list[int]]:
-    """Inside, the first SIGINT or SIGTERM is noted in the list instead of ending the process; a second one ends it."""
+    """Inside, the first SIGINT, SIGTERM or SIGHUP is noted in the list instead of ending the process.
+
+    A second SIGINT or SIGTERM ends it; a closed terminal sends SIGHUP, its shell another one, which hurries nobody.
+    Signals that are ignored (nohup, a job in the background) stay ignored, and handlers that are not Python's stay in
+    place: they could not be set again. Outside the main thread Python handles no signals, and nothing is caught.
+    """
     caught: list[int] = []
 
     def note(number: int, _: object) -> None:
-        if caught:
+        if not caught:
+            caught.append(number)
+        elif number in (signal.SIGINT, signal.SIGTERM):
             raise KeyboardInterrupt
-        caught.append(number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in ENDING if here}
+    ours = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for number in ours:
         signal.signal(number, note)
     try:
         yield caught
     finally:
-        for number, handler in before.items():
+        for number, handler in ours.items():
             signal.signal(number, handler)
 
 
