@@ -154,13 +154,11 @@ class Run:
 
     def write_weights(self, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
         """Saves the final weights in float32, with facts about them in the file's header."""
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        self._write("weights.safetensors", safetensors.torch.save(plain, metadata=dict(facts)))
+        self._write("weights.safetensors", _tensor_bytes(tensors, facts))
 
     def write_average(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
         """Saves one of the running means of the weights, to choose from afterwards."""
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        self._write(f"averages/{decay}.safetensors", safetensors.torch.save(plain))
+        self._write(f"averages/{decay}.safetensors", _tensor_bytes(tensors, {}))
 
     def averages(self) -> list[float]:
         """The decays of the running means that were saved."""
@@ -257,6 +255,17 @@ def write_atomic(path: Path, content: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _tensor_bytes(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> bytes:
+    """The safetensors file of tensors and facts; equal ones give equal bytes, whatever order they come in."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = safetensors.torch.save(plain, metadata=dict(facts))
+    start = 8 + int.from_bytes(content[:8], "little")
+    # The library writes the facts in the order of a hash table that is seeded anew in each process.
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors behind it are aligned
+    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def _read_tensors(file: Path) -> dict[str, Tensor]:

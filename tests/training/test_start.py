@@ -1,5 +1,8 @@
 """What a training leaves behind that could not start, and what stands in the way of the next one: nothing."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,27 @@ def test_steps_without_a_recipe_are_not_taken_for_those_of_any(pictures, tmp_pat
     run.recipe_file.unlink()
     with pytest.raises(RunError, match=r"has no recipe\.json"):
         api.train(tiny.classifier(pictures), run.folder, device="cpu")
+
+
+EQUAL = """
+import sys
+from pathlib import Path
+import tiny
+from shoestring import api
+run = api.train(tiny.gan(Path(sys.argv[1]), ema=(0.9, 0.5)), sys.argv[2], device="cpu")
+"""
+
+
+def test_equal_runs_of_two_processes_differ_in_times_only(tmp_path: Path) -> None:
+    pictures = tiny.write_pictures(tmp_path / "pictures", size=32)
+    path = os.pathsep.join([str(Path(tiny.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    found = []
+    for name in ("one", "two"):
+        command = [sys.executable, "-c", EQUAL, str(pictures), str(tmp_path / name)]
+        subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=True, timeout=120)
+        files = files_of(tmp_path / name)
+        found.append({str(file.relative_to(tmp_path / name)): content for file, content in files.items()})
+    one, two = ({name: content for name, content in run.items() if "checkpoints" not in name} for run in found)
+    assert one.keys() == two.keys()
+    assert {"weights.safetensors", "averages/0.9.safetensors", "samples/samples.png", "layers.json"} <= one.keys()
+    assert {name for name in one if one[name] != two[name]} <= {"environment.json", "log.jsonl", "report.html"}
