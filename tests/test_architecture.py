@@ -11,7 +11,7 @@ ROOT = Path(shoestring.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 NAMES = [str(file.relative_to(ROOT)) for file in FILES]
 
-CORE = {"allocator", "threads", "errors", "spec", "budget", "rng", "progress", "run", "pictures"}
+CORE = {"allocator", "threads", "errors", "spec", "budget", "rng", "progress", "lock", "run", "pictures"}
 ABOVE_CORE = {"data", "nets", "tasks", "measure", "adam", "optim", "muon", "schedule", "engine", "zoo"}
 # What each part may import besides itself and the core.
 ALLOWED = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from safetensors import safe_open
 
 from shoestring.budget import Layer
 from shoestring.errors import RunError
@@ -132,6 +133,19 @@ def test_only_the_weights_are_safetensors_at_the_top(tmp_path: Path) -> None:
     assert torch.equal(run.read_weights(0.999)["weight"], torch.zeros(2))
     with pytest.raises(RunError, match=r"0\.5"):
         run.read_weights(0.5)
+
+
+def test_equal_weights_and_facts_give_equal_bytes_in_whatever_order_they_come(tmp_path: Path) -> None:
+    tensors = {name: torch.full((size,), float(size)) for name, size in (("b", 3), ("a", 5), ("Z", 1))}
+    facts = {f"fact {index}": "é" * index for index in range(7)}
+    one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
+    one.write_weights(tensors, facts)
+    two.write_weights(dict(reversed(tensors.items())), dict(reversed(facts.items())))
+    assert one.weights_file.read_bytes() == two.weights_file.read_bytes()
+    with safe_open(one.weights_file, "pt") as file:
+        assert file.metadata() == facts
+        assert all(torch.equal(file.get_tensor(name), tensor) for name, tensor in tensors.items())
+    assert int.from_bytes(one.weights_file.read_bytes()[:8], "little") % 8 == 0
 
 
 def test_weights_in_another_memory_format_come_back_the_same(tmp_path: Path) -> None:

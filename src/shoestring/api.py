@@ -48,22 +48,26 @@ def train(
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of everything that takes time.
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
+
+    Raises:
+        RunError: Another process writes into the folder, or it holds a run of another recipe.
     """
     asked = located(what if isinstance(what, Recipe) else recipe(what), data_folder)
     home = Run(Path(run)) if run else usual_run(asked)
     folder, progress = resolve_data_folder(data_folder), progress or Progress()
     split: Split = "tune" if asked.data.tune else "test"
-    if isinstance(asked.data, ImageFolder) and not home.finished():
-        asked.data.load(split, folder, progress)  # a damaged file is found now, not at the end
     overrides = overrides_of(asked, base and located(base, data_folder))
-    model = train_run(asked, home, folder, device, progress, overrides)
-    with model.machine.running():
-        if model.generates:
-            if not home.has_pictures():
-                draw_generator(model, home, progress)
-        elif split not in home.measures():
-            record_classifier(home, assess_run(model, split, data_folder, progress), model.recipe.data.classes)
-    write_report([home])
+    with home.locked(progress):
+        if isinstance(asked.data, ImageFolder) and not home.finished():
+            asked.data.load(split, folder, progress)  # a damaged file is found now, not at the end
+        model = train_run(asked, home, folder, device, progress, overrides)
+        with model.machine.running():
+            if model.generates:
+                if not home.has_pictures():
+                    draw_generator(model, home, progress)
+            elif split not in home.measures():
+                record_classifier(home, assess_run(model, split, data_folder, progress), model.recipe.data.classes)
+        write_report([home])
     return home
 
 
@@ -102,16 +106,18 @@ def adopt(
         sampling: Options of the recipe's `task.sampling` to change.
 
     Raises:
-        RunError: The run is shipped, not finished or not to be written to, or kept no such running mean.
+        RunError: The run is shipped, not finished or not to be written to, or kept no such running mean, or another
+            process writes into it.
         RecipeError: There is no such option.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     home, progress = open_run(what), progress or Progress()
     if home.folder.parent == zoo.FOLDER:
         raise RunError(f"{what} is shipped and stays as it is; copy {home.folder} and name the copy")
-    if not adopt_run(home, average, sampling, device, progress):
-        progress.say(f"{what} answers like that already")
-    write_report([home])
+    with home.locked(progress):
+        if not adopt_run(home, average, sampling, device, progress):
+            progress.say(f"{what} answers like that already")
+        write_report([home])
     return home
 
 

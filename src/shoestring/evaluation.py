@@ -1,6 +1,7 @@
 """What is measured: a run or shipped weights on a split, or any generated images against real ones."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +70,8 @@ def evaluate(
         By name; of a generator on test also the distances to train images, as "train/NAME".
 
     Raises:
-        RunError: The run is not finished and the split is "test", or there are no such weights.
+        RunError: The run is not finished and the split is "test", or there are no such weights, or another process
+            writes into the run in which the measures would be recorded.
         RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
         DataError: There are too few images, or a file is missing or damaged, or Inception has no such features.
         ShoestringError: A count is below 1.
@@ -108,22 +110,21 @@ def evaluate(
         and all(value is None for value in sampling.values())
     )
     record = own and _can_be_recorded(home, progress)
-    if not generates:
-        with model.machine.running():
+    with home.locked(progress) if record else nullcontext(), model.machine.running():
+        if not generates:
             assessment = assess_run(model, split, data_folder, progress)
-        if record:
-            _record(home, answers, lambda: record_classifier(home, assessment, model.recipe.data.classes), progress)
-        return assessment.measures
-    folder, shape, place = resolve_data_folder(data_folder), model.recipe.data.shape, model.machine.device
+            if record:
+                _record(home, answers, lambda: record_classifier(home, assessment, model.recipe.data.classes), progress)
+            return assessment.measures
+        folder, shape, place = resolve_data_folder(data_folder), model.recipe.data.shape, model.machine.device
 
-    def eyes() -> Eyes:
-        return open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
+        def eyes() -> Eyes:
+            return open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
 
-    name = "" if class_name == "none" else class_name  # also where a class is called none
-    with model.machine.running():
+        name = "" if class_name == "none" else class_name  # also where a class is called none
         found = assess_generator(model, folder, split, eyes, progress, count, seeds, name)
-    if record:
-        _record(home, answers, lambda: record_generator(home, found, progress), progress)
+        if record:
+            _record(home, answers, lambda: record_generator(home, found, progress), progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
     return {**found.sections[split], **beside}
 

@@ -6,7 +6,8 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from shoestring.budget import Layer
 from shoestring.errors import RunError
+from shoestring.lock import locked
 from shoestring.progress import Progress
 
 KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
@@ -45,6 +47,30 @@ class Run:
     def exists(self) -> bool:
         """Whether the folder holds a run, finished or not."""
         return self.recipe_file.is_file()
+
+    @contextmanager
+    def locked(self, progress: Progress) -> Generator[None]:
+        """Inside, this process alone writes into the folder. Folders made for that and left empty are removed.
+
+        Raises:
+            RunError: Another process is at it, or the folder is a file.
+        """
+        made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise RunError(f"{self.folder} is a file; name a folder with --run") from None
+        try:
+            with locked(self.folder / ".lock", progress):
+                yield
+        finally:
+            with suppress(OSError):  # the first that is not empty ends it
+                for folder in made:
+                    folder.rmdir()
+
+    def started(self) -> bool:
+        """Whether any step was taken that the folder knows of; before, it holds no more than a recipe."""
+        return self.finished() or self.last_checkpoint() is not None or bool(self.log())
 
     def write_recipe(self, recipe: Mapping[str, Any], layers: Sequence[Layer], overrides: Mapping[str, Any]) -> None:
         """Records the recipe, its layer table, and the fields in which it differs from the recipe it is named after."""
@@ -87,6 +113,11 @@ class Run:
         file = self.folder / "log.jsonl"
         records = list(_complete_lines(file)) if file.is_file() else []
         return [record for record in records if kind is None or record["kind"] == kind]
+
+    def forget_starts(self) -> None:
+        """Forgets what was recorded of starts, before another recipe is trained where none took a step."""
+        for name in ("environment.json", "trial.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def rewind(self, step: int) -> None:
         """Forgets all that was logged and saved after a step, before it is trained again."""
@@ -138,13 +169,11 @@ class Run:
 
     def write_weights(self, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
         """Saves the final weights in float32, with facts about them in the file's header."""
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        self._write("weights.safetensors", safetensors.torch.save(plain, metadata=dict(facts)))
+        self._write("weights.safetensors", _tensor_bytes(tensors, facts))
 
     def write_average(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
         """Saves one of the running means of the weights, to choose from afterwards."""
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        self._write(f"averages/{decay}.safetensors", safetensors.torch.save(plain))
+        self._write(f"averages/{decay}.safetensors", _tensor_bytes(tensors, {}))
 
     def averages(self) -> list[float]:
         """The decays of the running means that were saved."""
@@ -257,6 +286,17 @@ def write_atomic(path: Path, content: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _tensor_bytes(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> bytes:
+    """The safetensors file of tensors and facts; equal ones give equal bytes, whatever order they come in."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = safetensors.torch.save(plain, metadata=dict(facts))
+    start = 8 + int.from_bytes(content[:8], "little")
+    # The library writes the facts in the order of a hash table that is seeded anew in each process.
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors behind it are aligned
+    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def _read_tensors(file: Path) -> dict[str, Tensor]:

@@ -7,7 +7,6 @@ from shoestring import rng
 from shoestring.data.augment import Augment, augment
 from shoestring.data.feed import Feed, batches
 from shoestring.data.images import Images, normalise
-from shoestring.errors import DataError
 
 torch.set_num_threads(1)
 
@@ -102,11 +101,6 @@ def test_order_is_drawn_once_an_epoch(monkeypatch):
         feed(step)
         assert len(feed._orders) <= 2
     assert drawn == [0, 1, 2, 3]
-
-
-def test_no_images_is_an_error_that_names_the_source():
-    with pytest.raises(DataError, match="a toy"):
-        make(0)
 
 
 def test_evaluation_batches_are_in_order_and_the_last_is_short():

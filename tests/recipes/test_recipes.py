@@ -257,3 +257,16 @@ def test_recipes_by_name_by_file_and_with_other_fields(tmp_path: Path) -> None:
         api.recipe("addnist-quik")
     with pytest.raises(RecipeError, match=r"unknown key of Budget 'stepps'; did you mean 'steps'\?"):
         api.recipe("addnist-quick", budget={"stepps": 1})
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "a\\b", "a\0b", "a\nb", "\udce4", "", ".", "..", ".x", "x" * 101, "NUL", "com1.txt"]
+)
+def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
+    with pytest.raises(RecipeError, match=r"name: .* cannot name the folder of a run: take 1 to 100 characters"):
+        api.recipe("addnist-quick", name=name)
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "console", "Blümen 2", "a.b", "nullable", "a-b_c"])
+def test_any_other_name_is_taken(name: str) -> None:
+    assert api.recipe("addnist-quick", name=name).name == name

@@ -10,9 +10,12 @@ from shoestring.errors import DivergedError, OverBudgetError
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import Recipe
 from shoestring.run import Run
+from shoestring.training import journal
 from shoestring.training import loop as the_loop
 from shoestring.training import train as the_train
+from shoestring.training.model import Model
 from shoestring.training.state import State
+from shoestring.training.stepper import Stepper
 from shoestring.training.train import train
 
 
@@ -170,3 +173,30 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_looked_at(
     assert all_finite(run)
     assert all(record["step"] < step for record in run.log("tune"))
     assert not run.finished()
+
+
+def test_the_clock_of_the_log_stands_still_while_tune_is_looked_at_and_all_is_saved(
+    pictures: Path, tmp_path: Path, monkeypatch
+) -> None:
+    now, slow = [0.0], []
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: now[0])
+
+    def takes(kind: type, name: str, seconds: float) -> None:
+        act = getattr(kind, name)
+
+        def timed(self, *arguments):
+            now[0] += seconds
+            slow.append(name)
+            return act(self, *arguments)
+
+        monkeypatch.setattr(kind, name, timed)
+
+    takes(Stepper, "__call__", 0.5)
+    takes(Run, "write_checkpoint", 1000)
+    takes(Model, "logits", 1000)
+    takes(Run, "append_log", 1000)
+    recipe, run = tiny.classifier(pictures, cadence__log=2), Run(tmp_path)
+    go(recipe, run)
+    assert {"write_checkpoint", "logits", "append_log"} <= set(slow)
+    assert {record["images_per_second"] for record in run.log("train")} == {2 * recipe.batch_size}
+    assert run.read_json("environment.json")["training_seconds"] == 6.0

@@ -196,7 +196,8 @@ for name in ("classifier", "gan"):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 def test_killed_again_and_again_at_any_moment_ends_bitwise_the_same(finished: Finished, pictures, tmp_path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(tiny.__file__).parent)}
+    path = os.pathsep.join([str(Path(tiny.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
     command = [sys.executable, "-c", KILLER, str(pictures), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -292,9 +293,6 @@ def test_a_folder_of_another_recipe_is_refused_with_the_differences(finished: Fi
         go(tiny.changed(recipe, many | {"cadence__log": 1}), run)
     with pytest.raises(RunError, match=r"another recipe \(tiny-classifier, not other\)"):
         go(tiny.changed(recipe, {"name": "other"}), run)
-    (tmp_path.parent / "file").touch()
-    with pytest.raises(RunError, match="is a file; name a folder"):
-        go(recipe, Run(tmp_path.parent / "file"))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import tyro
@@ -11,6 +12,7 @@ import shoestring
 from shoestring.allocator import keep_freed_memory
 from shoestring.cli import adopting, making, options, timing, verbs
 from shoestring.cli.display import Display
+from shoestring.cli.streams import lasting_streams
 from shoestring.errors import ShoestringError
 
 Verb = (
@@ -26,6 +28,7 @@ Verb = (
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
 )
 
+UNREAD = 141  # 128 + SIGPIPE, as shells say of a program whose reader went away
 BUSY = 0.25  # load per core from which on threads sleep while they wait
 
 
@@ -36,29 +39,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; by default those of the process.
 
     Returns:
-        The exit status: 0 done, 1 an error the user can mend, 2 wrong usage, 128 + n stopped by signal n.
+        The exit status: 0 done, 1 an error the user can mend, 2 wrong usage, 128 + n stopped by signal n, which for
+        results that nobody read is SIGPIPE. The result of `train` is its run, whoever reads.
     """
     settle_waiting()  # before torch is imported
     keep_freed_memory()
     os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # its pages do not know our options
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with lasting_streams() as out:
+        status = _run(words)
+    return UNREAD if out.lost and not status and words[:1] != ["train"] else status
+
+
+def _run(words: list[str]) -> int:
     display = Display(as_json="--json" in words)
-    if words == ["--version"]:
-        display.line(f"shoestring {shoestring.__version__}")
-        return 0
     try:
-        verb = parse(words)
-        return verb.do(display) or 0
+        if words == ["--version"]:
+            display.line(f"shoestring {shoestring.__version__}")
+            status = 0
+        else:
+            status = parse(words).do(display) or 0
+        sys.stdout.flush()
+        return status
     except ShoestringError as error:
         display.say(f"error: {error}")
-        return 1
-    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # no room, no permission: the message names the file
         display.say(f"error: {error}")
         return 1
     except SystemExit as stop:  # tyro has explained itself
+        with suppress(OSError):
+            sys.stdout.flush()
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
         display.say("stopped")

@@ -66,7 +66,7 @@ class Train(Options):
     recipe: Suppress[Any] = None
 
     def do(self, display: Display) -> int | None:
-        """Trains; on SIGINT and SIGTERM saves and gives 128 plus the signal's number."""
+        """Trains; on SIGINT, SIGTERM and SIGHUP saves and gives 128 plus the signal's number."""
         from shoestring import api
         from shoestring.training.loop import Interrupted
 

@@ -8,7 +8,6 @@ from torch import Tensor
 from shoestring import rng
 from shoestring.data.augment import Augment, augment
 from shoestring.data.images import Images, Normalisation, normalise
-from shoestring.errors import DataError
 
 
 class Feed:
@@ -32,7 +31,7 @@ class Feed:
         """Moves the data to the device.
 
         Args:
-            images: What to train on.
+            images: What to train on, at least one.
             normalisation: Mean and deviation that the batches are normalised with.
             augment: Applied to every batch, before normalising.
             batch_size: Images per batch, at least 1.
@@ -40,12 +39,7 @@ class Feed:
             device: Where the data set and the batches live. Order is the same on every device; the numbers of the
                 augmentation are not the same on CPU and GPU.
             steps: Steps of the whole training, over which augmentation may fade.
-
-        Raises:
-            DataError: There are no images.
         """
-        if len(images) == 0:
-            raise DataError(f"no images to train on in {images.source}; lower `tune` or check the data folder")
         self.normalisation = normalisation
         self.augment = augment
         self.batch_size = batch_size

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from shoestring.budget import Budget
 from shoestring.data.addnist import AddNIST
@@ -51,6 +52,17 @@ UNCOUNTED = ("base", "cadence", "engine", "summary", "published")
 """The fields of a recipe that change nothing that is learnt."""
 
 
+def _folder_name(name: str) -> str:
+    """The name, if it can be a part of a folder's name on every system, and leads to no other folder."""
+    device = re.fullmatch(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", name, re.IGNORECASE)  # of Windows
+    if device or not re.fullmatch(r"(?!\.)[^/\\\x00-\x1f\x7f\ud800-\udfff]{1,100}", name):
+        raise ValueError(
+            f"{name!r} cannot name the folder of a run: take 1 to 100 characters, no / or \\ or control characters, no "
+            "dot in front, and no name of a device such as NUL"
+        )
+    return name
+
+
 class Cadence(Spec):
     """How often a training reports and saves; changes nothing that is learnt."""
 
@@ -78,8 +90,8 @@ class Published(Spec):
 class Recipe(Spec):
     """Everything that decides what a training learns."""
 
-    name: str
-    """What the recipe is called."""
+    name: Annotated[str, AfterValidator(_folder_name)]
+    """What the recipe is called; the folder of its runs begins with it."""
     base: str | None = None
     """The shipped recipe that this one, of a name of its own, was made from."""
     summary: str = ""

@@ -1,9 +1,10 @@
 """The tables of what a run is made of: layers, recipe, environment, sessions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shoestring.report.facts import Facts, as_object
+from shoestring.report.facts import Facts, Json, as_object
 from shoestring.report.wording import ABSENT, duration, integer, large, plain
 
 
@@ -106,20 +107,34 @@ def _before(facts: Facts, name: str) -> str:
 
 
 def environment(facts: Facts) -> list[tuple[str, str]]:
-    """Versions, commit, machine, wall time and speed."""
+    """Versions, commit, machine, wall time and speed; what differed from start to start, in that order."""
     known = facts.environment
-    rows = [(str(name), plain(value)) for name, value in as_object(known.get("versions")).items()]
-    rows += [("system", str(known["system"]))] if known.get("system") else []
-    rows += [("commit", str(known["commit"]))] if known.get("commit") else []
-    rows += [(str(name), plain(value)) for name, value in as_object(known.get("machine")).items() if value is not None]
+    starts = [one for one in facts.sessions if "machine" in one] or [known]  # version 0.1: the last start's only
+    rows = _over(starts, "versions")
+    for name in ("system", "commit"):
+        values = dict.fromkeys(str(one[name]) for one in starts if one.get(name))
+        rows += [(name, ", ".join(values))] if values else []
+    rows += _over(starts, "machine")
     if facts.seconds is not None:
         rows.append(("wall time", duration(facts.seconds)))
+    if known.get("training_seconds") is not None:
+        rows.append(("training time", duration(known["training_seconds"])))
     if speed := throughput(facts):
         rows.append(("training speed", f"{integer(speed)} images/s (median)"))
     work = sum(layer.multiply_adds for layer in facts.layers)
     if work:
         rows.append(("multiply-adds per image", large(work)))
     return rows
+
+
+def _over(starts: Sequence[Json], part: str) -> list[tuple[str, str]]:
+    """The facts of a part of each start of a training; those that differ one after the other."""
+    found: dict[str, dict[str, None]] = {}
+    for one in starts:
+        for name, value in as_object(one.get(part)).items():
+            if value is not None:
+                found.setdefault(str(name), {})[plain(value)] = None
+    return [(name, ", ".join(values)) for name, values in found.items()]
 
 
 def throughput(facts: Facts) -> float | None:

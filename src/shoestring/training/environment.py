@@ -3,63 +3,79 @@
 import datetime
 import platform
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from shoestring.engine import Machine
 from shoestring.run import Run
+from shoestring.training.state import State
 
+FILE = "environment.json"
 PACKAGES = ("shoestring", "torch", "numpy", "pillow")
 
 
-def open_session(run: Run, machine: Machine, step: int, evaluations: int, loss_unit: str) -> None:
-    """Records the environment, and that a session of training starts at a step.
+class Session:
+    """One start of a training, recorded with what it was made with, how far it came and how long it took."""
 
-    Args:
-        run: The run.
-        machine: What it computes on.
-        step: Steps taken before.
-        evaluations: Net calls that one answer or sample takes, which the budget may limit.
-        loss_unit: Of the losses in the log; empty where they have none.
-    """
-    known: dict[str, Any] = {"sessions": []}
-    if (run.folder / "environment.json").is_file():
-        known = run.read_json("environment.json")
-    session = {
-        "started": _now().isoformat(timespec="milliseconds"),
-        "from_step": step,
-        "to_step": step,
-        "seconds": 0.0,
-    }
-    facts: dict[str, Any] = {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "commit": _commit(),
-        "system": platform.platform(),
-        "machine": machine.describe(),
-        "evaluations": evaluations,
-        "loss_unit": loss_unit,
-        "sessions": [*known["sessions"], session],
-    }
-    run.write_json("environment.json", facts)
+    def __init__(self, run: Run, machine: Machine, state: State, evaluations: int, loss_unit: str) -> None:
+        """Records that a session starts.
+
+        Args:
+            run: The run.
+            machine: What it computes on.
+            state: Where it starts from.
+            evaluations: Net calls that one answer or sample takes, which the budget may limit.
+            loss_unit: Of the losses in the log; empty where they have none.
+        """
+        self.run = run
+        self.began = time.monotonic()  # a clock that is set back does not set it back
+        self.before = _sessions(run)
+        self.evaluations = evaluations
+        self.loss_unit = loss_unit
+        self.made_with: dict[str, Any] = {
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            "commit": _commit(),
+            "system": platform.platform(),
+            "machine": machine.describe(),
+        }
+        self.started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        self.from_step = state.step
+        self.note(state)
+
+    def note(self, state: State) -> None:
+        """Records how far it came, so that a process which is killed later has counted up to here."""
+        session = {
+            "started": self.started,
+            "from_step": self.from_step,
+            "to_step": state.step,
+            "seconds": round(time.monotonic() - self.began, 1),
+        }
+        self.run.write_json(
+            FILE,
+            {
+                **self.made_with,  # of the last session; each keeps its own
+                "evaluations": self.evaluations,
+                "loss_unit": self.loss_unit,
+                "training_seconds": round(state.seconds, 1),
+                "sessions": [*self.before, session | self.made_with],
+            },
+        )
 
 
-def close_session(run: Run, step: int) -> None:
-    """Records how far the last session came and how long it took."""
-    known = run.read_json("environment.json")
-    session = known["sessions"][-1]
-    passed = _now() - datetime.datetime.fromisoformat(session["started"])
-    session |= {"to_step": step, "seconds": round(passed.total_seconds(), 1)}
-    run.write_json("environment.json", known)
+def seconds_so_far(run: Run) -> float:
+    """Wall time of all sessions of a run, in seconds."""
+    return sum(session["seconds"] for session in _sessions(run))
 
 
 def record_evaluations(run: Run, evaluations: int) -> None:
     """Records the net calls that one answer or sample takes from now on."""
-    run.write_json("environment.json", run.read_json("environment.json") | {"evaluations": evaluations})
+    run.write_json(FILE, run.read_json(FILE) | {"evaluations": evaluations})
 
 
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+def _sessions(run: Run) -> list[dict[str, Any]]:
+    return run.read_json(FILE)["sessions"] if (run.folder / FILE).is_file() else []
 
 
 def _commit() -> str | None:

@@ -12,7 +12,8 @@ from shoestring.errors import DivergedError
 class Journal:
     """Gathers the facts of steps and turns them into log records.
 
-    Facts stay on the device until `record`, so a GPU is never waited for inside the loop.
+    Facts stay on the device until `record`, so a GPU is never waited for inside the loop. Its clock runs from `resume`
+    to `record`: between them lie steps and nothing else.
     """
 
     def __init__(self, step: int, batch_size: int) -> None:
@@ -20,6 +21,10 @@ class Journal:
         self.batch_size = batch_size
         self.names: list[str] = []
         self.rows: list[Tensor] = []
+        self.resume()
+
+    def resume(self) -> None:
+        """Starts the clock again, after a record and whatever came after it."""
         self.started = time.perf_counter()
 
     def note(self, facts: dict[str, Tensor]) -> None:
@@ -42,7 +47,7 @@ class Journal:
             row, column = int(broken[0, 0]), int(broken[0, 1])
             raise DivergedError(f"{self.names[column]} became NaN or infinite at step {first + row + 1:,}")
         seconds = time.perf_counter() - self.started
-        self.step, self.rows, self.started = first + count, [], time.perf_counter()
+        self.step, self.rows = first + count, []
         return {
             "step": self.step,
             "kind": "train",

@@ -1,6 +1,7 @@
 """The one training loop, for every task."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from shoestring.training.journal import Journal
 from shoestring.training.state import State
 from shoestring.training.stepper import Stepper
 
+ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+
 Watch = Callable[[State], dict[str, Any] | None]
 """Looks at a state now and then; gives a record for the log, without its step, or None."""
 
@@ -30,7 +33,14 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
 
 
 def loop(
-    recipe: Recipe, run: Run, state: State, machine: Machine, images: Images, watch: Watch, progress: Progress
+    recipe: Recipe,
+    run: Run,
+    state: State,
+    machine: Machine,
+    images: Images,
+    watch: Watch,
+    progress: Progress,
+    note: Callable[[State], object] = lambda _: None,
 ) -> None:
     """Trains a state to the end of its budget; saves and logs as it goes.
 
@@ -42,10 +52,11 @@ def loop(
         images: The training split.
         watch: Called every `cadence.evaluate` steps.
         progress: Told of every step, and of what is logged.
+        note: Called before every checkpoint.
 
     Raises:
         DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
-        Interrupted: SIGINT or SIGTERM came; the state was saved first.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; the state was saved first.
     """
     take_step = Stepper(recipe, state, machine, images)
     journal = Journal(state.step, recipe.batch_size)
@@ -54,30 +65,33 @@ def loop(
     def report() -> None:
         record = journal.record(take_step.rate)
         if record:
+            state.seconds += record["seconds"]
             run.append_log([record])
             advance(0, **_summary(record))
+
+    def look() -> None:
+        report()
+        state.require_finite()
+        seen = watch(state)
+        if seen:
+            run.append_log([{"step": state.step} | seen])
 
     def save() -> None:
         report()
         state.require_finite()
+        note(state)
         run.write_checkpoint(state.step, state.state_dict())
 
+    every = ((recipe.cadence.log, report), (recipe.cadence.evaluate, look), (recipe.cadence.checkpoint, save))
     with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:
         try:
             while state.step < steps and not caught:
                 journal.note(take_step())
                 advance()
-                last = state.step == steps
-                if last or state.step % recipe.cadence.log == 0:
-                    report()
-                if last or state.step % recipe.cadence.evaluate == 0:
-                    report()
-                    state.require_finite()
-                    seen = watch(state)
-                    if seen:
-                        run.append_log([{"step": state.step} | seen])
-                if last or state.step % recipe.cadence.checkpoint == 0:
-                    save()
+                for cadence, act in every:
+                    if state.step == steps or state.step % cadence == 0:
+                        act()
+                        journal.resume()
             if caught:
                 save()
                 raise Interrupted(caught[0], state.step)
@@ -89,24 +103,29 @@ def loop(
 
 @contextmanager
 def caught_signals() -> Generator[list[int]]:
-    """Inside, the first SIGINT or SIGTERM is noted in the list instead of ending the process; a second one ends it."""
+    """Inside, the first SIGINT, SIGTERM or SIGHUP is noted in the list instead of ending the process.
+
+    A second SIGINT or SIGTERM ends it; a closed terminal sends SIGHUP, its shell another one, which hurries nobody.
+    Signals that are ignored (nohup, a job in the background) stay ignored, and handlers that are not Python's stay in
+    place: they could not be set again. Outside the main thread Python handles no signals, and nothing is caught.
+    """
     caught: list[int] = []
 
     def note(number: int, _: object) -> None:
-        if caught:
+        if not caught:
+            caught.append(number)
+        elif number in (signal.SIGINT, signal.SIGTERM):
             raise KeyboardInterrupt
-        caught.append(number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in ENDING if here}
+    ours = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for number in ours:
         signal.signal(number, note)
     try:
         yield caught
     finally:
-        for number, handler in before.items():
+        for number, handler in ours.items():
             signal.signal(number, handler)
 
 

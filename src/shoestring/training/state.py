@@ -22,12 +22,14 @@ class State:
         nets: The nets by name, on the device.
         optimisers: One for each phase, by the net it updates.
         averages: Running means of all nets, by decay.
+        seconds: What these steps took, without evaluating and saving.
     """
 
     step: int
     nets: nn.ModuleDict
     optimisers: dict[str, torch.optim.Optimizer]
     averages: dict[float, nn.ModuleDict] = field(default_factory=dict[float, nn.ModuleDict])
+    seconds: float = 0.0
 
     @staticmethod
     def start(recipe: Recipe, nets: nn.ModuleDict, machine: Machine) -> "State":
@@ -70,6 +72,7 @@ class State:
         """Everything, as tensors and plain values."""
         return {
             "step": self.step,
+            "seconds": self.seconds,
             "nets": self.nets.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "averages": {decay: nets.state_dict() for decay, nets in self.averages.items()},
@@ -77,7 +80,7 @@ class State:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Becomes the saved state exactly."""
-        self.step = saved["step"]
+        self.step, self.seconds = saved["step"], saved.get("seconds", 0.0)
         self.nets.load_state_dict(saved["nets"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(saved["optimisers"][name])

@@ -6,13 +6,13 @@ from typing import Any
 
 from shoestring.data.images import Images
 from shoestring.engine import Machine
-from shoestring.errors import RunError
+from shoestring.errors import DataError, RunError
 from shoestring.progress import Progress
 from shoestring.recipes.recipe import UNCOUNTED, Recipe
 from shoestring.run import Run
 from shoestring.spec import changed
 from shoestring.training.build import Built, build
-from shoestring.training.environment import close_session, open_session
+from shoestring.training.environment import Session, seconds_so_far
 from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
 from shoestring.training.model import Model
@@ -38,17 +38,24 @@ def train(
         overrides: The fields in which the recipe differs from the one it is named after, for the record.
 
     Raises:
-        OverBudgetError: The nets do not fit the budget; nothing was written.
-        RunError: The folder holds a run of another recipe.
+        OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
+        DataError: There is nothing to train on, or files are missing or damaged.
+        RunError: Steps of another recipe were taken in the folder.
     """
     built = build(recipe)
     Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
-    _claim(run, recipe, built, overrides)
+    started = run.started()
+    if started:
+        _require_same(run, recipe)
     if run.finished():
         progress.say(f"{run.folder} is finished; there is nothing left to train")
         return load(run, device)
     images = recipe.data.load("train", folder, progress)
     tune = recipe.data.load("tune", folder, progress) if recipe.data.tune else None
+    if not len(images):
+        raise DataError(f"no images to train on in {images.source}; lower --data.tune or check the data folder")
+    if not started:
+        _claim(run, recipe, built, overrides)
     machine = Machine.choose(settled(recipe, run, device, progress), device)
     with machine.running():
         return _trained(recipe, run, built, images, tune, machine, progress)
@@ -67,13 +74,13 @@ def _trained(
     state = State.start(recipe, built.nets, machine)
     saved = run.read_checkpoint(progress, machine.device)
     if saved:
-        state.load_state_dict(saved)
+        state.load_state_dict({"seconds": seconds_so_far(run)} | saved)  # checkpoints of version 0.1 have no clock
     run.rewind(state.step)
-    open_session(run, machine, state.step, recipe.task.evaluations, recipe.task.loss_unit)
+    session = Session(run, machine, state, recipe.task.evaluations, recipe.task.loss_unit)
     try:
-        loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress)
+        loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress, session.note)
     finally:
-        close_session(run, state.step)
+        session.note(state)
     model = answering(recipe, state, machine)
     for decay, nets in state.averages.items():
         mean = model if nets is state.answering() else answering(recipe, state, machine, decay)
@@ -83,20 +90,21 @@ def _trained(
     return model
 
 
-def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
-    """Makes the folder this recipe's, or checks that it already is."""
-    if run.folder.exists() and not run.folder.is_dir():
-        raise RunError(f"{run.folder} is a file; name a folder with --run")
-    if not run.exists():
-        run.write_json("classes.json", list(recipe.data.classes))
-        run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
-        return
+def _require_same(run: Run, recipe: Recipe) -> None:
     there = recipe_of(run)
     if there.fingerprint() != recipe.fingerprint():
         raise RunError(
             f"{run.folder} holds a run of another recipe ({_differences(there, recipe)}). Name another folder with "
-            "--run, or delete it."
+            "--run, or train that recipe on."
         )
+
+
+def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
+    """Makes a folder in which no step was taken this recipe's, whichever was to be trained there before."""
+    if run.exists() and run.read_recipe() != recipe.to_json():
+        run.forget_starts()
+    run.write_json("classes.json", list(recipe.data.classes))
+    run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
 
 
 def _differences(there: Recipe, now: Recipe) -> str:
