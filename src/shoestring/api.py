@@ -171,7 +171,7 @@ def predict(
     model = load(what, device, progress=progress)
     files = [files] if isinstance(files, str | Path) else files
     channels, height, _ = model.recipe.data.shape
-    images = torch.stack([torch.tensor(read_image(Path(file), height)) for file in files])
+    images = torch.stack([torch.tensor(read_image(Path(file), height, progress)) for file in files])
     if channels == 1:
         images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
     classes = model.recipe.data.classes

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from shoestring.data.decode import Decoder
 from shoestring.data.holdout import content_order, hold_out
 from shoestring.data.images import Images, Split
 from shoestring.data.location import data_folder
@@ -168,22 +169,23 @@ def _class_folders(root: Path) -> tuple[str, ...]:
     return names
 
 
-def read_image(path: Path, size: int) -> NDArray[np.uint8]:
-    """One image as (3, size, size), upright, transparency shown on white."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, not an image; name the files in it, such as {path / '*'}")
-    if not path.is_file():
-        raise DataError(f"there is no image {path}")
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):
-                # 16-bit grey, which Pillow would cut off at 255 instead of scaling.
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image.convert("RGBA"))
-            fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}. Repair or remove it.") from error
-    return np.asarray(fitted).transpose(2, 0, 1)
+def read_image(path: Path, size: int, progress: Progress | None = None) -> NDArray[np.uint8]:
+    """One image as (3, size, size), upright, transparency shown on white.
+
+    Args:
+        path: The file.
+        size: Height and width: the shorter side is resized to it, with antialiasing, and the centre kept.
+        progress: Told what is odd about it.
+
+    Raises:
+        DataError: As `Decoder.decode`.
+    """
+    decoder = Decoder()
+    image = decoder.decode(path)
+    decoder.tell(progress or Progress())
+    return fitted(image, size)
+
+
+def fitted(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """An RGB image as (3, size, size): the shorter side is resized, with antialiasing, and the centre kept."""
+    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
