@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shoestring import zoo
-from shoestring.data.folder import ImageFolder, read_image
+from shoestring.data.folder import read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.errors import RunError
@@ -53,8 +53,6 @@ def train(
     home = Run(Path(run) if run else Path("runs") / f"{asked.name}-{asked.fingerprint()}")
     folder, progress = resolve_data_folder(data_folder), progress or Progress()
     split: Split = "tune" if asked.data.tune else "test"
-    if isinstance(asked.data, ImageFolder) and not home.finished():
-        asked.data.load(split, folder, progress)  # a damaged file is found now, not at the end
     overrides = overrides_of(asked, base and located(base, data_folder))
     model = train_run(asked, home, folder, device, progress, overrides)
     if model.generates:

@@ -22,6 +22,7 @@ from shoestring.training.extractors import Weights, open_eyes
 from shoestring.training.image_sets import compare_sets, read_set
 from shoestring.training.load import load, open_run
 from shoestring.training.model import Model
+from shoestring.training.splits import load_split
 
 
 def evaluate(
@@ -67,7 +68,8 @@ def evaluate(
         By name; of a generator on test also the distances to train images, as "train/NAME".
 
     Raises:
-        RunError: The run is not finished and the split is "test", or there are no such weights.
+        RunError: The run is not finished and the split is "test", or was trained on images of the split, or there are
+            no such weights.
         RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
         DataError: There are too few images, or a file is missing or damaged.
     """
@@ -104,7 +106,7 @@ def evaluate(
     folder = resolve_data_folder(data_folder)
     shape, place = model.recipe.data.shape, model.machine.device
     eyes = open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
-    found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name)
+    found = assess_generator(model, folder, split, eyes, progress, count, seeds, class_name, home)
     if own:  # what is shipped keeps the record of its own final evaluation
         record_generator(home, found, progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
@@ -156,7 +158,7 @@ def assess_run(
     model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress, record: bool
 ) -> dict[str, Measure]:
     """The measures of a classifier on a split; written into its run, or not."""
-    images = model.recipe.data.load(split, resolve_data_folder(data_folder), progress)
+    images = load_split(model.recipe, home, split, resolve_data_folder(data_folder), progress)
     found = assess_classifier(model, images, split, progress)
     if record:
         record_classifier(home, found, model.recipe.data.classes)

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from shoestring.errors import DataError
 from shoestring.progress import Progress
 
+_NAMED_ONLY = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows them, and has nothing to read them with
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,6 +26,41 @@ _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2  # TIFF's tags
 _TOLERANCE = 1e-3  # how far floats may pass black and white, by rounding
 
 
+def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The image files directly in a folder, by their endings, and what else is there; both sorted, without hidden ones.
+
+    Formats that Pillow can only write, or only names, such as PDF and HDF5, are none.
+    """
+    Image.init()
+    known = {ending for ending, form in Image.EXTENSION.items() if form in Image.OPEN and form not in _NAMED_ONLY}
+    found = sorted(item for item in folder.glob("*") if not item.name.startswith("."))
+    images = [item for item in found if item.suffix.lower() in known and item.is_file()]
+    return images, sorted(set(found) - set(images))
+
+
+def passed_over(others: list[Path], progress: Progress) -> None:
+    """Says how many files or folders are taken for no images, if any."""
+    if others:
+        more = f" and {len(others) - 1:,} more files or folders" if len(others) > 1 else ""
+        progress.say(f"passed over {others[0]}{more}: no images, by their endings")
+
+
+def read(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        DataError: There is no such file, or it cannot be read.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not an image; name the files in it, such as {path / '*'}")
+    if not path.is_file():
+        raise DataError(f"there is no image {path}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 class Decoder:
     """Decodes image files, and says once what is odd about those with more than 8 bits."""
 
@@ -34,7 +70,7 @@ class Decoder:
         self._brightest = 0
         self._first: Path | None = None
 
-    def decode(self, path: Path, content: bytes | None = None) -> Image.Image:
+    def decode(self, path: Path, content: bytes) -> Image.Image:
         """The image in a file: RGB, upright, transparency shown on white.
 
         16-bit greys are scaled by the bits that the file says it uses, floats in 0..1 or 0..255 by their range. Of an
@@ -42,17 +78,12 @@ class Decoder:
 
         Args:
             path: The file.
-            content: Its bytes, where they are known already.
+            content: Its bytes, as `read` gives them.
 
         Raises:
-            DataError: The file is missing, damaged or no image, or does not say which of its numbers is white.
+            DataError: The file is damaged or no image, or does not say which of its numbers is white.
         """
-        if path.is_dir():
-            raise DataError(f"{path} is a folder, not an image; name the files in it, such as {path / '*'}")
-        if not path.is_file():
-            raise DataError(f"there is no image {path}")
         try:
-            content = path.read_bytes() if content is None else content
             # Pillow's warnings name no file; what is wrong with one is in the errors here.
             with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as file:
                 file.load()

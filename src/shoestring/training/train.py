@@ -15,6 +15,7 @@ from shoestring.training.environment import close_session, open_session
 from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
 from shoestring.training.model import Model
+from shoestring.training.splits import load_training_data
 from shoestring.training.standing import answering
 from shoestring.training.state import State
 from shoestring.training.trial import settled
@@ -38,16 +39,18 @@ def train(
 
     Raises:
         OverBudgetError: The nets do not fit the budget; nothing was written.
-        RunError: The folder holds a run of another recipe.
+        RunError: The folder holds a run of another recipe, or of images that have changed.
     """
     built = build(recipe)
     Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
-    _claim(run, recipe, built, overrides)
+    if run.exists():
+        _require_same(run, recipe)
     if run.finished():
         progress.say(f"{run.folder} is finished; there is nothing left to train")
         return load(run, device)
-    images = recipe.data.load("train", folder, progress)
-    tune = recipe.data.load("tune", folder, progress) if recipe.data.tune else None
+    data = load_training_data(recipe, run, folder, progress)
+    _claim(run, recipe, built, overrides)
+    data.record(run)
     machine = Machine.choose(settled(recipe, run, device, progress), device)
     state = State.start(recipe, built.nets, machine)
     saved = run.read_checkpoint(progress, machine.device)
@@ -56,7 +59,7 @@ def train(
     run.rewind(state.step)
     open_session(run, machine, state.step, recipe.task.evaluations)
     try:
-        loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress)
+        loop(recipe, run, state, machine, data.train, watcher(recipe, run, machine, data.train, data.tune), progress)
     finally:
         close_session(run, state.step)
     model = answering(recipe, state, machine)
@@ -68,20 +71,22 @@ def train(
     return model
 
 
-def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
-    """Makes the folder this recipe's, or checks that it already is."""
-    if run.folder.exists() and not run.folder.is_dir():
-        raise RunError(f"{run.folder} is a file; name a folder with --run")
-    if not run.exists():
-        run.write_json("classes.json", list(recipe.data.classes))
-        run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
-        return
+def _require_same(run: Run, recipe: Recipe) -> None:
     there = recipe_of(run)
     if there.fingerprint() != recipe.fingerprint():
         raise RunError(
             f"{run.folder} holds a run of another recipe ({_differences(there, recipe)}). Name another folder with "
             "--run, or delete it."
         )
+
+
+def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any]) -> None:
+    """Makes the folder this recipe's, if it is not yet."""
+    if run.folder.exists() and not run.folder.is_dir():
+        raise RunError(f"{run.folder} is a file; name a folder with --run")
+    if not run.exists():
+        run.write_json("classes.json", list(recipe.data.classes))
+        run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
 
 
 def _differences(there: Recipe, now: Recipe) -> str:
