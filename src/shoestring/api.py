@@ -49,12 +49,13 @@ def train(
         progress: Told of everything that takes time.
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
     """
-    asked = located(what if isinstance(what, Recipe) else recipe(what), data_folder)
+    given = what if isinstance(what, Recipe) else recipe(what)
+    asked = located(given, data_folder)
     home = Run(Path(run) if run else Path("runs") / f"{asked.name}-{asked.fingerprint()}")
     folder, progress = resolve_data_folder(data_folder), progress or Progress()
     split: Split = "tune" if asked.data.tune else "test"
-    overrides = overrides_of(asked, base and located(base, data_folder))
-    model = train_run(asked, home, folder, device, progress, overrides)
+    # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
+    model = train_run(asked, home, folder, device, progress, overrides_of(given, base))
     if model.generates:
         if not home.has_pictures():
             draw_generator(model, home, progress)

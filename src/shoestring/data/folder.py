@@ -105,7 +105,7 @@ class ImageFolder(Spec):
         part = root / ("test" if split == "test" else "train") if divided else root
         files, labels, others = _listed(part, names, may_lack=divided and split == "test")
         decoder = Decoder()
-        pixels, read_already = self._pixels(files, root.name, decoder, progress)
+        pixels, decoded = self._pixels(files, root.name, decoder, progress)
         chosen = self._chosen(split, not divided, files, pixels, labels, len(names))
         counts = np.bincount(labels[chosen], minlength=len(names))
         absent = ", ".join(name for name, count in zip(names, counts, strict=True) if not count)
@@ -114,12 +114,15 @@ class ImageFolder(Spec):
             raise DataError(f"{root}: no image of {absent} is left to train on; hold out fewer by data.tune, {remedy}")
         if split == "test" and not len(chosen):
             raise DataError(f"{root}: no image is in test; {remedy}")
-        images = np.empty((len(chosen), *self.shape), np.uint8)
-        with progress.task(f"decoding {root.name}", len(chosen), "images") as advance:
-            for place, file in enumerate(files[int(index)] for index in chosen):
-                image = read_already.pop(file, None)
-                images[place] = fitted(decoder.decode(file, read(file)), self.size) if image is None else image
-                advance()
+        files = [files[int(index)] for index in chosen]
+        if missing := [file for file in files if file not in decoded]:
+            with progress.task(f"decoding {root.name}", len(missing), "images") as advance:
+                for file in missing:
+                    decoded[file] = fitted(decoder.decode(file, read(file)), self.size)
+                    advance()
+        images = np.empty((len(files), *self.shape), np.uint8)
+        for place, file in enumerate(files):
+            images[place] = decoded.pop(file)
         if split == "test" and absent:
             progress.say(f"{root}: no image of {absent} is in test")
         if split == "train" or (divided and split == "test"):  # the other splits are of the same files

@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic_core import to_jsonable_python
+
 from shoestring.data.folder import ImageFolder
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.errors import DataError, RecipeError
@@ -100,7 +102,7 @@ def overrides_of(asked: Recipe, base: Recipe | None = None) -> dict[str, list[An
     if shipped in RECIPES:
         base = RECIPES[shipped]()
     differences = changed(base, asked) if base else {}
-    return {key: [_plain(before), _plain(after)] for key, (before, after) in differences.items() if key not in TOLD}
+    return {key: to_jsonable_python(list(pair)) for key, pair in differences.items() if key not in TOLD}
 
 
 def _merge(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +118,3 @@ def _fits_into(value: Any, there: Any) -> bool:
     if not (isinstance(value, dict) and isinstance(there, dict)):
         return False
     return bool("kind" not in value or value["kind"] == there.get("kind"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
