@@ -14,7 +14,6 @@ from shoestring.measure.measure import Measure
 from shoestring.measure.resize import Resizing
 from shoestring.measure.score import Score
 from shoestring.progress import Progress
-from shoestring.recipes import RECIPES
 from shoestring.run import Run
 from shoestring.training.assess import assess_classifier, record_classifier
 from shoestring.training.assess_generator import assess_generator, record_generator
@@ -129,7 +128,8 @@ def compare_images(
     """The scores of any generated images against any real ones.
 
     Args:
-        generated: A folder of PNG files, a .npy or .npz file of uint8 images, or NAME:SPLIT with a data set or recipe.
+        generated: A folder of images or of folders of them, a .npy or .npz file of uint8 images, or NAME:SPLIT with a
+            data set, a recipe or a recipe file.
         real: The same, such as cifar100:test.
         floor: The same: further real images, to find the floor with; by default train, when `real` is another split.
         data_folder: As of `evaluate`.
@@ -144,9 +144,9 @@ def compare_images(
         DataError: Images cannot be read, are too few or of different sizes; or the Inception file is not right.
     """
     progress, folder = progress or Progress(), resolve_data_folder(data_folder)
-    made = read_set(str(generated), RECIPES, folder, progress).images
-    seen = read_set(str(real), RECIPES, folder, progress)
-    further = read_set(str(floor), RECIPES, folder, progress).images if floor is not None else seen.further
+    made = read_set(str(generated), folder, progress).images
+    seen = read_set(str(real), folder, progress)
+    further = read_set(str(floor), folder, progress).images if floor is not None else seen.further
     check_sets(seen.images, made)
     channels, height, width = made.shape[1:]
     place = Machine.choose(Engine(), device).device

@@ -142,16 +142,20 @@ def test_a_class_with_nothing_to_train_on_is_refused_and_one_with_nothing_in_tes
             assert source.load("train", tmp_path, Progress()).labels.bincount()[1:].tolist() == [1, 1]
         else:
             gone = " ".join({"bee", "cow"} - set(absent))
-            with pytest.raises(DataError, match="is left to train on; hold out fewer by data.tune, add images"):
+            with pytest.raises(DataError, match="is left to train on; hold out fewer by"):
                 source.load("train", tmp_path, Progress())
             seen.add(gone)
     assert {"bee", "cow"} <= seen
     for file in (tmp_path / "ant").iterdir():
         if file.name not in ("0.png", "1.png"):
             file.unlink()
-    with pytest.raises(DataError, match="no image is in test"):
-        for source in sources:
-            source.load("test", tmp_path, Progress())
+    empty = 0
+    for source in sources:
+        try:
+            assert len(source.load("test", tmp_path, Progress())) > 0
+        except DataError as error:
+            empty += "no image is in test" in str(error)
+    assert 10 < empty < 40  # of 60 with 4 images: 0.8^4 = 41 %
 
 
 def test_runs_from_before_there_were_records_are_divided_as_they_were(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from PIL import Image, UnidentifiedImageError
 from shoestring.errors import DataError
 from shoestring.progress import Progress
 
-_NAMED_ONLY = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows them, and has nothing to read them with
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -24,25 +23,6 @@ _UPRIGHT = {
 }
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2  # TIFF's tags
 _TOLERANCE = 1e-3  # how far floats may pass black and white, by rounding
-
-
-def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The image files directly in a folder, by their endings, and what else is there; both sorted, without hidden ones.
-
-    Formats that Pillow can only write, or only names, such as PDF and HDF5, are none.
-    """
-    Image.init()
-    known = {ending for ending, form in Image.EXTENSION.items() if form in Image.OPEN and form not in _NAMED_ONLY}
-    found = sorted(item for item in folder.glob("*") if not item.name.startswith("."))
-    images = [item for item in found if item.suffix.lower() in known and item.is_file()]
-    return images, sorted(set(found) - set(images))
-
-
-def passed_over(others: list[Path], progress: Progress) -> None:
-    """Says how many files or folders are taken for no images, if any."""
-    if others:
-        more = f" and {len(others) - 1:,} more files or folders" if len(others) > 1 else ""
-        progress.say(f"passed over {others[0]}{more}: no images, by their endings")
 
 
 def read(path: Path) -> bytes:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from shoestring.data.decode import Decoder, image_files, passed_over, read
+from shoestring.data.decode import Decoder, read
 from shoestring.data.holdout import content_below, content_order, hold_out
+from shoestring.data.image_files import list_images, passed_over
 from shoestring.data.images import Images, Split
 from shoestring.data.location import data_folder
 from shoestring.errors import DataError
@@ -219,7 +220,7 @@ def _listed(root: Path, names: Sequence[str], may_lack: bool) -> tuple[list[Path
     labels: list[int] = []
     others: list[Path] = []
     for label, name in enumerate(names):
-        of_class, rest = image_files(root / name)
+        of_class, rest = list_images(root / name)
         if not of_class and not may_lack:
             inner = next((item for item in rest if item.is_dir()), None)
             found = f"has no images, but the folder {inner.name}" if inner else "has no images"
