@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shoestring import zoo
-from shoestring.data.folder import ImageFolder, read_image
+from shoestring.data.folder import read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.errors import RunError, require_at_least
@@ -52,21 +52,22 @@ def train(
     Raises:
         RunError: Another process writes into the folder, or it holds a run of another recipe.
     """
-    asked = located(what if isinstance(what, Recipe) else recipe(what), data_folder)
+    given = what if isinstance(what, Recipe) else recipe(what)
+    asked = located(given, data_folder)
     home = Run(Path(run)) if run else usual_run(asked)
     folder, progress = resolve_data_folder(data_folder), progress or Progress()
     split: Split = "tune" if asked.data.tune else "test"
-    overrides = overrides_of(asked, base and located(base, data_folder))
+    # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
+    overrides = overrides_of(given, base)
     with home.locked(progress):
-        if isinstance(asked.data, ImageFolder) and not home.finished():
-            asked.data.load(split, folder, progress)  # a damaged file is found now, not at the end
         model = train_run(asked, home, folder, device, progress, overrides)
         with model.machine.running():
             if model.generates:
                 if not home.has_pictures():
                     draw_generator(model, home, progress)
             elif split not in home.measures():
-                record_classifier(home, assess_run(model, split, data_folder, progress), model.recipe.data.classes)
+                found = assess_run(model, home, split, data_folder, progress)
+                record_classifier(home, found, model.recipe.data.classes)
         write_report([home])
     return home
 
@@ -189,15 +190,15 @@ def predict(
     with progress.task("naming images", len(files), "images") as advance:
         for start in range(0, len(files), BATCH):
             some = files[start : start + BATCH]
-            found += _predictions(model, some, top)
+            found += _predictions(model, some, top, progress)
             advance(len(some))
     return found
 
 
-def _predictions(model: Model, files: Sequence[Path | str], top: int) -> list[dict[str, Any]]:
+def _predictions(model: Model, files: Sequence[Path | str], top: int, progress: Progress) -> list[dict[str, Any]]:
     """What `predict` gives of some files, whose images are held in memory at once."""
     channels, height, _ = model.recipe.data.shape
-    images = torch.stack([torch.tensor(read_image(Path(file), height)) for file in files])
+    images = torch.stack([torch.tensor(read_image(Path(file), height, progress)) for file in files])
     if channels == 1:
         images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
     classes = model.recipe.data.classes

@@ -17,7 +17,6 @@ from shoestring.measure.measure import Measure
 from shoestring.measure.resize import Resizing
 from shoestring.measure.score import Score
 from shoestring.progress import Progress
-from shoestring.recipes import RECIPES
 from shoestring.run import Run
 from shoestring.training.assess import Assessment, assess_classifier, record_classifier
 from shoestring.training.assess_generator import assess_generator, record_generator
@@ -25,6 +24,7 @@ from shoestring.training.extractors import Eyes, Weights, open_eyes
 from shoestring.training.image_sets import compare_sets, read_set
 from shoestring.training.load import load, open_run, recipe_of
 from shoestring.training.model import Model
+from shoestring.training.splits import load_split
 
 
 def evaluate(
@@ -70,8 +70,8 @@ def evaluate(
         By name; of a generator on test also the distances to train images, as "train/NAME".
 
     Raises:
-        RunError: The run is not finished and the split is "test", or there are no such weights, or another process
-            writes into the run in which the measures would be recorded.
+        RunError: The run is not finished and the split is "test", or was trained on images of the split, or there are
+            no such weights, or another process writes into the run in which the measures would be recorded.
         RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
         DataError: There are too few images, or a file is missing or damaged, or Inception has no such features.
         ShoestringError: A count is below 1.
@@ -112,7 +112,7 @@ def evaluate(
     record = own and _can_be_recorded(home, progress)
     with home.locked(progress) if record else nullcontext(), model.machine.running():
         if not generates:
-            assessment = assess_run(model, split, data_folder, progress)
+            assessment = assess_run(model, home, split, data_folder, progress)
             if record:
                 _record(home, answers, lambda: record_classifier(home, assessment, model.recipe.data.classes), progress)
             return assessment.measures
@@ -122,7 +122,7 @@ def evaluate(
             return open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
 
         name = "" if class_name == "none" else class_name  # also where a class is called none
-        found = assess_generator(model, folder, split, eyes, progress, count, seeds, name)
+        found = assess_generator(model, folder, split, eyes, progress, count, seeds, name, home)
         if record:
             _record(home, answers, lambda: record_generator(home, found, progress), progress)
     beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
@@ -145,7 +145,8 @@ def compare_images(
     """The scores of any generated images against any real ones.
 
     Args:
-        generated: A folder of PNG files, a .npy or .npz file of uint8 images, or NAME:SPLIT with a data set or recipe.
+        generated: A folder of images or of folders of them, a .npy or .npz file of uint8 images, or NAME:SPLIT with a
+            data set, a recipe or a recipe file.
         real: The same, such as cifar100:test.
         floor: The same: further real images, to find the floor with; by default train, when `real` is another split.
             Those that are among the real ones are left out.
@@ -162,11 +163,11 @@ def compare_images(
     """
     check_asked(count, dimensions, resizing)
     progress, folder = progress or Progress(), resolve_data_folder(data_folder)
-    made = read_set(str(generated), RECIPES, folder, progress).images
-    seen = read_set(str(real), RECIPES, folder, progress)
+    made = read_set(str(generated), folder, progress).images
+    seen = read_set(str(real), folder, progress)
     further = seen.further
     if floor is not None:
-        given = read_set(str(floor), RECIPES, folder, progress).images
+        given = read_set(str(floor), folder, progress).images
         further = not_among(given, seen.images)
         if len(further) < len(given):
             progress.say(f"{len(given) - len(further):,} images of {floor} are also among those of {real}: left out")
@@ -178,9 +179,9 @@ def compare_images(
         return compare_sets(made, seen.images, further, eyes, count, progress)
 
 
-def assess_run(model: Model, split: Split, data_folder: Path | None, progress: Progress) -> Assessment:
+def assess_run(model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress) -> Assessment:
     """A classifier's answers to a split, and its measures."""
-    images = model.recipe.data.load(split, resolve_data_folder(data_folder), progress)
+    images = load_split(model.recipe, home, split, resolve_data_folder(data_folder), progress)
     return assess_classifier(model, images, split, progress)
 
 

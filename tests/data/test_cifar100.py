@@ -183,7 +183,7 @@ def test_damaged_parquet_is_named(tmp_path: Path) -> None:
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_parquet(tmp_path)
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r"shoestring\[parquet\]"):
         CIFAR100().load("test", folder, Progress())
 

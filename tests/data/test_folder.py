@@ -27,6 +27,14 @@ def fill(root: Path, counts: dict[str, int], first: int = 0) -> Path:
     return root
 
 
+class Listening(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
 def colours(images: Images) -> set[tuple[int, ...]]:
     assert (images.images == images.images[:, :, :1, :1]).all()
     return {tuple(pixel) for pixel in images.images[:, :, 0, 0].tolist()}
@@ -47,13 +55,21 @@ def test_train_and_test_folders_are_kept_apart(tmp_path: Path) -> None:
         assert (images.images[:, 0, 0, 0] == 10 * images.labels).all()
 
 
-def test_a_test_set_is_carved_by_content(tmp_path: Path) -> None:
-    fill(tmp_path / "mine", {"ant": 20, "bee": 10})
-    source = ImageFolder(path=tmp_path / "mine", size=8, tune=4)
+def carved(source: ImageFolder) -> dict[Split, set[tuple[int, ...]]]:
     loaded = {split: source.load(split, Path("/elsewhere"), Progress()) for split in SPLITS}
-    assert torch.bincount(loaded["test"].labels).tolist() == [4, 2]
-    assert [len(loaded[split]) for split in SPLITS] == [20, 4, 6]
-    assert len(set.union(*(colours(images) for images in loaded.values()))) == 30
+    assert all((images.images[:, 0, 0, 0] == 10 * images.labels).all() for images in loaded.values())
+    found = {split: colours(images) for split, images in loaded.items()}
+    assert sum(map(len, found.values())) == len(set.union(*found.values())), "an image is in two splits"
+    return found
+
+
+def test_a_test_set_is_carved_by_content(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", {"ant": 200, "bee": 100})
+    source = ImageFolder(path=tmp_path / "mine", size=8, tune=30)
+    loaded = {split: source.load(split, Path("/elsewhere"), Progress()) for split in SPLITS}
+    assert 40 <= len(loaded["test"]) <= 80  # 60 +- 7 of 300
+    assert torch.bincount(loaded["tune"].labels).sum() == 30
+    assert len(set.union(*(colours(images) for images in loaded.values()))) == 300
     # Names of files decide nothing.
     for number, file in enumerate(sorted((tmp_path / "mine" / "ant").iterdir(), reverse=True)):
         file.rename(file.with_name(f"renamed-{number}.png"))
@@ -63,13 +79,105 @@ def test_a_test_set_is_carved_by_content(tmp_path: Path) -> None:
         assert torch.equal(again.labels, images.labels)
     other = source.replace(split_seed=1).load("test", Path("/elsewhere"), Progress())
     assert colours(other) != colours(loaded["test"])
+    more = source.model_copy(update={"test_fraction": 0.5}).load("test", Path("/elsewhere"), Progress())
+    assert 120 <= len(more) <= 180
+    assert colours(more) > colours(loaded["test"])
+
+
+def test_no_other_image_and_no_way_to_save_it_moves_an_image_into_or_out_of_test(tmp_path: Path) -> None:
+    root = fill(tmp_path / "mine", {"ant": 60, "bee": 40})
+    source = ImageFolder(path=root, size=8)
+    before = carved(source)
+    for label, name in enumerate(("ant", "bee")):
+        for number in range(100, 150):
+            Image.new("RGB", (40, 30), colour(label, number)).save(root / name / f"{number}.png")
+    grown = carved(source)
+    assert grown["test"] > before["test"]
+    assert grown["train"] > before["train"]
+    for file in [*(root / "ant").iterdir()][:70]:
+        file.unlink()
+    shrunk = carved(source)
+    assert shrunk["test"] < grown["test"]
+    assert shrunk["train"] < grown["train"]
+    forms = {
+        ".bmp": {},
+        ".tif": {"compression": "tiff_lzw"},
+        ".webp": {"lossless": True},
+        ".png": {"compress_level": 1},
+    }
+    for number, file in enumerate(sorted(root.glob("*/*"))):
+        ending, options = [*forms.items()][number % len(forms)]
+        image = Image.open(file).convert("RGBA" if ending == ".png" and number % 8 == 3 else "RGB")
+        file.unlink()
+        image.save(file.with_name(f"{number}-anew{ending}"), **options)
+    assert carved(source) == shrunk
+
+
+def test_copies_of_the_same_pixels_share_a_split(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(40):
+        image = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        for name in ("ant", "bee"):  # and with another label, in another form
+            (tmp_path / name).mkdir(exist_ok=True)
+            image.save(tmp_path / name / f"{number}.png")
+            image.save(tmp_path / name / f"{number}.bmp")
+    source = ImageFolder(path=tmp_path, size=8, tune=13)
+    loaded = [source.load(split, tmp_path, Progress()).images for split in SPLITS]
+    kinds = [{image.numpy().tobytes() for image in images} for images in loaded]
+    assert [len(images) for images in loaded] == [4 * len(kind) for kind in kinds]
+    assert sum(map(len, kinds)) == len(set.union(*kinds)) == 40
+    assert len(loaded[1]) >= 13
+
+
+def test_a_class_with_nothing_to_train_on_is_refused_and_one_with_nothing_in_test_is_said(tmp_path: Path) -> None:
+    fill(tmp_path, {"ant": 30, "bee": 1, "cow": 1})
+    sources = [ImageFolder(path=tmp_path, size=8, split_seed=seed) for seed in range(60)]
+    seen = set[str]()
+    for source in sources:
+        progress = Listening()
+        labels = source.load("test", tmp_path, progress).labels.tolist()
+        absent = [name for label, name in enumerate(("ant", "bee", "cow")) if label not in labels]
+        assert progress.said == ([f"{tmp_path}: no image of {', '.join(absent)} is in test"] if absent else [])
+        if len(absent) == 2:
+            assert source.load("train", tmp_path, Progress()).labels.bincount()[1:].tolist() == [1, 1]
+        else:
+            gone = " ".join({"bee", "cow"} - set(absent))
+            with pytest.raises(DataError, match="is left to train on; hold out fewer by"):
+                source.load("train", tmp_path, Progress())
+            seen.add(gone)
+    assert {"bee", "cow"} <= seen
+    for file in (tmp_path / "ant").iterdir():
+        if file.name not in ("0.png", "1.png"):
+            file.unlink()
+    empty = 0
+    for source in sources:
+        try:
+            assert len(source.load("test", tmp_path, Progress())) > 0
+        except DataError as error:
+            empty += "no image is in test" in str(error)
+    assert 10 < empty < 40  # of 60 with 4 images: 0.8^4 = 41 %
+
+
+def test_runs_from_before_there_were_records_are_divided_as_they_were(tmp_path: Path) -> None:
+    for label, (name, count) in enumerate({"ant": 20, "bee": 10}.items()):
+        (tmp_path / name).mkdir()
+        for number in range(count):  # in a form whose bytes are the same in every version of Pillow
+            Image.new("RGB", (4, 4), colour(label, number)).save(tmp_path / name / f"{number}.ppm")
+    source = ImageFolder(path=tmp_path, size=8, tune=4).former()
+    train, tune, test = (source.load(split, tmp_path, Progress()) for split in SPLITS)
+    # As version 0.1.0 divided them.
+    assert train.images[:5, 1, 0, 0].tolist() == [3, 7, 5, 4, 8]
+    assert train.labels[:6].tolist() == [1, 1, 1, 1, 1, 0]
+    assert (train.labels.bincount().tolist(), tune.images[:, 1, 0, 0].tolist()) == ([13, 7], [2, 2, 11, 14])
+    assert test.images[:, 1, 0, 0].tolist() == [9, 0, 1, 9, 12, 10]
+    assert test.labels.tolist() == [0, 0, 1, 1, 0, 0]
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     fill(tmp_path / "mine", {"test": 5, "train": 5})
     source = ImageFolder(path=Path("mine")).named(tmp_path)
     assert source.classes == ("test", "train")
-    assert len(source.load("train", tmp_path, Progress())) == 8
+    assert sum(len(source.load(split, tmp_path, Progress())) for split in SPLITS) == 10
 
 
 def test_classes_come_from_the_folder_or_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,13 +268,19 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
 def test_damaged_images_are_named_and_other_files_passed_over(tmp_path: Path) -> None:
     folder = fill(tmp_path / "mine", {"ant": 5}) / "ant"
     (folder / "notes.txt").write_text("not an image")
+    (folder / "paper.pdf").write_bytes(b"%PDF-1.4")
+    (folder / "features.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     (folder / "._0.png").write_text("what a Mac leaves behind")
-    source = ImageFolder(path=tmp_path / "mine")
-    assert len(source.load("train", tmp_path, Progress())) == 4
+    source, progress = ImageFolder(path=tmp_path / "mine", split_seed=1), Listening()
+    assert sum(len(source.load(split, tmp_path, progress)) for split in SPLITS) == 5
+    assert progress.said == [
+        f"passed over {folder / 'features.h5'} and 2 more files or folders: no images, by their endings"
+    ]
     for damage in (b"", b"nonsense", (folder / "0.png").read_bytes()[:60]):
         (folder / "0.png").write_bytes(damage)
-        with pytest.raises(DataError, match=r"ant.0\.png cannot be read as an image"):
-            [source.load(split, tmp_path, Progress()) for split in SPLITS]
+        for split in SPLITS:
+            with pytest.raises(DataError, match=r"ant.0\.png cannot be read as an image"):
+                source.load(split, tmp_path, Progress())
 
 
 def test_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -31,16 +31,18 @@ class Speed(Options):
 
     def do(self, display: Display) -> None:
         """Times, and prints the figures."""
+        from shoestring import api
         from shoestring.training.speed import measure
         from shoestring.training.trial import try_choices
 
         require_at_least(1, timed_steps=self.timed_steps)
-        facts = measure(self.recipe, self.device, self.timed_steps, display).to_json()
-        trials = try_choices(self.recipe, self.device, display) if self.compare else []
+        recipe = api.located(self.recipe, self.data_folder)
+        facts = measure(recipe, self.device, self.timed_steps, display).to_json()
+        trials = try_choices(recipe, self.device, display) if self.compare else []
         tried = [trial.to_json() for trial in trials]
-        display.result({"recipe": self.recipe.name} | facts | ({"tried": tried} if tried else {}))
+        display.result({"recipe": recipe.name} | facts | ({"tried": tried} if tried else {}))
         if not display.as_json:
-            _show(self.recipe.name, facts, display)
+            _show(recipe.name, facts, display)
             _show_trials(trials, display)
 
 

@@ -98,8 +98,8 @@ class Train(Options):
 class Evaluate(Sampling):
     """Measure a run, or shipped weights, on a split; or any generated images against real ones.
 
-    `shoestring evaluate --generated FOLDER --real FOLDER` needs no run: each is a folder of PNG files, a .npy or .npz
-    file of uint8 images, or a data set or recipe with its split, such as cifar100:test.
+    `shoestring evaluate --generated FOLDER --real FOLDER` needs no run: each is a folder of images or of folders of
+    them, a .npy or .npz file of uint8 images, or a data set, recipe or recipe file with its split: cifar100:test.
     """
 
     target: Annotated[Positional[str | None], arg(metavar="RUN_OR_NAME")] = None

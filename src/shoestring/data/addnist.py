@@ -174,7 +174,7 @@ def _read_official(official: Path, part: Literal["train", "valid", "test"], prog
         path = official / f"{name}.npy"
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # whatever a damaged file makes NumPy raise
             raise DataError(
                 f"{path} cannot be read: {error}. The host often answers with an empty file; fetch it again."
             ) from error

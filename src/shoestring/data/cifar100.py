@@ -125,7 +125,6 @@ def _read_pickles(pickles: Path, part: str) -> _Arrays:
 def _read_parquet(tables: list[Path], part: str, progress: Progress) -> _Arrays:
     try:
         # By name, since pyarrow is an extra without type stubs.
-        pyarrow: Any = import_module("pyarrow")
         read_table: Any = import_module("pyarrow.parquet").read_table
     except ImportError as error:
         raise DataError(
@@ -137,19 +136,27 @@ def _read_parquet(tables: list[Path], part: str, progress: Progress) -> _Arrays:
     for path in tables:
         try:
             table: Any = read_table(path, columns=["img", "fine_label"])
-            labels += table["fine_label"].to_pylist()
-            with progress.task(f"decoding {path.name}", len(table), "images") as advance:
-                for cell in table["img"].to_pylist():
+            cells, numbers = table["img"].to_pylist(), table["fine_label"].to_pylist()
+        except Exception as error:  # whatever a damaged file makes pyarrow raise
+            raise _unlike(path, error) from error
+        labels += numbers
+        with progress.task(f"decoding {path.name}", len(cells), "images") as advance:
+            for cell in cells:
+                try:
                     with Image.open(io.BytesIO(cell["bytes"])) as image:
                         rows.append(np.asarray(image.convert("RGB")).transpose(2, 0, 1).reshape(-1))
-                    advance()
-        except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path} cannot be read: {type(error).__name__}: {error}. It should hold the columns img (PNG bytes) "
-                "and fine_label, as uoft-cs/cifar100 on Hugging Face does; fetch it again."
-            ) from error
+                except Exception as error:  # whatever a damaged cell makes Pillow raise
+                    raise _unlike(path, error) from error
+                advance()
     data = np.stack(rows) if len({row.shape for row in rows}) == 1 else None
     return _checked(data, labels, part, tables[0])
+
+
+def _unlike(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} cannot be read: {type(error).__name__}: {error}. It should hold the columns img (PNG bytes) and "
+        "fine_label, as uoft-cs/cifar100 on Hugging Face does; fetch it again."
+    )
 
 
 def _checked(data: object, labels: object, part: str, path: Path) -> _Arrays:

@@ -1,5 +1,7 @@
 """The user's own images: a folder per class."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,20 +11,26 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from shoestring.data.holdout import content_order, hold_out
+from shoestring.data.decode import Decoder, read
+from shoestring.data.holdout import content_below, content_order, hold_out
+from shoestring.data.image_files import list_images, passed_over
 from shoestring.data.images import Images, Split
 from shoestring.data.location import data_folder
 from shoestring.errors import DataError
 from shoestring.progress import Progress
 from shoestring.spec import Spec
 
+_PIXELS: dict[bytes, bytes] = {}
+"""By a hash of a file's bytes, that of its pixels: what a file was decoded to once decides its split from then on."""
+
 
 class ImageFolder(Spec):
     """Images in PATH/train/CLASS/* and PATH/test/CLASS/*, or in PATH/CLASS/* with a test set carved from them.
 
-    Classes are the subfolders of train (or of PATH), sorted by name; files whose ending Pillow does not know and hidden
-    ones are passed over. What is held out, for test and then for tune, is chosen within each class in the order of a
-    hash of the files' bytes, in proportion to the classes' sizes; files of equal content stay next to each other.
+    Classes are the subfolders of train (or of PATH), sorted by name; files that are no images by their endings and
+    hidden ones are passed over. Whether an image is carved out for test depends on a hash of its upright pixels alone:
+    no other image, name or way to save it without loss moves it. What is then held out for tune is chosen within each
+    class in the order of that hash, in proportion to the classes' sizes. Copies of the same pixels share a split.
     """
 
     kind: Literal["folder"] = "folder"
@@ -34,7 +42,7 @@ class ImageFolder(Spec):
     tune: NonNegativeInt = 0
     """Images held out of train."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Part of the images that is the test set when the folder has no train and test of its own."""
+    """About which part of the images is the test set when the folder has no train and test of its own."""
     split_seed: NonNegativeInt = 0
     """Another seed holds out other images."""
     names: tuple[str, ...] = ()
@@ -77,15 +85,16 @@ class ImageFolder(Spec):
         return self.replace(path=root, names=_class_folders(root))
 
     def load(self, split: Split, folder: Path, progress: Progress) -> Images:
-        """One split, ordered by a hash of the files' bytes.
+        """One split, ordered by a hash of the upright pixels.
 
         Args:
             split: "train", "tune" or "test".
             folder: The data folder, for a path that is not absolute.
-            progress: Told of the images read.
+            progress: Told of the images read, of what is passed over, and of classes without an image in test.
 
         Raises:
-            DataError: The folder has no classes, other ones than `names`, or an image that cannot be read.
+            DataError: The folder has no classes, other ones than `names`, an image that cannot be read, no image in
+                test, or a class with none to train on.
         """
         root = self._root(folder)
         names = _class_folders(root)
@@ -93,26 +102,81 @@ class ImageFolder(Spec):
             raise DataError(
                 f"{root} has the classes {', '.join(names)}, not {', '.join(self.names)}, as the recipe says"
             )
-        source = f"images of the folder {root.name!r}"
         divided = _is_divided(root)
-        if divided:
-            files, labels = self._listed(root / ("test" if split == "test" else "train"), names)
-        else:
-            files, labels = self._listed(root, names)
-            in_test = hold_out(labels, max(1, round(len(labels) * self.test_fraction)), len(names))
-            chosen = np.flatnonzero(in_test if split == "test" else ~in_test)
-            files, labels = [files[index] for index in chosen], labels[chosen]
-            source += f", {self.test_fraction:.0%} of them for test, split seed {self.split_seed}"
-        if split != "test":
-            in_tune = hold_out(labels, self.tune, len(names))
-            chosen = np.flatnonzero(in_tune if split == "tune" else ~in_tune)
-            files, labels = [files[index] for index in chosen], labels[chosen]
+        part = root / ("test" if split == "test" else "train") if divided else root
+        files, labels, others = _listed(part, names, may_lack=divided and split == "test")
+        decoder = Decoder()
+        pixels, decoded = self._pixels(files, root.name, decoder, progress)
+        chosen = self._chosen(split, not divided, files, pixels, labels, len(names))
+        counts = np.bincount(labels[chosen], minlength=len(names))
+        absent = ", ".join(name for name, count in zip(names, counts, strict=True) if not count)
+        remedy = "add images" if divided else "add images, or take another data.split_seed"
+        if split == "train" and absent:
+            raise DataError(f"{root}: no image of {absent} is left to train on; hold out fewer by data.tune, {remedy}")
+        if split == "test" and not len(chosen):
+            raise DataError(f"{root}: no image is in test; {remedy}")
+        files = [files[int(index)] for index in chosen]
+        if missing := [file for file in files if file not in decoded]:
+            with progress.task(f"decoding {root.name}", len(missing), "images") as advance:
+                for file in missing:
+                    decoded[file] = fitted(decoder.decode(file, read(file)), self.size)
+                    advance()
         images = np.empty((len(files), *self.shape), np.uint8)
-        with progress.task(f"reading {root.name}", len(files), "images") as advance:
-            for index, file in enumerate(files):
-                images[index] = read_image(file, self.size)
+        for place, file in enumerate(files):
+            images[place] = decoded.pop(file)
+        if split == "test" and absent:
+            progress.say(f"{root}: no image of {absent} is in test")
+        if split == "train" or (divided and split == "test"):  # the other splits are of the same files
+            passed_over(others, progress)
+            decoder.tell(progress)
+        source = f"images of the folder {root.name!r}"
+        if not divided:
+            source += f", {self.test_fraction:.0%} of them for test, split seed {self.split_seed}"
+        return Images(torch.from_numpy(images), torch.from_numpy(labels[chosen]), source)
+
+    def former(self) -> "ImageFolder":
+        """The same images divided by rank, as before runs kept records of their splits."""
+        return _RankedImageFolder(**dict(self))
+
+    def _pixels(
+        self, files: Sequence[Path], title: str, decoder: Decoder, progress: Progress
+    ) -> tuple[list[bytes], dict[Path, NDArray[np.uint8]]]:
+        """A hash of the pixels of each file, and the images of those that had to be decoded for it."""
+        pixels: list[bytes] = []
+        images: dict[Path, NDArray[np.uint8]] = {}
+        with progress.task(f"reading {title}", len(files), "images") as advance:
+            for file in files:
+                content = read(file)
+                known = hashlib.blake2b(content, digest_size=16).digest()
+                if known not in _PIXELS:
+                    image = decoder.decode(file, content)
+                    size = str(image.size).encode()
+                    _PIXELS[known] = hashlib.blake2b(image.tobytes(), digest_size=16, key=size).digest()
+                    images[file] = fitted(image, self.size)
+                pixels.append(_PIXELS[known])
                 advance()
-        return Images(torch.from_numpy(images), torch.from_numpy(labels), source)
+        return pixels, images
+
+    def _chosen(
+        self,
+        split: Split,
+        carved: bool,
+        files: Sequence[Path],
+        pixels: Sequence[bytes],
+        labels: NDArray[np.int64],
+        num_classes: int,
+    ) -> NDArray[np.int64]:
+        """Which files a split has, in the order of a hash of their pixels; `carved`: test is among them."""
+        key = str(self.split_seed)
+        order = content_order(pixels, labels, key)
+        if carved:
+            in_test = content_below(pixels, self.test_fraction, key)[order]
+            order = order[in_test if split == "test" else ~in_test]
+        if split == "test":
+            return order
+        held_out = {pixels[int(index)] for index in order[hold_out(labels[order], self.tune, num_classes)]}
+        in_tune = np.array([pixels[int(index)] in held_out for index in order], np.bool_)
+        return order[in_tune if split == "tune" else ~in_tune]
 
     def _root(self, folder: Path) -> Path:
         """Where the images are: the first place that there is; where they should be when there is none."""
@@ -122,26 +186,52 @@ class ImageFolder(Spec):
         found += [place for place in moved if self.names and self.names == tuple(_class_names(place))]
         return next(iter(found), usual[0]).absolute()
 
-    def _listed(self, root: Path, names: tuple[str, ...]) -> tuple[list[Path], NDArray[np.int64]]:
-        """The image files of all classes and their labels, in the order of their content."""
-        if extra := set(_subfolders(root)) - set(names):
-            raise DataError(f"{root} has classes that train has not: {', '.join(sorted(extra))}; remove or rename them")
-        endings = Image.registered_extensions()
-        files: list[Path] = []
-        labels: list[int] = []
-        for label, name in enumerate(names):
-            of_class = [
-                file
-                for file in sorted((root / name).glob("*"))
-                if file.suffix.lower() in endings and not file.name.startswith(".") and file.is_file()
-            ]
-            if not of_class:
-                raise DataError(f"{root / name} has no images; add some, or remove the folder")
-            files += of_class
-            labels += [label] * len(of_class)
-        numbers = np.array(labels, np.int64)
-        order = content_order((file.read_bytes() for file in files), numbers, key=str(self.split_seed))
-        return [files[index] for index in order], numbers[order]
+
+class _RankedImageFolder(ImageFolder):
+    """A folder divided as before runs kept records of their splits: each class by the rank of its files' hashes.
+
+    Adding or saving anew one file moves others between the splits; runs that were trained so are still judged so.
+    """
+
+    def _chosen(
+        self,
+        split: Split,
+        carved: bool,
+        files: Sequence[Path],
+        pixels: Sequence[bytes],
+        labels: NDArray[np.int64],
+        num_classes: int,
+    ) -> NDArray[np.int64]:
+        order = content_order((read(file) for file in files), labels, str(self.split_seed))
+        if carved:
+            in_test = hold_out(labels[order], max(1, round(len(order) * self.test_fraction)), num_classes)
+            order = order[in_test if split == "test" else ~in_test]
+        if split == "test":
+            return order
+        in_tune = hold_out(labels[order], self.tune, num_classes)
+        return order[in_tune if split == "tune" else ~in_tune]
+
+
+def _listed(root: Path, names: Sequence[str], may_lack: bool) -> tuple[list[Path], NDArray[np.int64], list[Path]]:
+    """The image files of all classes, their labels, and what else is there."""
+    if extra := set(_subfolders(root)) - set(names):
+        raise DataError(f"{root} has classes that train has not: {', '.join(sorted(extra))}; remove or rename them")
+    files: list[Path] = []
+    labels: list[int] = []
+    others: list[Path] = []
+    for label, name in enumerate(names):
+        of_class, rest = list_images(root / name)
+        if not of_class and not may_lack:
+            inner = next((item for item in rest if item.is_dir()), None)
+            found = f"has no images, but the folder {inner.name}" if inner else "has no images"
+            raise DataError(
+                f"{root / name} {found}; images lie in CLASS/*, or in train/CLASS/* and test/CLASS/*: add some, or "
+                f"name a folder that holds them so in data.path"
+            )
+        files += of_class
+        labels += [label] * len(of_class)
+        others += rest
+    return files, np.array(labels, np.int64), others
 
 
 def _subfolders(root: Path) -> list[str]:
@@ -168,22 +258,23 @@ def _class_folders(root: Path) -> tuple[str, ...]:
     return names
 
 
-def read_image(path: Path, size: int) -> NDArray[np.uint8]:
-    """One image as (3, size, size), upright, transparency shown on white."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, not an image; name the files in it, such as {path / '*'}")
-    if not path.is_file():
-        raise DataError(f"there is no image {path}")
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):
-                # 16-bit grey, which Pillow would cut off at 255 instead of scaling.
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image.convert("RGBA"))
-            fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}. Repair or remove it.") from error
-    return np.asarray(fitted).transpose(2, 0, 1)
+def read_image(path: Path, size: int, progress: Progress | None = None) -> NDArray[np.uint8]:
+    """One image as (3, size, size), upright, transparency shown on white.
+
+    Args:
+        path: The file.
+        size: Height and width: the shorter side is resized to it, with antialiasing, and the centre kept.
+        progress: Told what is odd about it.
+
+    Raises:
+        DataError: As `read` and `Decoder.decode`.
+    """
+    decoder = Decoder()
+    image = decoder.decode(path, read(path))
+    decoder.tell(progress or Progress())
+    return fitted(image, size)
+
+
+def fitted(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """An RGB image as (3, size, size): the shorter side is resized, with antialiasing, and the centre kept."""
+    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)

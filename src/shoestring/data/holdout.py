@@ -10,23 +10,44 @@ from numpy.typing import NDArray
 from shoestring.errors import DataError
 
 
+def content_hashes(contents: Iterable[Any], key: str = "") -> NDArray[np.uint64]:
+    """A hash of each item's content, in two halves: uint64, (n, 2).
+
+    Args:
+        contents: One bytes-like object per item, such as the rows of a uint8 array.
+        key: Another key gives other hashes; at most 64 bytes.
+    """
+    salt = key.encode()
+    digests = b"".join(hashlib.blake2b(content, digest_size=16, key=salt).digest() for content in contents)
+    return np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
+
+
 def content_order(contents: Iterable[Any], labels: NDArray[np.int64], key: str = "") -> NDArray[np.int64]:
     """The indices that sort items by a hash of their content: a shuffle that is the same for every row order.
 
     Items of equal content are ordered by label; those equal in both are interchangeable.
 
     Args:
-        contents: One bytes-like object per item, such as the rows of a uint8 array.
+        contents: As of `content_hashes`.
         labels: int64, (n,).
-        key: Another key gives another order; at most 64 bytes.
+        key: As of `content_hashes`.
 
     Returns:
         int64, (n,).
     """
-    salt = key.encode()
-    digests = b"".join(hashlib.blake2b(content, digest_size=16, key=salt).digest() for content in contents)
-    halves = np.frombuffer(digests, dtype=">u8").reshape(-1, 2)
-    return np.lexsort((labels, halves[:, 1], halves[:, 0]))
+    hashes = content_hashes(contents, key)
+    return np.lexsort((labels, hashes[:, 1], hashes[:, 0]))
+
+
+def content_below(contents: Iterable[Any], fraction: float, key: str = "") -> NDArray[np.bool_]:
+    """A mask of the items whose hash is below a fraction of all hashes; whether one is depends on no other item.
+
+    Args:
+        contents: As of `content_hashes`.
+        fraction: 0..1; about that part of many different items is below.
+        key: As of `content_hashes`.
+    """
+    return content_hashes(contents, key)[:, 0] < np.float64(fraction * 2.0**64)
 
 
 def hold_out(labels: NDArray[np.int64], count: int, num_classes: int, *, leave_some: bool = True) -> NDArray[np.bool_]:

@@ -1,8 +1,5 @@
 """Images to measure from a NumPy file."""
 
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +45,6 @@ def read_array(path: Path) -> Tensor:
     return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images
 
 
-# What damaged files make NumPy, zipfile and zlib raise.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    NotImplementedError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
 def _load(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     try:
         with path.open("rb") as file:
@@ -68,8 +53,11 @@ def _load(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
                 return content  # pyright: ignore[reportUnknownVariableType]
             names: list[str] = list(content.files)
             chosen = next((name for name in _PREFERRED if name in names), names[0] if len(names) == 1 else None)
-            if chosen is None:
-                raise DataError(f"{path} holds the arrays {', '.join(names)}; name the one with the images 'images'")
-            return content[chosen]
-    except _UNREADABLE as error:
-        raise DataError(f"{path} cannot be read as a NumPy file ({error}); save it again with numpy.save") from error
+            if chosen is not None:
+                return content[chosen]
+    except Exception as error:  # whatever a damaged file makes NumPy, zipfile and zlib raise
+        raise DataError(
+            f"{path} cannot be read as a NumPy file ({str(error) or type(error).__name__}); save it again with "
+            "numpy.save"
+        ) from error
+    raise DataError(f"{path} holds the arrays {', '.join(names)}; name the one with the images 'images'")

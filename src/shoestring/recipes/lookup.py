@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic_core import to_jsonable_python
+
 from shoestring.data.folder import ImageFolder
 from shoestring.data.location import data_folder as resolve_data_folder
 from shoestring.errors import DataError, RecipeError
@@ -100,8 +102,4 @@ def overrides_of(asked: Recipe, base: Recipe | None = None) -> dict[str, list[An
     if shipped in RECIPES:
         base = RECIPES[shipped]()
     differences = changed(base, asked) if base else {}
-    return {key: [_plain(before), _plain(after)] for key, (before, after) in differences.items() if key not in TOLD}
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    return {key: to_jsonable_python(list(pair)) for key, pair in differences.items() if key not in TOLD}

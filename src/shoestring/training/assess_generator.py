@@ -25,6 +25,7 @@ from shoestring.rng import generator
 from shoestring.run import Run
 from shoestring.training.extractors import Eyes
 from shoestring.training.model import Model
+from shoestring.training.splits import load_split
 
 COUNT = 10_000  # images of each kind in the protocol of the papers
 COMPARED = 1000  # samples whose nearest training images are looked for
@@ -58,6 +59,7 @@ def assess_generator(
     count: int | None = None,
     seeds: int = 1,
     class_name: str | None = None,
+    run: Run | None = None,
 ) -> GeneratorAssessment:
     """All scores of a generator on a split, averaged over sampling seeds 0, 1, ….
 
@@ -75,22 +77,24 @@ def assess_generator(
         count: Samples of each seed, and real images; by default 10,000, or all of the split when it has fewer.
         seeds: How many samplings.
         class_name: The class of all samples, "" for none in particular; by default every class in turn.
+        run: The generator's, which knows whether the splits are still those that it was trained with.
 
     Raises:
+        RunError: The run was trained on images of the split.
         RecipeError: There is no such class, or the generator knows of none.
         DataError: The split or train has fewer images than `count`, or `count` is too small to measure anything.
         DivergedError: A made image is not finite.
     """
     require_at_least(1, seeds=seeds)
     check_size(model.recipe.data.shape)
-    loaded = model.recipe.data.load(split, folder, progress)
+    loaded = load_split(model.recipe, run, split, folder, progress)
     if split == "train":
         train = loaded.images
         order = torch.randperm(len(train), generator=generator(0, "halves of train"))
         n = _count(count, len(train) // 2, len(train) // 2, "half of train")
         chosen, others = train[order[:n]], train[order[n : 2 * n]]
     else:
-        train = model.recipe.data.load("train", folder, progress).images
+        train = load_split(model.recipe, run, "train", folder, progress).images
         n = _count(count, len(loaded), len(train), split)
         chosen, others = _some(loaded.images, n, "real images"), _some(train, n, "further real images")
     labels = model.labels(n, class_name)

@@ -1,30 +1,36 @@
 """Sets of images as a user names them, and the scores of one against another."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from shoestring.data.addnist import AddNIST
-from shoestring.data.cifar100 import CIFAR100
+from shoestring.data.image_files import read_folder
 from shoestring.data.images import Source
 from shoestring.errors import DataError
 from shoestring.measure.arrays import read_array
 from shoestring.measure.features import check_images
 from shoestring.measure.floor import floor_scores
 from shoestring.measure.generated import check_sets, scores
-from shoestring.measure.pictures import read_folder
 from shoestring.measure.score import Score, over_seeds, with_floor
 from shoestring.progress import Progress
-from shoestring.recipes.recipe import Recipe
+from shoestring.recipes import RECIPES
+from shoestring.recipes.lookup import located, recipe
+from shoestring.recipes.recipe import Data
 from shoestring.rng import generator
 from shoestring.spec import unknown
 from shoestring.training.extractors import Eyes
 
-SETS: Mapping[str, Callable[[], Source]] = {"cifar100": lambda: CIFAR100(tune=0), "addnist": lambda: AddNIST(tune=0)}
-"""Data sets by name, with all of train in train."""
+_KINDS: tuple[Any, ...] = get_args(get_args(Data)[0])
+DATA_SETS: Mapping[str, Source] = {
+    kind.model_fields["kind"].default: kind(tune=0)
+    for kind in _KINDS
+    if not any(field.is_required() for field in kind.model_fields.values())
+}
+"""By name, every kind of data that a recipe can have and that needs no path, with all of train in train."""
 
 
 @dataclass(frozen=True)
@@ -42,35 +48,51 @@ class ImageSet:
     further: Tensor | None = None
 
 
-def read_set(name: str, recipes: Mapping[str, Callable[[], Recipe]], folder: Path, progress: Progress) -> ImageSet:
-    """The images that a name means.
+def read_set(name: str, folder: Path, progress: Progress) -> ImageSet:
+    """The images that a name means, grey ones as RGB.
 
     Args:
-        name: A folder of PNG files, a .npy or .npz file, or NAME:SPLIT of a data set or recipe, such as cifar100:test.
-        recipes: Recipes by name.
+        name: A folder of images or of folders of them, a .npy or .npz file, or NAME:SPLIT of a data set, a recipe or a
+            recipe file, such as cifar100:test or mine.toml:test.
         folder: The data folder.
         progress: Told of reading.
 
     Raises:
         DataError: There is no such thing, or it cannot be read.
+        RecipeError: The recipe file is not valid.
     """
     path = Path(name)
-    if path.suffix in (".npy", ".npz"):
+    if path.suffix.lower() in (".npy", ".npz"):
         return ImageSet(read_array(path), name)
     if path.exists():
         return ImageSet(read_folder(path, progress), name)
-    what, _, split = name.partition(":")
+    what, _, split = name.rpartition(":")
     if split not in ("train", "tune", "test"):
         raise DataError(
-            f"{name} is no folder; give a folder of PNG files, a .npy or .npz file, or a data set or recipe with its "
-            "split, such as cifar100:test"
+            f"{name} is no folder; give a folder of images, a .npy or .npz file, or a data set, recipe or recipe file "
+            "with its split, such as cifar100:test"
         )
-    if what not in {*SETS, *recipes}:
-        raise DataError(unknown("data set or recipe", what, [*SETS, *recipes]))
-    source: Source = SETS[what]() if what in SETS else recipes[what]().data
+    source = _source(what, folder)
     loaded = source.load(split, folder, progress)
-    further = None if split == "train" else source.load("train", folder, progress).images
-    return ImageSet(loaded.images, f"{loaded.source}, {split}", further)
+    if not len(loaded):
+        raise DataError(f"{what} has no {split} split, since it holds nothing out; name another split")
+    further = None if split == "train" else _colour(source.load("train", folder, progress).images)
+    return ImageSet(_colour(loaded.images), f"{loaded.source}, {split}", further)
+
+
+def _source(name: str, folder: Path) -> Source:
+    """The data of a data set or of a recipe."""
+    if name in DATA_SETS:
+        return DATA_SETS[name]
+    if name in RECIPES or name.endswith((".toml", ".json")):
+        return located(recipe(name), folder).data
+    raise DataError(
+        f"{unknown('data set or recipe', name, [*DATA_SETS, *RECIPES])} A recipe file ends in .toml or .json."
+    )
+
+
+def _colour(images: Tensor) -> Tensor:
+    return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images
 
 
 def compare_sets(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shoestring.data.images import Images
 from shoestring.engine import Machine
 from shoestring.errors import DataError, RunError
 from shoestring.progress import Progress
@@ -16,6 +15,7 @@ from shoestring.training.environment import Session, seconds_so_far
 from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
 from shoestring.training.model import Model
+from shoestring.training.splits import TrainingData, load_training_data
 from shoestring.training.standing import answering
 from shoestring.training.state import State
 from shoestring.training.trial import settled
@@ -40,7 +40,7 @@ def train(
     Raises:
         OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
         DataError: There is nothing to train on, or files are missing or damaged.
-        RunError: Steps of another recipe were taken in the folder.
+        RunError: Steps were taken in the folder by another recipe, or on images that have changed.
     """
     built = build(recipe)
     Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
@@ -50,23 +50,22 @@ def train(
     if run.finished():
         progress.say(f"{run.folder} is finished; there is nothing left to train")
         return load(run, device)
-    images = recipe.data.load("train", folder, progress)
-    tune = recipe.data.load("tune", folder, progress) if recipe.data.tune else None
-    if not len(images):
-        raise DataError(f"no images to train on in {images.source}; lower --data.tune or check the data folder")
+    data = load_training_data(recipe, run, folder, progress)
+    if not len(data.train):
+        raise DataError(f"no images to train on in {data.train.source}; lower --data.tune or check the data folder")
     if not started:
         _claim(run, recipe, built, overrides)
+    data.record(run)
     machine = Machine.choose(settled(recipe, run, device, progress), device)
     with machine.running():
-        return _trained(recipe, run, built, images, tune, machine, progress)
+        return _trained(recipe, run, built, data, machine, progress)
 
 
 def _trained(
     recipe: Recipe,
     run: Run,
     built: Built,
-    images: Images,
-    tune: Images | None,
+    data: TrainingData,
     machine: Machine,
     progress: Progress,
 ) -> Model:
@@ -77,8 +76,9 @@ def _trained(
         state.load_state_dict({"seconds": seconds_so_far(run)} | saved)  # checkpoints of version 0.1 have no clock
     run.rewind(state.step)
     session = Session(run, machine, state, recipe.task.evaluations, recipe.task.loss_unit)
+    watch = watcher(recipe, run, machine, data.train, data.tune)
     try:
-        loop(recipe, run, state, machine, images, watcher(recipe, run, machine, images, tune), progress, session.note)
+        loop(recipe, run, state, machine, data.train, watch, progress, session.note)
     finally:
         session.note(state)
     model = answering(recipe, state, machine)
