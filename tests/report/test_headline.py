@@ -2,6 +2,8 @@ import pytest
 import torch
 from fake_runs import CLASSIFIER, classifier, generator, layers
 
+from shoestring.measure.lines import training_line
+from shoestring.report.comparison import compare
 from shoestring.report.facts import read
 from shoestring.report.headline import Bar, headline, limitations, notices, paper_line
 from shoestring.report.scores import score_table
@@ -88,6 +90,25 @@ def test_train_test_gap_is_in_points(tmp_path):
     gap = limitations(facts_of(run))[0]
     assert gap.startswith("Train–test gap: +0.4 points")
     assert gap.endswith("No gap is seen beyond the sampling error of the test split.")
+
+
+def test_a_short_training_says_over_which_steps_its_train_value_is(tmp_path):
+    run = classifier(tmp_path / "run", steps=600)
+    log = run.log("train")
+    run.write_measures("train", {name: one.to_json() for name, one in training_line(log).items()})
+    facts = facts_of(run)
+    assert paper_line(facts).endswith("test acc: 0.501±0.066 (train: over the last 100 of 600 steps)")  # logged by 50
+    assert "while learning, over the last 100 of 600 steps, augmented" in limitations(facts)[0]
+    assert dict(compare([facts, facts]).rows)["train–test gap"][0] != "–"
+
+
+def test_a_mean_over_the_whole_training_is_not_compared_with_test(tmp_path):
+    run = classifier(tmp_path / "run", steps=600)  # as former versions recorded it
+    run.write_measures("train", {"accuracy": {"value": 0.3, "n": 600}})
+    facts = facts_of(run)
+    assert paper_line(facts).endswith("(train: over the last 600 of 600 steps)")
+    assert not any("gap" in line for line in limitations(facts))
+    assert "train–test gap" not in dict(compare([facts, facts]).rows)
 
 
 def test_over_confidence_is_weighed_by_images(tmp_path):

@@ -15,11 +15,12 @@ from pages.ablations import ablations
 from pages.chart import Chart, Point, read_chart
 from pages.figure import data_file, is_current, joined, write
 from pages.placing import Box, place
-from pages.runs import HOMES, Entry, entries, kept_runs
+from pages.runs import HOMES, ROOT, Entry, entries, kept_runs
 from pages.tables import generators, markdown
 
 from shoestring.api import recipe
 from shoestring.budget import Layer
+from shoestring.measure.lines import training_line
 from shoestring.measure.measure import share
 from shoestring.recipes.lookup import overrides_of
 from shoestring.report.facts import Facts, read
@@ -218,6 +219,17 @@ def test_figures_are_those_of_the_runs() -> None:
     figures = Path(__file__).parents[2] / "docs" / "figures"
     for data in ("addnist", "cifar100"):
         assert is_current(read_chart(kept_runs(HOMES), data), figures / f"{data}.svg"), "run python scripts/results.py"
+
+
+def test_recorded_train_lines_are_those_of_the_logs() -> None:
+    homes = (*HOMES, *sorted((ROOT / "results" / "ablations").iterdir()))
+    runs = [facts.run for facts in kept_runs(homes) if facts.classifies]
+    assert len(runs) > 20
+    for run in runs:
+        recorded = run.measures()["train"]
+        for name, line in training_line(run.log("train")).items():
+            for key in ("value", "deviation", "n", "interval"):
+                assert recorded[name][key] == pytest.approx(getattr(line, key), rel=1e-12), f"{run.folder}: {name} {key}"
 
 
 def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from shoestring.report.curves import chart, curve
 from shoestring.report.drawing import INK, MUTED, SERIES, Key, Picture, canvas, svg
 from shoestring.report.facts import Facts, as_object
-from shoestring.report.headline import headline, main_measure, notices
+from shoestring.report.headline import headline, main_measure, notices, train_gap
 from shoestring.report.scores import in_percent, shown, title
 from shoestring.report.tables import flat, throughput
 from shoestring.report.wording import (
@@ -86,8 +86,7 @@ def _rows(runs: Sequence[Facts]) -> list[tuple[str, list[str]]]:
 
 def _column(facts: Facts) -> dict[str, str]:
     said, main = headline(facts), main_measure(facts)
-    train = facts.value("train", "accuracy")
-    test = main.value if main and in_percent(main.name) else None
+    gap = train_gap(facts, main)
     column = {"recipe": str(facts.recipe.get("name", ABSENT))}
     if main is not None:
         column[f"{main.split} {title(main.name)}"] = said.value
@@ -99,8 +98,8 @@ def _column(facts: Facts) -> dict[str, str]:
             column[f"{one.split} {title(one.name)}"] = shown(one.name, one.value)
     column |= {
         "train loss": number(facts.train_loss),
-        "train accuracy": percent(train),
-        "train–test gap": points(train - test) if train is not None and test is not None else ABSENT,
+        "train accuracy": percent(facts.value("train", "accuracy")),
+        "train–test gap": ABSENT if gap is None else points(gap),
     }
     column |= {f"{bar.name} used": bar.text for bar in said.bars}
     column |= {

@@ -9,6 +9,7 @@ from shoestring.report.wording import ABSENT, integer, interval, is_number, numb
 
 _FIDS = tuple(f"fid_{size}_{resizing}" for size in (2048, 768, 192, 64) for resizing in ("clean", "legacy"))
 """What FIDs are called, the one to show first first."""
+PAPERS_STEPS = 1_000  # at the end of a training, over which the papers' train figures are
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,10 @@ def headline(facts: Facts) -> Headline:
 
 
 def paper_line(facts: Facts) -> str:
-    """The result in the papers' form: "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066"."""
+    """The result in the papers' form: "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066".
+
+    The papers' train figures are over their last 1,000 steps; a line of other steps ends by saying of which.
+    """
     if not facts.classifies:
         main = main_measure(facts)
         return f"{title(main.name)} {main.value:.3f}" if main else ""
@@ -108,7 +112,20 @@ def paper_line(facts: Facts) -> str:
         if measure is not None and not (split == "tune" and facts.measure("test", "accuracy")):
             spread = f"±{measure.deviation:.3f}" if is_number(measure.deviation) else ""
             said.append(f"{split} acc: {measure.value:.3f}{spread}")
-    return ", ".join(said)
+    stretch = _stretch(facts)
+    return ", ".join(said) + (f" (train: {stretch})" if said and stretch else "")
+
+
+def train_gap(facts: Facts, main: Measure | None) -> float | None:
+    """Train accuracy less that of the main measure; None if either is not known or they do not compare.
+
+    They do not where the train value is over more than a fifth of the training, in which the net was still another one.
+    """
+    train = facts.measure("train", "accuracy")
+    if main is None or train is None or not is_number(train.value) or not in_percent(main.name):
+        return None
+    early = train.n is not None and train.n > facts.steps / 5
+    return None if early else train.value - main.value
 
 
 def notices(facts: Facts) -> list[str]:
@@ -130,9 +147,9 @@ def limitations(facts: Facts) -> list[str]:
     """What the numbers do not show, with the train-test gap in points."""
     said: list[str] = []
     main = main_measure(facts)
-    train = facts.value("train", "accuracy")
-    if main is not None and train is not None and in_percent(main.name):
-        said.append(_gap(train, main))
+    gap = train_gap(facts, main)
+    if main is not None and gap is not None:
+        said.append(_gap(gap, main, _stretch(facts)))
     bins = facts.measure(main.split, "calibration") if main else None
     if bins is not None and bins.value:
         filled = [one for one in bins.value if one["n"]]
@@ -192,15 +209,23 @@ def _bars(facts: Facts) -> list[Bar]:
     return [Bar(name, count, budget[name]) for name, count in used.items() if count is not None and budget.get(name)]
 
 
-def _gap(train: float, main: Measure) -> str:
-    gap = train - main.value
+def _stretch(facts: Facts) -> str:
+    """Over which steps the train measures are, empty where they are the papers' last 1,000."""
+    train = facts.measure("train", "accuracy")
+    if train is None or train.n is None or train.n == PAPERS_STEPS:
+        return ""
+    return f"over the last {train.n:,} of {facts.steps:,} steps"
+
+
+def _gap(gap: float, main: Measure, stretch: str) -> str:
     said = (
-        f"Train–{main.split} gap: {points(gap)} (train {percent(train)}, {main.split} {percent(main.value)}). The "
-        f"train value is of mini-batches while learning, augmented and with the weights of that moment: a low estimate."
+        f"Train–{main.split} gap: {points(gap)} (train {percent(main.value + gap)}, {main.split} "
+        f"{percent(main.value)}). The train value is of mini-batches while learning{', ' if stretch else ''}{stretch}, "
+        "augmented and with the weights of that moment: a low estimate."
     )
     if main.interval is None:
         return said
-    low, high = train - main.interval[1], train - main.interval[0]
+    low, high = main.value + gap - main.interval[1], main.value + gap - main.interval[0]
     if low > 0:
         return f"{said} The net knows its training images better than new ones."
     covered = "No gap is seen beyond" if high >= 0 else "It does better on new images than on augmented ones, beyond"
