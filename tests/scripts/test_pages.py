@@ -229,7 +229,7 @@ def test_recorded_train_lines_are_those_of_the_logs() -> None:
         recorded = run.measures()["train"]
         for name, line in training_line(run.log("train")).items():
             for key in ("value", "deviation", "n", "interval"):
-                assert recorded[name][key] == pytest.approx(getattr(line, key), rel=1e-12), f"{run.folder}: {name} {key}"
+                assert recorded[name][key] == pytest.approx(getattr(line, key), rel=1e-12), f"{run.folder}: {key}"
 
 
 def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -> None:
