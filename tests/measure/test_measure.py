@@ -58,7 +58,7 @@ def test_mean_and_share_give_value_count_and_sample_deviation():
 
 
 def test_json_holds_every_attribute_and_survives_the_round_trip():
-    written = json.loads(json.dumps(Measure(0.5, 4, (0.25, 0.75), 0.5, "code", "note").to_json()))
+    written = json.loads(json.dumps(Measure(0.5, 4, (0.25, 0.75), 0.5, "code", "note", "caution").to_json()))
     assert written == {
         "value": 0.5,
         "n": 4,
@@ -66,6 +66,7 @@ def test_json_holds_every_attribute_and_survives_the_round_trip():
         "deviation": 0.5,
         "computed_by": "code",
         "note": "note",
+        "caution": "caution",
     }
     assert Measure(0.5, 4).to_json()["interval"] is None
 

@@ -2,6 +2,8 @@ import pytest
 import torch
 from fake_runs import CLASSIFIER, classifier, generator, layers
 
+from shoestring.measure.feature_set import FeatureSet
+from shoestring.measure.generated import Naming, inception_distances
 from shoestring.measure.lines import training_line
 from shoestring.report.comparison import compare
 from shoestring.report.facts import read
@@ -35,7 +37,7 @@ def test_one_mini_batch_does_not_speak_for_the_split(tmp_path):
 def test_generator_is_better_when_its_distance_is_lower(tmp_path):
     facts = facts_of(generator(tmp_path / "run"))
     said = headline(facts)
-    assert (said.value, said.label, said.line) == ("41.25", "test FID", "FID 41.250")
+    assert (said.value, said.label, said.line) == ("41.25", "test FID", "FID 41.25")
     assert said.verdict == "9.033 lower (better) than published"
     assert [bar.used for bar in said.bars] == [998_553, 50_000]
     assert any("(here n = 10,000)" in line for line in limitations(facts))
@@ -116,12 +118,25 @@ def test_over_confidence_is_weighed_by_images(tmp_path):
     assert "Confidence: over-confident by 5.0 points on average." in limitations(facts_of(classifier(tmp_path / "run")))
 
 
+def test_a_caution_stands_above_the_number_and_beside_it(tmp_path):
+    run, features = generator(tmp_path / "run"), torch.rand(40, 64, generator=torch.Generator().manual_seed(0))
+    naming = Naming("net 2048 clean 00", "_2048_clean")
+    found = inception_distances(FeatureSet(features, "net"), FeatureSet(features + 1, "net"), naming)
+    run.write_measures("test", {name: score.to_json() for name, score in found.items()}, afresh=True)
+    facts = facts_of(run)
+    caution = "40 images for 64 dimensions: the covariance is singular and the Fréchet distance far too large"
+    assert [notice for notice in notices(facts) if notice.startswith(f"FID (2048, clean): {caution}")]
+    (noted,) = [row for row in score_table(facts).rows if caution in row.notes]
+    assert noted.name == "FID (2048, clean)"
+    assert caution in dict(compare([facts, facts]).rows)["to be known"][0]
+
+
 def test_score_table_has_the_columns_that_something_fills(tmp_path):
     table = score_table(facts_of(generator(tmp_path / "run")))
     assert table.columns == ["interval", "deviation", "n", "floor", "excess"]
     fid, kid = table.rows
     assert (fid.name, fid.value, fid.cells) == ("FID", "41.25", ["–", "0.1200", "10,000", "3.500", "37.75"])
-    assert kid.cells[0] == "0.02020 to 0.02220"
+    assert kid.cells[0] == "0.0202 to 0.0222"
     assert fid.notes == "resizing bicubic, antialiased"
     assert "features of inception-v3" in table.provenance
 

@@ -92,7 +92,7 @@ def test_contest_has_everyone_best_first_with_empty_cells_where_nobody_told(home
     ours = table[0]
     assert ours == {
         "system": "[addnist-best](../addnist-best)", "accuracy": "**99.20 %**", "deviation": "0.20 %",
-        "95 % interval": "98.7 to 99.7 %", "seeds": "3 (0, 1, 2)", "test images": "10,000", "parameters": "90,000",
+        "95 % interval": "98.70 to 99.70 %", "seeds": "3 (0, 1, 2)", "test images": "10,000", "parameters": "90,000",
         "multiply-adds": "2 M", "steps": "10,000", "images seen": "960 k", "wall time": "1 min 00 s each",
         "machine": "EPYC, 2 cores", "source": "ten thousand images",
     }  # fmt: skip
@@ -257,7 +257,7 @@ def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -
     assert "cifar100-dcgan-44" in columns[3]
     assert rows == [
         ["FID (768, clean)", "10,000", "0.1000", "0.5000 ± 0.012 (+0.400)"],
-        ["recall (768, clean)", "10,000", "–", "0.02000 [0.01000 to 0.03000]"],
+        ["recall (768, clean)", "10,000", "–", "0.02000 [0.010 to 0.030]"],
         ["published FID", "", "", "50.28"],
     ]
 

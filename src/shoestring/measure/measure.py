@@ -26,6 +26,7 @@ class Measure:
         deviation: Sample standard deviation (divided by n - 1) of the single things, when the value is their mean.
         computed_by: Package version and hash of the code behind it, as `computed_by` gives it.
         note: What a reader must know to read the value rightly, in a sentence.
+        caution: Why the value misleads, to be said wherever it stands; None where it does not.
     """
 
     value: Any
@@ -34,6 +35,7 @@ class Measure:
     deviation: float | None = None
     computed_by: str | None = None
     note: str | None = None
+    caution: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The measure as plain JSON values, under the names of its attributes."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from shoestring.report.facts import SPLITS, Facts, Measure
 from shoestring.report.scores import in_percent, title
-from shoestring.report.wording import ABSENT, integer, interval, is_number, number, percent, plain, points
+from shoestring.report.wording import ABSENT, fixed, integer, interval, is_number, number, percent, plain, points
 
 _FIDS = tuple(f"fid_{size}_{resizing}" for size in (2048, 768, 192, 64) for resizing in ("clean", "legacy"))
 """What FIDs are called, the one to show first first."""
@@ -100,18 +100,18 @@ def paper_line(facts: Facts) -> str:
     """
     if not facts.classifies:
         main = main_measure(facts)
-        return f"{title(main.name)} {main.value:.3f}" if main else ""
+        return f"{title(main.name)} {number(main.value)}" if main else ""
     said: list[str] = []
     loss = facts.train_loss
     if loss is not None:
-        said.append(f"train loss: {loss:.3f}")
+        said.append(f"train loss: {fixed(loss, 3)}")
     for split in ("train", "test", "tune"):
         batches = facts.measure(split, "batch_accuracy")
         several = batches is not None and is_number(batches.deviation)  # one mini-batch leaves out all other images
         measure = batches if several else facts.measure(split, "accuracy")
         if measure is not None and not (split == "tune" and facts.measure("test", "accuracy")):
-            spread = f"±{measure.deviation:.3f}" if is_number(measure.deviation) else ""
-            said.append(f"{split} acc: {measure.value:.3f}{spread}")
+            spread = f"±{fixed(measure.deviation, 3)}" if is_number(measure.deviation) else ""
+            said.append(f"{split} acc: {fixed(measure.value, 3)}{spread}")
     stretch = _stretch(facts)
     return ", ".join(said) + (f" (train: {stretch})" if said and stretch else "")
 
@@ -129,7 +129,7 @@ def train_gap(facts: Facts, main: Measure | None) -> float | None:
 
 
 def notices(facts: Facts) -> list[str]:
-    """What a reader must know before any number: a changed budget, an unfinished training, a missing test."""
+    """What a reader must know before any number: a changed budget, an unfinished training, no test, a caution."""
     said: list[str] = []
     for field, (before, after) in sorted(facts.overrides.items()):
         if field.startswith("budget"):
@@ -140,6 +140,8 @@ def notices(facts: Facts) -> list[str]:
     main = main_measure(facts)
     if main is not None and main.split != "test":
         said.append(f"not measured on the test split; the {main.split} split is shown instead")
+    if main is not None and main.rest.get("caution"):
+        said.append(f"{title(main.name)}: {main.rest['caution']}")
     return said
 
 
