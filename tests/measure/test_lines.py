@@ -54,10 +54,17 @@ def test_the_line_has_the_moments_of_the_last_mini_batches(steps, cadence, cover
         if covered > 1:
             assert found.deviation == pytest.approx(expected.std(ddof=1), rel=1e-6)
     if covered > 1:
-        interval = stats.t.interval(0.95, covered - 1, last.mean(), stats.sem(last))
-        assert line["loss"].interval == pytest.approx(interval, rel=1e-6)
+        interval = stats.t.interval(0.95, covered - 1, np.log(last.mean()), stats.sem(last) / last.mean())
+        assert line["loss"].interval == pytest.approx(np.exp(interval), rel=1e-6)
     else:
         assert (line["loss"].deviation, line["loss"].interval) == (None, None)
+
+
+def test_intervals_stay_within_what_losses_and_accuracies_can_be():
+    values = np.array([9.0, 9.0, 9.0, 1.0])  # and so accuracies of 1, 1, 1 and 1/9
+    line = training_line(logged(values, 4))
+    assert 0 < line["loss"].interval[0] < line["loss"].value
+    assert 0 < line["accuracy"].interval[0] < line["accuracy"].value < line["accuracy"].interval[1] < 1
 
 
 def test_small_values_keep_their_digits_in_the_log():

@@ -59,18 +59,24 @@ def test_net_calls_and_another_budget_count_in_the_comparison(tmp_path):
     said = headline(facts_of(run))
     assert [bar.text for bar in said.bars] == ["998,553 of 1,000,000 (99.9 %)", "35 of 100 (35.0 %)"]
     assert said.verdict == "9.033 lower (better) than published; the budgets differ"
-    assert notices(facts_of(run)) == ["budget changed: evaluations 100 instead of none"]
+    assert notices(facts_of(run)) == []  # a limit where there was none
+    run.write_json("overrides.json", {"budget.evaluations": [100, None]})
+    assert notices(facts_of(run)) == ["budget changed: evaluations none instead of 100"]
 
 
-def test_changed_budget_and_unfinished_training_are_noticed(tmp_path):
+def test_a_larger_budget_and_unfinished_training_are_noticed(tmp_path):
     run = Run(tmp_path / "run")
-    changed = {"budget.steps": [10_000, 60], "optimiser.learning_rate": [0.002, 0.004]}
+    changed = {
+        "budget.steps": [40, 60],
+        "budget.parameters": [200_000, 100_000],
+        "optimiser.learning_rate": [0.002, 0.004],
+    }
     run.write_recipe(CLASSIFIER | {"budget": {"parameters": 100_000, "steps": 60}}, layers("classifier", [10]), changed)
     run.append_log([{"step": 20, "kind": "train", "count": 20, "mean": {"accuracy": 0.1}}])
     said = notices(facts_of(run))
-    assert said == ["budget changed: steps 60 instead of 10,000", "unfinished: 20 of 60 steps taken"]
+    assert said == ["budget changed: steps 60 instead of 40", "unfinished: 20 of 60 steps taken"]
     run.write_weights({"w": torch.zeros(1)}, {})
-    assert notices(facts_of(run)) == ["budget changed: steps 60 instead of 10,000"]
+    assert notices(facts_of(run)) == ["budget changed: steps 60 instead of 40"]
 
 
 def test_tune_stands_in_for_test_and_says_so(tmp_path):

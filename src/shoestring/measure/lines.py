@@ -21,9 +21,9 @@ def training_line(train_records: Sequence[Mapping[str, Any]]) -> dict[str, Measu
             are taken whole, newest first, until they cover as many steps; the measure's n says how many they were.
 
     Returns:
-        By name the mean, with n mini-batches, their sample deviation, and Student's interval of the mean. The
-        interval takes mini-batches as independent and the net as one, though it learns meanwhile. Nothing for an empty
-        log.
+        By name the mean, with n mini-batches, their sample deviation, and Student's interval of the mean, of accuracies
+        on a logistic scale and of losses on a logarithmic one. It takes mini-batches as independent and the net as one,
+        though it learns meanwhile. Nothing for an empty log.
     """
     chosen: list[Mapping[str, Any]] = []
     for record in reversed(train_records):
@@ -42,11 +42,12 @@ def _pooled(name: str, records: Sequence[Mapping[str, Any]]) -> Measure:
         record["count"] * (record["deviation"][name] ** 2 + (record["mean"][name] - mean) ** 2) for record in records
     )
     deviation = math.sqrt(squares / (n - 1)) if n > 1 else None
+    scale = "logit" if name.endswith("accuracy") else "log"
     first, last = records[-1]["step"] - records[-1]["count"] + 1, records[0]["step"]
     return Measure(
         mean,
         n,
-        None if deviation is None else pooled_interval(mean, deviation, n),
+        None if deviation is None else pooled_interval(mean, deviation, n, scale=scale),
         deviation,
         computed_by(__name__),
         f"Over the mini-batches of steps {first:,} to {last:,}, with augmentation and the net as it was at each step.",

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import PercentFormatter
 
-from shoestring.report.curves import chart, curve
+from shoestring.report.curves import chart, curve, within_0_and_1
 from shoestring.report.drawing import INK, MUTED, SERIES, Key, Picture, canvas, svg
 from shoestring.report.facts import Facts, as_object
 from shoestring.report.headline import headline, main_measure, notices, train_gap
@@ -169,7 +169,10 @@ def _intervals(runs: Sequence[Facts], split: str, name: str, prefix: str) -> Pic
             color = SERIES[runs.index(facts) % len(SERIES)]
             if main.interval is not None:
                 axes.hlines(place, main.interval[0], main.interval[1], color=color, linewidth=2)
-            axes.plot([main.value], [place], "o", color=color, markersize=5, markeredgecolor=INK, markeredgewidth=0.5)
+            axes.plot(
+                [main.value], [place], "o", color=color, markersize=5, markeredgecolor=INK, markeredgewidth=0.5,
+                clip_on=False,
+            )  # fmt: skip
             published: Any = facts.part("published").get("value")
             if is_number(published):
                 axes.plot([published], [place], "|", color=MUTED, markersize=13, markeredgewidth=1.5)
@@ -177,6 +180,8 @@ def _intervals(runs: Sequence[Facts], split: str, name: str, prefix: str) -> Pic
         axes.set_yticks(range(len(found)), [facts.label for facts, _ in found])
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.margins(x=0.15)
+        if percentage:
+            axes.set_xlim(within_0_and_1(axes.get_xlim()))
         axes.set_xlabel(f"{title(name)} (%)" if percentage else title(name))
         if percentage:
             axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))

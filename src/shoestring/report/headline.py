@@ -129,11 +129,11 @@ def train_gap(facts: Facts, main: Measure | None) -> float | None:
 
 
 def notices(facts: Facts) -> list[str]:
-    """What a reader must know before any number: a changed budget, an unfinished training, no test, a caution."""
+    """What a reader must know before any number: a larger budget, an unfinished training, no test, a caution."""
     said: list[str] = []
     for field, (before, after) in sorted(facts.overrides.items()):
-        if field.startswith("budget"):
-            said.append(f"budget changed: {field.partition('.')[2] or field} {plain(after)} instead of {plain(before)}")
+        if field.startswith("budget.") and _more(before, after):
+            said.append(f"budget changed: {field.partition('.')[2]} {plain(after)} instead of {plain(before)}")
     if not facts.run.finished():
         limit = facts.part("budget").get("steps")
         said.append(f"unfinished: {facts.steps:,} of {integer(limit)} steps taken")
@@ -217,6 +217,11 @@ def _stretch(facts: Facts) -> str:
     if train is None or train.n is None or train.n == PAPERS_STEPS:
         return ""
     return f"over the last {train.n:,} of {facts.steps:,} steps"
+
+
+def _more(before: float | None, after: float | None) -> bool:
+    """Whether a limit of the budget was raised; none is no limit."""
+    return before is not None and (after is None or after > before)
 
 
 def _gap(gap: float, main: Measure, stretch: str) -> str:
