@@ -1,6 +1,7 @@
 import fnmatch
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -44,6 +45,19 @@ def test_every_public_name_is_there_and_documented() -> None:
     assert shoestring.recipe is shoestring.api.recipe
     with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
         _ = shoestring.evaluat
+
+
+@in_checkout
+def test_the_lowest_allowed_releases_are_those_that_are_tested() -> None:
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    asked = project["dependencies"] + project["optional-dependencies"]["test"]
+    lowest = dict(re.match(r"([\w-]+)>=([\d.]+)", one).groups() for one in asked)
+    lines = PROJECT.with_name("constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    tested = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert tested.pop("torch") >= lowest.pop("torch")
+    tested.pop("pyparsing")
+    assert tested == {name: version + ".0" * (2 - version.count(".")) for name, version in lowest.items()}
+    assert "constraints-lowest.txt" in (PROJECT.parent / ".ci" / "run").read_text(encoding="utf-8")
 
 
 @in_checkout

@@ -68,7 +68,7 @@ def ablation(runs: Sequence[Facts]) -> tuple[Table, str]:
     def row(variant: Variant) -> list[str]:
         changed = changes[id(variant)]
         more = variant.value - whole.value if whole else 0.0
-        difference = points(more, 2) if classify else f"{more:+.2f}".replace("-", "−")
+        difference = points(more, 2) if classify else f"{more:+z.2f}".replace("-", "−")
         return [
             where(variant.runs[0], variant.name if changed else "nothing"),
             "; ".join(_change(field, values) for field, values in sorted(changed.items())),

@@ -38,7 +38,7 @@ MEANINGS = {
 }
 TICKS = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999)
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
-BEST = 0.9995  # intervals may reach beyond, even beyond 1; the axis does not
+BEST = 0.9995  # intervals may reach beyond; the axis does not
 LABEL = 9.5  # points, and so pixels: the figure has 72 to the inch
 FAR = 26  # pixels from which on a thin line leads from a label to its point
 STYLE: dict[Any, Any] = {

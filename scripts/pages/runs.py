@@ -88,9 +88,9 @@ class Entry:
 
     @property
     def interval(self) -> list[float] | None:
-        """95 %: Student's of the mean over seeds; of a single run Wilson's over images."""
+        """95 %: Student's of the mean over seeds, on a logistic scale; of a single run Wilson's over images."""
         if len(self.runs) > 1:
-            bounds = mean(torch.tensor(self.values, dtype=torch.float64), "").interval
+            bounds = mean(torch.tensor(self.values, dtype=torch.float64), "", scale="logit").interval
             return None if bounds is None else list(bounds)
         measure = self.runs[0].measure(self.split, "accuracy")
         return measure.interval if measure else None

@@ -50,7 +50,7 @@ def classifiers(runs: Sequence[Facts]) -> Table:
         if not seeds[0].classifies:
             continue
         values = accuracies(seeds)
-        over_seeds = mean(torch.tensor(values), "")
+        over_seeds = mean(torch.tensor(values, dtype=torch.float64), "", scale="logit")
         rows.append([
             f"`{name}`", str(len(values)), percent(over_seeds.value, 2), percent(over_seeds.deviation, 2),
             f"{100 * min(values):.2f} to {percent(max(values), 2)}",

@@ -12,11 +12,11 @@ class Progress:
 
     @contextmanager
     def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Generator["Advance"]:
-        """A piece of work of known length.
+        """A piece of work. Pieces may lie within one another.
 
         Args:
             title: What is being done, in a few words.
-            total: Length in `unit`.
+            total: Length in `unit`, 0 where it is not known.
             unit: What is counted.
             start: How much of it was done before, when work is resumed.
 

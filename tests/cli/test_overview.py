@@ -24,14 +24,14 @@ def generator(pictures, tmp_path):
 def test_the_result_of_a_generator_is_its_fid_beside_its_floor(generator):
     others = {"kid_768_clean": {"value": 0.1, "n": 2000}, "fid_768_legacy": {**FID, "value": 0.4}}
     found = measured_result(generator({"test": {**others, "fid_768_clean": FID}}))
-    text = "FID-768 0.398, floor 0.089 (n 2,000)"
+    text = "FID-768 0.398, floor 0.0889 (n 2,000)"
     assert found == {"fid_768_clean": 0.39777, "n": 2000, "floor": 0.08889, "text": text}
 
 
 @pytest.mark.parametrize(
     ("name", "floor", "text"),
     [
-        ("fid_768_legacy", 0.08889, "FID-768 legacy 0.398, floor 0.089 (n 2,000)"),
+        ("fid_768_legacy", 0.08889, "FID-768 legacy 0.398, floor 0.0889 (n 2,000)"),
         ("fid_2048_clean", None, "FID-2048 0.398 (n 2,000)"),
     ],
 )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.special import expit, logit
 from sklearn import metrics
 
 from shoestring.errors import DataError, DivergedError
@@ -72,7 +73,8 @@ def test_loss_is_sklearns_with_students_interval(made):
     loss = classification_measures(made, CLASSES)["loss"]
     each = -made.logits.double().log_softmax(1)[torch.arange(N), made.labels].numpy()
     assert loss.value == pytest.approx(metrics.log_loss(made.labels, made.logits.double().softmax(1).numpy()))
-    assert loss.interval == pytest.approx(stats.t.interval(0.95, N - 1, each.mean(), stats.sem(each)))
+    interval = np.exp(stats.t.interval(0.95, N - 1, np.log(each.mean()), stats.sem(each) / each.mean()))
+    assert loss.interval == pytest.approx(interval)
     assert loss.deviation == pytest.approx(each.std(ddof=1))
 
 
@@ -104,7 +106,9 @@ def test_batch_accuracy_leaves_out_the_short_batch(made):
     correct = (made.logits.argmax(1) == made.labels).numpy()[: 7 * 64].reshape(7, 64).mean(1)
     assert (measured.value, measured.deviation) == pytest.approx((correct.mean(), correct.std(ddof=1)))
     assert measured.n == 7
-    assert measured.interval == pytest.approx(stats.t.interval(0.95, 6, correct.mean(), stats.sem(correct)))
+    slope = correct.mean() * (1 - correct.mean())
+    interval = expit(stats.t.interval(0.95, 6, logit(correct.mean()), stats.sem(correct) / slope))
+    assert measured.interval == pytest.approx(interval)
 
 
 def test_equal_logits_answer_the_lowest_class():

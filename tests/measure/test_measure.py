@@ -47,6 +47,28 @@ def test_mean_interval_is_scipys(n):
     assert mean_interval(values) == pytest.approx(expected, rel=1e-9)
 
 
+def test_an_interval_stays_within_the_range_of_its_values():
+    sure, unsure = torch.tensor([0.6, 0.601, 0.599]), torch.tensor([1.0, 1.0, 0.5])
+    for scale in ("log", "logit"):
+        assert mean_interval(sure, scale=scale) == pytest.approx(mean_interval(sure), abs=1e-5)
+    low, high = mean_interval(unsure, scale="logit")
+    assert mean_interval(unsure)[1] > 1 > high > float(unsure.mean()) > low > 0
+    assert mean_interval(unsure - 0.5)[0] < 0 < mean_interval(unsure - 0.5, scale="log")[0]
+    assert mean_interval(torch.ones(3), scale="logit") == (1.0, 1.0)
+    assert mean_interval(torch.zeros(3), scale="log") == (0.0, 0.0)
+    assert mean_interval(torch.tensor([1e-9, 1e-3]), scale="log")[1] < float("inf")
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.97])
+def test_the_interval_of_shares_covers_the_true_one(probability):
+    covered, generator = 0, torch.Generator().manual_seed(7)
+    for _ in range(400):
+        accuracies = (torch.rand(12, 64, generator=generator) < probability).double().mean(1)
+        low, high = mean_interval(accuracies, scale="logit")
+        covered += low <= probability <= high
+    assert 0.91 <= covered / 400 <= 0.99
+
+
 def test_one_value_has_no_interval():
     assert mean_interval(torch.tensor([2.0])) is None
     assert mean(torch.tensor([2.0]), "code") == Measure(2.0, 1, None, None, "code")
@@ -58,7 +80,7 @@ def test_mean_and_share_give_value_count_and_sample_deviation():
 
 
 def test_json_holds_every_attribute_and_survives_the_round_trip():
-    written = json.loads(json.dumps(Measure(0.5, 4, (0.25, 0.75), 0.5, "code", "note").to_json()))
+    written = json.loads(json.dumps(Measure(0.5, 4, (0.25, 0.75), 0.5, "code", "note", "caution").to_json()))
     assert written == {
         "value": 0.5,
         "n": 4,
@@ -66,6 +88,7 @@ def test_json_holds_every_attribute_and_survives_the_round_trip():
         "deviation": 0.5,
         "computed_by": "code",
         "note": "note",
+        "caution": "caution",
     }
     assert Measure(0.5, 4).to_json()["interval"] is None
 

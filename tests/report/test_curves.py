@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from shoestring.report import curves
 from shoestring.report.curves import MOST_POINTS, Mark, chart, curve
 from shoestring.report.drawing import Key
 
@@ -44,6 +45,20 @@ def test_chart_speaks_its_first_and_last_values_and_draws_all_of_them():
     assert "train goes from 25.0 % to 50.0 % at step 75; test is 45.0 %." in picture.content
     assert [key.text for key in picture.legend] == ["train", "test"]
     assert ">accuracy (%)</text>" in picture.content
+
+
+@pytest.mark.parametrize("kind", ["in_percent", "share"])
+def test_axes_of_shares_end_at_0_and_1(kind, monkeypatch):
+    limits = []
+    monkeypatch.setattr(curves, "svg", lambda figure, *_: limits.append(figure.axes[0].get_ylim()) or "")
+    sure = [record(50, 0.02), record(100, 0.999)]
+    for one in sure:
+        one["deviation"] = {"loss": 0.2}
+    drawn = curve(sure, "train", "loss", KEY, band=True)
+    chart("a", "Accuracy", "accuracy (%)", [drawn], **{kind: True})
+    chart("a", "Loss", "loss (nats)", [drawn])
+    assert limits[0] == (0, 1)
+    assert limits[1][0] < 0 < 1 < limits[1][1]
 
 
 def test_single_curves_need_no_legend_and_nothing_needs_no_chart():

@@ -2,6 +2,10 @@ import pytest
 import torch
 from fake_runs import CLASSIFIER, classifier, generator, layers
 
+from shoestring.measure.feature_set import FeatureSet
+from shoestring.measure.generated import Naming, inception_distances
+from shoestring.measure.lines import training_line
+from shoestring.report.comparison import compare
 from shoestring.report.facts import read
 from shoestring.report.headline import Bar, headline, limitations, notices, paper_line
 from shoestring.report.scores import score_table
@@ -33,7 +37,7 @@ def test_one_mini_batch_does_not_speak_for_the_split(tmp_path):
 def test_generator_is_better_when_its_distance_is_lower(tmp_path):
     facts = facts_of(generator(tmp_path / "run"))
     said = headline(facts)
-    assert (said.value, said.label, said.line) == ("41.25", "test FID", "FID 41.250")
+    assert (said.value, said.label, said.line) == ("41.25", "test FID", "FID 41.25")
     assert said.verdict == "9.033 lower (better) than published"
     assert [bar.used for bar in said.bars] == [998_553, 50_000]
     assert any("(here n = 10,000)" in line for line in limitations(facts))
@@ -55,18 +59,24 @@ def test_net_calls_and_another_budget_count_in_the_comparison(tmp_path):
     said = headline(facts_of(run))
     assert [bar.text for bar in said.bars] == ["998,553 of 1,000,000 (99.9 %)", "35 of 100 (35.0 %)"]
     assert said.verdict == "9.033 lower (better) than published; the budgets differ"
-    assert notices(facts_of(run)) == ["budget changed: evaluations 100 instead of none"]
+    assert notices(facts_of(run)) == []  # a limit where there was none
+    run.write_json("overrides.json", {"budget.evaluations": [100, None]})
+    assert notices(facts_of(run)) == ["budget changed: evaluations none instead of 100"]
 
 
-def test_changed_budget_and_unfinished_training_are_noticed(tmp_path):
+def test_a_larger_budget_and_unfinished_training_are_noticed(tmp_path):
     run = Run(tmp_path / "run")
-    changed = {"budget.steps": [10_000, 60], "optimiser.learning_rate": [0.002, 0.004]}
+    changed = {
+        "budget.steps": [40, 60],
+        "budget.parameters": [200_000, 100_000],
+        "optimiser.learning_rate": [0.002, 0.004],
+    }
     run.write_recipe(CLASSIFIER | {"budget": {"parameters": 100_000, "steps": 60}}, layers("classifier", [10]), changed)
     run.append_log([{"step": 20, "kind": "train", "count": 20, "mean": {"accuracy": 0.1}}])
     said = notices(facts_of(run))
-    assert said == ["budget changed: steps 60 instead of 10,000", "unfinished: 20 of 60 steps taken"]
+    assert said == ["budget changed: steps 60 instead of 40", "unfinished: 20 of 60 steps taken"]
     run.write_weights({"w": torch.zeros(1)}, {})
-    assert notices(facts_of(run)) == ["budget changed: steps 60 instead of 10,000"]
+    assert notices(facts_of(run)) == ["budget changed: steps 60 instead of 40"]
 
 
 def test_tune_stands_in_for_test_and_says_so(tmp_path):
@@ -90,9 +100,41 @@ def test_train_test_gap_is_in_points(tmp_path):
     assert gap.endswith("No gap is seen beyond the sampling error of the test split.")
 
 
+def test_a_short_training_says_over_which_steps_its_train_value_is(tmp_path):
+    run = classifier(tmp_path / "run", steps=600)
+    log = run.log("train")
+    run.write_measures("train", {name: one.to_json() for name, one in training_line(log).items()})
+    facts = facts_of(run)
+    assert paper_line(facts).endswith("test acc: 0.501±0.066 (train: over the last 100 of 600 steps)")  # logged by 50
+    assert "while learning, over the last 100 of 600 steps, augmented" in limitations(facts)[0]
+    assert dict(compare([facts, facts]).rows)["train–test gap"][0] != "–"
+
+
+def test_a_mean_over_the_whole_training_is_not_compared_with_test(tmp_path):
+    run = classifier(tmp_path / "run", steps=600)  # as former versions recorded it
+    run.write_measures("train", {"accuracy": {"value": 0.3, "n": 600}})
+    facts = facts_of(run)
+    assert paper_line(facts).endswith("(train: over the last 600 of 600 steps)")
+    assert not any("gap" in line for line in limitations(facts))
+    assert "train–test gap" not in dict(compare([facts, facts]).rows)
+
+
 def test_over_confidence_is_weighed_by_images(tmp_path):
     # Nine bins of 1,000 images, each 5 points more confident than right; the empty one does not count.
     assert "Confidence: over-confident by 5.0 points on average." in limitations(facts_of(classifier(tmp_path / "run")))
+
+
+def test_a_caution_stands_above_the_number_and_beside_it(tmp_path):
+    run, features = generator(tmp_path / "run"), torch.rand(40, 64, generator=torch.Generator().manual_seed(0))
+    naming = Naming("net 2048 clean 00", "_2048_clean")
+    found = inception_distances(FeatureSet(features, "net"), FeatureSet(features + 1, "net"), naming)
+    run.write_measures("test", {name: score.to_json() for name, score in found.items()}, afresh=True)
+    facts = facts_of(run)
+    caution = "40 images for 64 dimensions: the covariance is singular and the Fréchet distance far too large"
+    assert [notice for notice in notices(facts) if notice.startswith(f"FID (2048, clean): {caution}")]
+    (noted,) = [row for row in score_table(facts).rows if caution in row.notes]
+    assert noted.name == "FID (2048, clean)"
+    assert caution in dict(compare([facts, facts]).rows)["to be known"][0]
 
 
 def test_score_table_has_the_columns_that_something_fills(tmp_path):
@@ -100,7 +142,7 @@ def test_score_table_has_the_columns_that_something_fills(tmp_path):
     assert table.columns == ["interval", "deviation", "n", "floor", "excess"]
     fid, kid = table.rows
     assert (fid.name, fid.value, fid.cells) == ("FID", "41.25", ["–", "0.1200", "10,000", "3.500", "37.75"])
-    assert kid.cells[0] == "0.02020 to 0.02220"
+    assert kid.cells[0] == "0.0202 to 0.0222"
     assert fid.notes == "resizing bicubic, antialiased"
     assert "features of inception-v3" in table.provenance
 

@@ -137,7 +137,8 @@ def test_several_runs_stand_side_by_side(resnet, dcgan, tmp_path):
 def test_hostile_names_are_only_text(tmp_path):
     hostile = '"><script>alert(1)</script>'
     run = classifier(tmp_path / "<b>run", classes=4, steps=1_000, summary=hostile, name=hostile)
-    run.write_json("classes.json", [f"{hostile}$x_{k}$ 猫 #0072b2" for k in range(4)])
+    tagged = ' id="k" href="#k" url(#k) style="fill: #0072b2" [red]{{ name }}'
+    run.write_json("classes.json", [tagged, "\udcff", *(f"{hostile}$x_{k}$ 猫 #0072b2" for k in (2, 3))])
     run.write_measures("test", {f"{hostile}": {"value": 1.0, "n": 1, "resizing": hostile}})
     run.write_json("samples/pictures.json", [{"file": "mistakes.png", "title": hostile, "caption": hostile}])
     run.write_json("environment.json", {"versions": {hostile: hostile}, "machine": {"device": hostile}})
@@ -147,13 +148,14 @@ def test_hostile_names_are_only_text(tmp_path):
     assert not any(name.startswith("on") for _, attributes in made.elements for name in attributes)
     assert any(image["alt"] == f"{hostile}. {hostile}" for image in made.all("img"))
     assert any("$x_3$ 猫 #0072b2" in text for text in made.text)
+    assert made.text.count(tagged) >= 4  # on both axes of the confusion matrix and in tables
 
 
 def test_an_unfinished_run_has_a_page(tmp_path):
     run = Run(tmp_path / "run")
-    run.write_recipe(CLASSIFIER | {"published": None}, layers("classifier", [10]), {"budget.steps": [10_000, 60]})
+    run.write_recipe(CLASSIFIER | {"published": None}, layers("classifier", [10]), {"budget.steps": [40, 60]})
     made = page([run], tmp_path)
-    assert "budget changed: steps 60 instead of 10,000" in made.text
+    assert "budget changed: steps 60 instead of 40" in made.text
     assert "unfinished: 0 of 10,000 steps taken" in made.text
     assert "Nothing is measured yet." in made.text
     assert "Nothing is logged yet." in made.text

@@ -15,11 +15,12 @@ from pages.ablations import ablations
 from pages.chart import Chart, Point, read_chart
 from pages.figure import data_file, is_current, joined, write
 from pages.placing import Box, place
-from pages.runs import HOMES, Entry, entries, kept_runs
+from pages.runs import HOMES, ROOT, Entry, entries, kept_runs
 from pages.tables import generators, markdown
 
 from shoestring.api import recipe
 from shoestring.budget import Layer
+from shoestring.measure.lines import training_line
 from shoestring.measure.measure import share
 from shoestring.recipes.lookup import overrides_of
 from shoestring.report.facts import Facts, read
@@ -74,8 +75,9 @@ def test_intervals_are_student_s_over_seeds_and_wilson_s_of_one_run(home: Path) 
     found = by_label(kept_runs([home]), "addnist")
     several, single = found["addnist-best"], found["addnist-best-curve-12k"]
     assert several.deviation == pytest.approx(0.002)
-    half = 4.302653 * 0.002 / math.sqrt(3)
-    assert several.interval == pytest.approx([0.992 - half, 0.992 + half], abs=1e-8)
+    half = 4.302653 * 0.002 / math.sqrt(3) / (0.992 * 0.008)  # on the logistic scale
+    ends = [1 / (1 + math.exp(-(math.log(0.992 / 0.008) + sign * half))) for sign in (-1, 1)]
+    assert several.interval == pytest.approx(ends, abs=1e-8)
     assert single.deviation is None
     z, p, n = 1.959964, 0.97, IMAGES
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
@@ -91,7 +93,7 @@ def test_contest_has_everyone_best_first_with_empty_cells_where_nobody_told(home
     ours = table[0]
     assert ours == {
         "system": "[addnist-best](../addnist-best)", "accuracy": "**99.20 %**", "deviation": "0.20 %",
-        "95 % interval": "98.7 to 99.7 %", "seeds": "3 (0, 1, 2)", "test images": "10,000", "parameters": "90,000",
+        "95 % interval": "98.5 to 99.6 %", "seeds": "3 (0, 1, 2)", "test images": "10,000", "parameters": "90,000",
         "multiply-adds": "2 M", "steps": "10,000", "images seen": "960 k", "wall time": "1 min 00 s each",
         "machine": "EPYC, 2 cores", "source": "ten thousand images",
     }  # fmt: skip
@@ -220,6 +222,17 @@ def test_figures_are_those_of_the_runs() -> None:
         assert is_current(read_chart(kept_runs(HOMES), data), figures / f"{data}.svg"), "run python scripts/results.py"
 
 
+def test_recorded_train_lines_are_those_of_the_logs() -> None:
+    homes = (*HOMES, *sorted((ROOT / "results" / "ablations").iterdir()))
+    runs = [facts.run for facts in kept_runs(homes) if facts.classifies]
+    assert len(runs) > 20
+    for run in runs:
+        recorded = run.measures()["train"]
+        for name, line in training_line(run.log("train")).items():
+            for key in ("value", "deviation", "n", "interval"):
+                assert recorded[name][key] == pytest.approx(getattr(line, key), rel=1e-12), f"{run.folder}: {key}"
+
+
 def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -> None:
     asked = recipe("cifar100-dcgan-44")
     run = Run(tmp_path / asked.name)
@@ -245,7 +258,7 @@ def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -
     assert "cifar100-dcgan-44" in columns[3]
     assert rows == [
         ["FID (768, clean)", "10,000", "0.1000", "0.5000 ± 0.012 (+0.400)"],
-        ["recall (768, clean)", "10,000", "–", "0.02000 [0.01000 to 0.03000]"],
+        ["recall (768, clean)", "10,000", "–", "0.02000 [0.010 to 0.030]"],
         ["published FID", "", "", "50.28"],
     ]
 

@@ -1,11 +1,12 @@
 """What the command line shows: progress bars, tables, messages on the error stream; results on standard output."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console
@@ -28,40 +29,67 @@ from shoestring.progress import Advance, Progress
 PAUSE_SECONDS = 2.0  # between two lines about the same work, where there is no bar
 BAR_SECONDS = 0.1  # between two movements of a bar
 
+NARROW = 60  # columns of a terminal below which only the title, the count and the time left are shown
 PIPED_WIDTH = 120  # columns of tables where the output is no terminal
+COMMANDS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "\N{REPLACEMENT CHARACTER}")
 
 
 class Display(Progress):
-    """Shows progress on the error stream, results on standard output; with `as_json`, only one JSON object there."""
+    """Shows progress on the error stream, results on standard output; with `as_json`, only one JSON object there.
+
+    What users name (classes, paths, recipes) is shown as it is: nowhere as markup, nor as orders to the terminal.
+    """
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-        self.notes = Console(stderr=True, highlight=False)
+        self.out = _console(stderr=False)
+        self.notes = _console(stderr=True)
+        self.watched = _is_terminal(sys.stderr) and self.notes.is_terminal and not self.notes.is_dumb_terminal
+        self.bars: Bars | None = None  # of all tasks under way: a console takes one live display
 
     @contextmanager
     def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Generator[Advance]:
-        """A progress bar; where the error stream is no terminal, a line now and then."""
-        if self.notes.is_terminal:
-            whole = Column(no_wrap=True)  # in a narrow terminal, facts are cut off before anything else
-            with Bars(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=min(40, self.notes.width // 5)),
-                MofNCompleteColumn(table_column=whole),
-                TextColumn(unit),
-                TimeElapsedColumn(table_column=whole),
-                TextColumn("left"),
-                TimeRemainingColumn(elapsed_when_finished=False, table_column=whole),
-                Facts(),
-                console=self.notes,
-            ) as bars:
-                yield Bar(bars, bars.add_task(title, total=total, completed=start, facts=""))
-        else:
+        """A progress bar, below those of the tasks it is part of; where there is no terminal, a line now and then."""
+        if not self.watched:
             yield Lines(self.notes, title, total, unit, start)
+            return
+        inner = self.bars is not None
+        with self._live() as bars:
+            task = bars.add_task(visible(title), total=total or None, completed=start, unit=unit, facts="")
+            try:
+                yield Bar(bars, task, total - start if total else math.inf)
+            finally:
+                if inner:  # that of the outermost task stays on the screen
+                    bars.remove_task(task)
+
+    @contextmanager
+    def _live(self) -> Generator[Bars]:
+        if self.bars is not None:
+            yield self.bars
+            return
+        whole = Column(no_wrap=True)  # in a narrow terminal, facts are cut off before anything else
+        columns = [
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=min(40, self.notes.width // 5)),
+            MofNCompleteColumn(table_column=whole),
+            TextColumn("{task.fields[unit]}", markup=False),
+            TimeElapsedColumn(table_column=whole),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False, table_column=whole),
+            Facts(),
+        ]
+        shown = columns if self.notes.width >= NARROW else [columns[0], columns[2], columns[6]]
+        # What goes to standard output must not land on the error stream where that alone is a terminal.
+        bars = Bars(*shown, console=self.notes, redirect_stdout=_is_terminal(sys.stdout))
+        try:
+            with bars as self.bars:
+                yield bars
+        finally:
+            self.bars = None
 
     def say(self, message: str) -> None:
         """One message on the error stream."""
-        self.notes.print(message, markup=False, soft_wrap=True)
+        self.notes.print(visible(message), soft_wrap=True)
 
     def result(self, values: Mapping[str, Any]) -> None:
         """The JSON object of a verb, when asked for."""
@@ -71,7 +99,7 @@ class Display(Progress):
     def line(self, text: str) -> None:
         """A line of the result, for people."""
         if not self.as_json:
-            self.out.print(text, markup=False, soft_wrap=True)
+            self.out.print(visible(text), soft_wrap=True)
 
     def table(
         self, title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], numbers: Iterable[str] = ()
@@ -79,12 +107,16 @@ class Display(Progress):
         """A table of the result, for people; the columns named in `numbers` are set flush right."""
         if self.as_json:
             return
-        table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(
+            title=visible(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
         for column in columns:
             whole = not table.columns or column in numbers  # names and numbers are never broken, words may be
-            table.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=whole)
+            table.add_column(
+                visible(column), justify="right" if column in numbers else "left", overflow="fold", no_wrap=whole
+            )
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(visible, row))
         self.out.print(table)
 
 
@@ -93,36 +125,40 @@ class Facts(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The text of the column."""
-        return Text(task.fields["facts"], no_wrap=True, overflow="ellipsis")
+        return Text(visible(task.fields["facts"]), no_wrap=True, overflow="ellipsis")
 
 
 class Bar(Advance):
     """Moves a bar of rich, but no more often than one can see: a step may take a millisecond."""
 
-    def __init__(self, bars: Bars, task: TaskID) -> None:
+    def __init__(self, bars: Bars, task: TaskID, left: float) -> None:
         self.bars = bars
         self.task = task
+        self.left = left
         self.waiting = 0
         self.next = 0.0
 
     def __call__(self, amount: int = 1, **facts: str) -> None:
         """Moves the bar and shows the facts beside it, or else the last ones."""
         self.waiting += amount
+        self.left -= amount
         now = time.monotonic()
-        task = self.bars.tasks[self.task]
-        if facts or now >= self.next or task.completed + self.waiting >= (task.total or 0):
+        if facts or now >= self.next or self.left <= 0:
             shown: dict[str, Any] = {"facts": _join(facts)} if facts else {}
             self.bars.update(self.task, advance=self.waiting, **shown)
             self.waiting, self.next = 0, now + BAR_SECONDS
 
 
 class Lines(Advance):
-    """Writes a line at every twentieth of the work, for logs; one in two seconds at most, but always the last."""
+    """Writes a line at every twentieth of the work, for logs; one in two seconds at most, but always the last.
+
+    Of work of unknown length (a total of 0) it tells every two seconds how much is done.
+    """
 
     def __init__(self, console: Console, title: str, total: int, unit: str, start: int) -> None:
         self.console = console
         self.title = title
-        self.total = max(total, 1)
+        self.total = total
         self.unit = unit
         self.done = start
         self.shown = start
@@ -133,11 +169,29 @@ class Lines(Advance):
         """Writes the line when it is due, with the last facts."""
         self.done += amount
         self.facts = facts or self.facts
-        due = self.done * 20 // self.total > self.shown * 20 // self.total
-        if self.done >= self.total or (due and time.monotonic() >= self.quiet_until):
+        whole = self.total or 20  # of unknown work, each piece is due
+        due = self.done * 20 // whole > self.shown * 20 // whole
+        if self.done >= self.total > 0 or (due and time.monotonic() >= self.quiet_until):
             self.shown, self.quiet_until = self.done, time.monotonic() + PAUSE_SECONDS
-            text = f"{self.title}: {self.done:,}/{self.total:,} {self.unit} {_join(self.facts)}".rstrip()
-            self.console.print(text, markup=False, soft_wrap=True)
+            much = f"{self.done:,}/{self.total:,}" if self.total else f"{self.done:,}"
+            text = f"{self.title}: {much} {self.unit} {_join(self.facts)}".rstrip()
+            self.console.print(visible(text), soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """The text with what would command a terminal (escape sequences, carriage returns) replaced by a mark."""
+    return text.translate(COMMANDS)
+
+
+def _console(*, stderr: bool) -> Console:
+    """A console that shows text as it is; where nobody watches, wide enough for tables."""
+    width = None if _is_terminal(sys.stderr if stderr else sys.stdout) else PIPED_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """Whether a person watches, whatever variables for colours in logs say."""
+    return stream.isatty()
 
 
 def _join(facts: Mapping[str, str]) -> str:

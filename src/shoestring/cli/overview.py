@@ -8,6 +8,7 @@ from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 from shoestring.report.facts import read
 from shoestring.report.headline import main_measure
+from shoestring.report.wording import number, percent
 from shoestring.run import Run
 from shoestring.training.build import build, count
 
@@ -34,7 +35,7 @@ def overview() -> list[dict[str, Any]]:
             "steps": recipe.budget.steps,
             "steps_text": f"{recipe.budget.steps:,}",
             "published": value,
-            "published_text": "" if value is None else f"{100 * value:.1f} %" if accuracy else f"FID {value:g}",
+            "published_text": "" if value is None else percent(value) if accuracy else f"FID {value:g}",
             "measured": measured,
             "measured_text": "" if measured is None else measured["text"],
         })  # fmt: skip
@@ -51,12 +52,12 @@ def measured_result(run: Run) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = {main.name: main.value, "n": main.n}
     if main.name == "accuracy":
-        return found | {"text": f"{100 * main.value:.1f} %"}
+        return found | {"text": percent(main.value)}
     kind, features, resizing = main.name.split("_")
     floor = main.rest.get("floor")
-    beside = "" if floor is None else f", floor {floor:.3f}"
+    beside = "" if floor is None else f", floor {number(floor, 3)}"
     name = f"{kind.upper()}-{features}{'' if resizing == 'clean' else f' {resizing}'}"
-    return found | {"floor": floor, "text": f"{name} {main.value:.3f}{beside} (n {main.n:,})"}
+    return found | {"floor": floor, "text": f"{name} {number(main.value, 3)}{beside} (n {main.n:,})"}
 
 
 def show(recipe: Recipe, display: Display) -> None:

@@ -10,6 +10,7 @@ from tyro.conf import Positional, Suppress, arg
 from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName, Sampling, Verb
 from shoestring.errors import RecipeError, ShoestringError, require_at_least
+from shoestring.report.wording import interval, number, percent
 
 DESCRIPTION = "Image models under a hard budget of parameters and optimisation steps. --version says which this is."
 
@@ -188,13 +189,11 @@ class Predict(Options):
         require_at_least(1, top=self.top)
         predictions = api.predict(self.target, self.images, self.top, self.device, display)
         display.result({"predictions": predictions})
-        rows = ([p["image"], c["class"], f"{100 * c['probability']:.1f} %"] for p in predictions for c in p["classes"])
+        rows = ([p["image"], c["class"], percent(c["probability"])] for p in predictions for c in p["classes"])
         display.table(f"{self.target} sees", ("image", "class", "probability"), rows, numbers=("probability",))
         read = [p for p in predictions if "digits" in p]
         if read:
-            cells = (
-                [p["image"], *(f"{d['digit']} ({100 * d['probability']:.1f} %)" for d in p["digits"])] for p in read
-            )
+            cells = ([p["image"], *(f"{d['digit']} ({percent(d['probability'])})" for d in p["digits"])] for p in read)
             channels = [digit["channel"] for digit in read[0]["digits"]]
             display.table("Digits it read, by channel", ("image", *channels), cells)
 
@@ -226,15 +225,18 @@ def show_measures(display: Display, measures: dict[str, Any], split: str) -> Non
     rows: list[list[str]] = []
     single = _scalars(measures)
     judged = any(measure.get("floor") is not None for measure in single.values())
+    beside = ("floor", "excess") if judged else ()
     for name, measure in single.items():
-        low_high = measure.get("interval")
-        interval = f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
-        beside = [_decimal(measure.get(key)) for key in ("floor", "excess")] if judged else []
-        rows.append([name.replace("_", " "), f"{measure['value']:.4f}", *beside, interval, f"{measure['n']:,}"])
-    columns = ("measure", "value", *(("floor", "excess") if judged else ()), "95% interval", "n")
-    display.table(f"Measured on {split}", columns, rows, numbers=("value", "floor", "excess", "n"))
+        numbers = [number(measure[key]) if measure.get(key) is not None else "" for key in ("value", *beside)]
+        bounds = interval(measure["interval"]) if measure.get("interval") else ""
+        rows.append([name.replace("_", " "), *numbers, bounds, f"{measure['n']:,}"])
+    columns = ("measure", "value", *beside, "95% interval", "n")
+    display.table(f"Measured on {split}", columns, rows, numbers=("value", *beside, "n"))
     if judged:
         display.line("floor: what as many other real images get; excess: value less floor.")
+    for name, measure in single.items():
+        if measure.get("caution"):
+            display.line(f"{name.replace('_', ' ')}: {measure['caution']}.")
 
 
 def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:
@@ -271,7 +273,3 @@ def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:
 
 def _scalars(measures: dict[str, Any]) -> dict[str, Any]:
     return {name: measure for name, measure in measures.items() if isinstance(measure["value"], int | float)}
-
-
-def _decimal(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

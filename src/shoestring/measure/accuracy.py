@@ -92,7 +92,9 @@ def classification_measures(answers: Answers, num_classes: int) -> dict[str, Mea
     confusion = confusion.view(num_classes, num_classes)
     measures = {
         "accuracy": share(int((ranked[:, 0] == answers.labels).sum()), n, code),
-        "loss": mean(loss, code, "Cross-entropy in nats, without label smoothing; the deviation is over images."),
+        "loss": mean(
+            loss, code, "Cross-entropy in nats, without label smoothing; the deviation is over images.", "log"
+        ),
         "batch_accuracy": batch_accuracy(answers),
         "calibration_error": Measure(
             error,
@@ -120,7 +122,7 @@ def batch_accuracy(answers: Answers) -> Measure:
     sizes = torch.tensor(answers.batch_sizes)
     accuracies = answers.batch_accuracies()[sizes == sizes[0]]
     note = f"Over {len(accuracies)} full mini-batches of {sizes[0]} images; the deviation is that of one mini-batch."
-    return mean(accuracies, computed_by(__name__), note)
+    return mean(accuracies, computed_by(__name__), note, "logit")
 
 
 def calibration(answers: Answers, bins: int = CALIBRATION_BINS) -> list[dict[str, Any]]:

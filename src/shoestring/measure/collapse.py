@@ -88,4 +88,4 @@ def _entropy(classes: Tensor, counts: Tensor, code: str) -> Measure:
         f"Too low by about {bias:.4f} nats, as every entropy of a finite sample is (Miller 1955): compare equal "
         "numbers of images. The interval leaves this bias out."
     )
-    return mean(surprise, code, note)
+    return mean(surprise, code, note, "log")

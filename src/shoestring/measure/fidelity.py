@@ -69,7 +69,7 @@ def fidelity(real: FeatureSet, generated: FeatureSet) -> dict[str, Measure]:
     return {
         "precision": share(int(precise.sum()), len(made), code, few),
         "recall": share(int(recalled.sum()), len(seen), code, few),
-        "density": mean(balls.double() / DENSITY_NEIGHBOURS, code, many),
+        "density": mean(balls.double() / DENSITY_NEIGHBOURS, code, many, "log"),
         "coverage": share(int(covered.sum()), len(seen), code, many),
     }
 

@@ -180,9 +180,12 @@ def inception_distances(real: FeatureSet, generated: FeatureSet, naming: Naming)
     scale = (
         f"{dimensions}-dimensional features: another scale than the FID of 2,048 dimensions. " if other_scale else ""
     )
-    caution = next((one.caution for one in (reference, made) if one.caution), "")
     fid = Measure(
-        frechet_distance(reference, made), made.count, computed_by=code, note=f"{scale}{caution}".strip() or None
+        frechet_distance(reference, made),
+        made.count,
+        computed_by=code,
+        note=scale.strip() or None,
+        caution=reference.caution or made.caution,
     )
     pairs = kernel_distance(real, generated, subsets=SUBSETS)
     half = NormalDist().inv_cdf(0.975) * pairs.standard_error
@@ -210,7 +213,15 @@ def inception_distances(real: FeatureSet, generated: FeatureSet, naming: Naming)
 
 def fast_distance(real: FeatureSet, generated: FeatureSet) -> Score:
     """The Fréchet distance of a small classifier's features: for watching a training, never to be called FID."""
-    value = frechet_distance(real.moments, generated.moments)
+    reference, made = real.moments, generated.moments
     note = "Fréchet distance of the shipped CIFAR-100 classifier's features: no FID, comparable with itself alone."
     code = computed_by(distance.__name__)
-    return Score(value, len(generated), computed_by=code, note=note, n_real=len(real), features=real.extractor)
+    return Score(
+        frechet_distance(reference, made),
+        made.count,
+        computed_by=code,
+        note=note,
+        caution=reference.caution or made.caution,
+        n_real=len(real),
+        features=real.extractor,
+    )

@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
+
+Scale = Literal["plain", "log", "logit"]
+"""Where an interval is symmetric, and what it stays within: any numbers, those above 0, or shares in 0..1."""
 
 EXACT_DEGREES = 200  # of freedom up to which Student's quantile is found from its finite sum
 
@@ -26,6 +29,7 @@ class Measure:
         deviation: Sample standard deviation (divided by n - 1) of the single things, when the value is their mean.
         computed_by: Package version and hash of the code behind it, as `computed_by` gives it.
         note: What a reader must know to read the value rightly, in a sentence.
+        caution: Why the value misleads, to be said wherever it stands; None where it does not.
     """
 
     value: Any
@@ -34,6 +38,7 @@ class Measure:
     deviation: float | None = None
     computed_by: str | None = None
     note: str | None = None
+    caution: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The measure as plain JSON values, under the names of its attributes."""
@@ -66,11 +71,12 @@ def share(successes: float, n: int, computed_by: str, note: str | None = None) -
     return Measure(successes / n, n, wilson_interval(successes, n), None, computed_by, note)
 
 
-def mean(values: Tensor, computed_by: str, note: str | None = None) -> Measure:
+def mean(values: Tensor, computed_by: str, note: str | None = None, scale: Scale = "plain") -> Measure:
     """The measure of a mean of independent values (n,), with Student's interval and the sample deviation."""
     doubles = values.double()
     deviation = float(doubles.std()) if len(doubles) > 1 else None
-    return Measure(float(doubles.mean()), len(doubles), mean_interval(doubles), deviation, computed_by, note)
+    interval = mean_interval(doubles, scale=scale)
+    return Measure(float(doubles.mean()), len(doubles), interval, deviation, computed_by, note)
 
 
 def ratio(numerators: Tensor, denominators: Tensor, computed_by: str, note: str | None = None) -> Measure:
@@ -118,31 +124,44 @@ def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> tuple
     return (max(0.0, centre - half) if successes else 0.0, min(1.0, centre + half) if successes < n else 1.0)
 
 
-def mean_interval(values: Tensor, confidence: float = 0.95) -> tuple[float, float] | None:
+def mean_interval(values: Tensor, confidence: float = 0.95, scale: Scale = "plain") -> tuple[float, float] | None:
     """Student's interval of the mean of independent, roughly normal values; None for fewer than two.
 
     Args:
         values: (n,), any numeric type; computed in float64.
         confidence: Probability with which the interval holds the true mean.
+        scale: As in `pooled_interval`.
     """
     doubles = values.double()
     if len(doubles) < 2:
         return None
-    return pooled_interval(float(doubles.mean()), float(doubles.std()), len(doubles), confidence)
+    return pooled_interval(float(doubles.mean()), float(doubles.std()), len(doubles), confidence, scale)
 
 
-def pooled_interval(mean: float, deviation: float, n: int, confidence: float = 0.95) -> tuple[float, float] | None:
+def pooled_interval(
+    mean: float, deviation: float, n: int, confidence: float = 0.95, scale: Scale = "plain"
+) -> tuple[float, float] | None:
     """Student's interval of a mean that is known by its moments; None for fewer than two values.
+
+    On a logarithmic or logistic scale its half width is that of the mean over the mean's slope there (delta method), so
+    that it is much the same where the mean is sure, and never leaves the range of the values.
 
     Args:
         mean: Mean of the n values.
         deviation: Their sample standard deviation (divided by n - 1).
         n: How many values.
         confidence: Probability with which the interval holds the true mean.
+        scale: Where it is symmetric: "log" for values of at least 0, "logit" for shares in 0..1.
     """
     if n < 2:
         return None
     half = student_quantile((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n)
+    if scale == "log" and mean > 0:
+        factor = math.exp(min(half / mean, 700.0))  # e to the 710 is beyond a float
+        return (mean / factor, mean * factor)
+    if scale == "logit" and 0 < mean < 1:
+        centre, half = math.log(mean / (1 - mean)), half / (mean * (1 - mean))
+        return ((1 + math.tanh((centre - half) / 2)) / 2, (1 + math.tanh((centre + half) / 2)) / 2)
     return (mean - half, mean + half)
 
 

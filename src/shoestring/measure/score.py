@@ -51,7 +51,15 @@ def as_scores(
     """Measures as scores, their names ended by a suffix that says whose features they are of."""
     return {
         name + suffix: Score(
-            one.value, one.n, one.interval, one.deviation, one.computed_by, one.note, n_real=n_real, features=features
+            one.value,
+            one.n,
+            one.interval,
+            one.deviation,
+            one.computed_by,
+            one.note,
+            one.caution,
+            n_real=n_real,
+            features=features,
         )
         for name, one in measures.items()
     }

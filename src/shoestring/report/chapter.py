@@ -125,6 +125,7 @@ def charts(facts: Facts, name: str) -> list[Picture]:
                 curve(log, "train", "fake", Key("made images", 2), band=True),
             ],
             caption="Mean and one standard deviation over mini-batches; on the dashed line it cannot tell.",
+            share=True,
             reference=0.5,
         ),
         chart(

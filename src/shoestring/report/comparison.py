@@ -6,10 +6,10 @@ from typing import Any
 
 from matplotlib.ticker import PercentFormatter
 
-from shoestring.report.curves import chart, curve
+from shoestring.report.curves import chart, curve, within_0_and_1
 from shoestring.report.drawing import INK, MUTED, SERIES, Key, Picture, canvas, svg
 from shoestring.report.facts import Facts, as_object
-from shoestring.report.headline import headline, main_measure, notices
+from shoestring.report.headline import headline, main_measure, notices, train_gap
 from shoestring.report.scores import in_percent, shown, title
 from shoestring.report.tables import flat, throughput
 from shoestring.report.wording import (
@@ -86,8 +86,7 @@ def _rows(runs: Sequence[Facts]) -> list[tuple[str, list[str]]]:
 
 def _column(facts: Facts) -> dict[str, str]:
     said, main = headline(facts), main_measure(facts)
-    train = facts.value("train", "accuracy")
-    test = main.value if main and in_percent(main.name) else None
+    gap = train_gap(facts, main)
     column = {"recipe": str(facts.recipe.get("name", ABSENT))}
     if main is not None:
         column[f"{main.split} {title(main.name)}"] = said.value
@@ -99,8 +98,8 @@ def _column(facts: Facts) -> dict[str, str]:
             column[f"{one.split} {title(one.name)}"] = shown(one.name, one.value)
     column |= {
         "train loss": number(facts.train_loss),
-        "train accuracy": percent(train),
-        "train–test gap": points(train - test) if train is not None and test is not None else ABSENT,
+        "train accuracy": percent(facts.value("train", "accuracy")),
+        "train–test gap": ABSENT if gap is None else points(gap),
     }
     column |= {f"{bar.name} used": bar.text for bar in said.bars}
     column |= {
@@ -177,7 +176,10 @@ def _intervals(runs: Sequence[Facts], split: str, name: str, prefix: str) -> Pic
             color = SERIES[runs.index(facts) % len(SERIES)]
             if main.interval is not None:
                 axes.hlines(place, main.interval[0], main.interval[1], color=color, linewidth=2)
-            axes.plot([main.value], [place], "o", color=color, markersize=5, markeredgecolor=INK, markeredgewidth=0.5)
+            axes.plot(
+                [main.value], [place], "o", color=color, markersize=5, markeredgecolor=INK, markeredgewidth=0.5,
+                clip_on=False,
+            )  # fmt: skip
             published: Any = facts.part("published").get("value")
             if is_number(published):
                 axes.plot([published], [place], "|", color=MUTED, markersize=13, markeredgewidth=1.5)
@@ -185,6 +187,8 @@ def _intervals(runs: Sequence[Facts], split: str, name: str, prefix: str) -> Pic
         axes.set_yticks(range(len(found)), [facts.label for facts, _ in found])
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.margins(x=0.15)
+        if percentage:
+            axes.set_xlim(within_0_and_1(axes.get_xlim()))
         axes.set_xlabel(f"{title(name)} (%)" if percentage else title(name))
         if percentage:
             axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))

@@ -96,6 +96,7 @@ def chart(
     *,
     caption: str = "",
     in_percent: bool = False,
+    share: bool = False,
     reference: float | None = None,
     always_keyed: bool = False,
     from_zero: bool = False,
@@ -111,6 +112,7 @@ def chart(
         marks: Single values with intervals.
         caption: What else to say.
         in_percent: Whether values are fractions to show in percent.
+        share: Whether they are fractions at all, so that the vertical axis ends at 0 and 1.
         reference: A height to mark with a thin line.
         always_keyed: Whether even a single curve gets a legend.
         from_zero: Whether the vertical axis starts at zero.
@@ -138,6 +140,8 @@ def chart(
         axes.set_xlim(left=0)
         if from_zero:
             axes.set_ylim(bottom=0)
+        if in_percent or share:
+            axes.set_ylim(within_0_and_1(axes.get_ylim()))
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         if in_percent:
@@ -147,6 +151,11 @@ def chart(
     return Picture(
         content, title, caption, legend=list(dict.fromkeys(keys)) if always_keyed or len(set(keys)) > 1 else []
     )
+
+
+def within_0_and_1(limits: tuple[float, float]) -> tuple[float, float]:
+    """The limits of an axis, cut to where fractions lie; bands of a deviation may reach beyond."""
+    return max(limits[0], 0.0), min(limits[1], 1.0)
 
 
 def _color(key: Key) -> str:

@@ -105,13 +105,18 @@ def svg(figure: Figure, name: str, alternative: str) -> Markup:
     head, body = text.split(">", 1)
     view = re.search(r'viewBox="[^"]*"', head)
     assert view is not None
-    body = body.replace("xlink:href", "href")
-    body = re.sub(r'(?<= )id="([^"]+)"', lambda found: f'id="{name}-{found[1]}"', body)
-    body = re.sub(r'(url\(|href=")#', rf"\1#{name}-", body)
-    # Only inside style attributes: a label may itself look like a colour.
-    body = re.sub(r'style="[^"]*"', lambda found: _themed(found[0]), body)
+    # Only inside tags: a label may itself look like an attribute or a colour.
+    body = re.sub("<[^>]*>", lambda found: _tag(found[0], name), body)
     width = f"max-width: {7 * figure.get_figwidth():.1f}rem"
     return Markup(f'<svg {view[0]} style="{width}" role="img" aria-label="{escape(alternative)}">{body.strip()}')
+
+
+def _tag(tag: str, name: str) -> str:
+    """A tag of the drawing with ids of its own and with colours that follow the page."""
+    tag = tag.replace("xlink:href", "href")
+    tag = re.sub(r'(?<= )id="([^"]+)"', lambda found: f'id="{name}-{found[1]}"', tag)
+    tag = re.sub(r'(url\(|href=")#', rf"\1#{name}-", tag)
+    return re.sub(r'style="[^"]*"', lambda found: _themed(found[0]), tag)
 
 
 def _themed(style: str) -> str:

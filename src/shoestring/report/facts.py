@@ -140,10 +140,11 @@ def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -
     """
     labels: list[str] = []
     for run in runs:
-        label, count = run.name, 1
+        name = _text(run.name)
+        label, count = name, 1
         while label in labels:
             count += 1
-            label = f"{run.name} ({count})"
+            label = f"{name} ({count})"
         labels.append(label)
     return [_read(run, label, recipe(run)) for run, label in zip(runs, labels, strict=True)]
 
@@ -163,8 +164,13 @@ def _read(run: Run, label: str, recipe: Json) -> Facts:
             for name, found in ((name, as_object(measure)) for name, measure in measures.items())
             if "value" in found
         ],
-        classes=[str(name) for name in _optional(run, "classes.json", [])],
+        classes=[_text(name) for name in _optional(run, "classes.json", [])],
     )
+
+
+def _text(name: Any) -> str:
+    """A name as text that any font can try: what of a folder's name was no text is a question mark."""
+    return str(name).encode(errors="replace").decode()
 
 
 def _rank(split: str) -> tuple[int, str]:

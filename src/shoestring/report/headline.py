@@ -5,10 +5,11 @@ from typing import Any
 
 from shoestring.report.facts import SPLITS, Facts, Measure
 from shoestring.report.scores import in_percent, title
-from shoestring.report.wording import ABSENT, integer, interval, is_number, number, percent, plain, points
+from shoestring.report.wording import ABSENT, fixed, integer, interval, is_number, number, percent, plain, points
 
 _FIDS = tuple(f"fid_{size}_{resizing}" for size in (2048, 768, 192, 64) for resizing in ("clean", "legacy"))
 """What FIDs are called, the one to show first first."""
+PAPERS_STEPS = 1_000  # at the end of a training, over which the papers' train figures are
 
 
 @dataclass(frozen=True)
@@ -93,36 +94,54 @@ def headline(facts: Facts) -> Headline:
 
 
 def paper_line(facts: Facts) -> str:
-    """The result in the papers' form: "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066"."""
+    """The result in the papers' form: "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066".
+
+    The papers' train figures are over their last 1,000 steps; a line of other steps ends by saying of which.
+    """
     if not facts.classifies:
         main = main_measure(facts)
-        return f"{title(main.name)} {main.value:.3f}" if main else ""
+        return f"{title(main.name)} {number(main.value)}" if main else ""
     said: list[str] = []
     loss = facts.train_loss
     if loss is not None:
-        said.append(f"train loss: {loss:.3f}")
+        said.append(f"train loss: {fixed(loss, 3)}")
     for split in ("train", "test", "tune"):
         batches = facts.measure(split, "batch_accuracy")
         several = batches is not None and is_number(batches.deviation)  # one mini-batch leaves out all other images
         measure = batches if several else facts.measure(split, "accuracy")
         if measure is not None and not (split == "tune" and facts.measure("test", "accuracy")):
-            spread = f"±{measure.deviation:.3f}" if is_number(measure.deviation) else ""
-            said.append(f"{split} acc: {measure.value:.3f}{spread}")
-    return ", ".join(said)
+            spread = f"±{fixed(measure.deviation, 3)}" if is_number(measure.deviation) else ""
+            said.append(f"{split} acc: {fixed(measure.value, 3)}{spread}")
+    stretch = _stretch(facts)
+    return ", ".join(said) + (f" (train: {stretch})" if said and stretch else "")
+
+
+def train_gap(facts: Facts, main: Measure | None) -> float | None:
+    """Train accuracy less that of the main measure; None if either is not known or they do not compare.
+
+    They do not where the train value is over more than a fifth of the training, in which the net was still another one.
+    """
+    train = facts.measure("train", "accuracy")
+    if main is None or train is None or not is_number(train.value) or not in_percent(main.name):
+        return None
+    early = train.n is not None and train.n > facts.steps / 5
+    return None if early else train.value - main.value
 
 
 def notices(facts: Facts) -> list[str]:
-    """What a reader must know before any number: a changed budget, an unfinished training, a missing test."""
+    """What a reader must know before any number: a larger budget, an unfinished training, no test, a caution."""
     said: list[str] = []
     for field, (before, after) in sorted(facts.overrides.items()):
-        if field.startswith("budget"):
-            said.append(f"budget changed: {field.partition('.')[2] or field} {plain(after)} instead of {plain(before)}")
+        if field.startswith("budget.") and _more(before, after):
+            said.append(f"budget changed: {field.partition('.')[2]} {plain(after)} instead of {plain(before)}")
     if not facts.run.finished():
         limit = facts.part("budget").get("steps")
         said.append(f"unfinished: {facts.steps:,} of {integer(limit)} steps taken")
     main = main_measure(facts)
     if main is not None and main.split != "test":
         said.append(f"not measured on the test split; the {main.split} split is shown instead")
+    if main is not None and main.rest.get("caution"):
+        said.append(f"{title(main.name)}: {main.rest['caution']}")
     return said
 
 
@@ -130,9 +149,9 @@ def limitations(facts: Facts) -> list[str]:
     """What the numbers do not show, with the train-test gap in points."""
     said: list[str] = []
     main = main_measure(facts)
-    train = facts.value("train", "accuracy")
-    if main is not None and train is not None and in_percent(main.name):
-        said.append(_gap(train, main))
+    gap = train_gap(facts, main)
+    if main is not None and gap is not None:
+        said.append(_gap(gap, main, _stretch(facts)))
     bins = facts.measure(main.split, "calibration") if main else None
     if bins is not None and bins.value:
         filled = [one for one in bins.value if one["n"]]
@@ -192,15 +211,28 @@ def _bars(facts: Facts) -> list[Bar]:
     return [Bar(name, count, budget[name]) for name, count in used.items() if count is not None and budget.get(name)]
 
 
-def _gap(train: float, main: Measure) -> str:
-    gap = train - main.value
+def _stretch(facts: Facts) -> str:
+    """Over which steps the train measures are, empty where they are the papers' last 1,000."""
+    train = facts.measure("train", "accuracy")
+    if train is None or train.n is None or train.n == PAPERS_STEPS:
+        return ""
+    return f"over the last {train.n:,} of {facts.steps:,} steps"
+
+
+def _more(before: float | None, after: float | None) -> bool:
+    """Whether a limit of the budget was raised; none is no limit."""
+    return before is not None and (after is None or after > before)
+
+
+def _gap(gap: float, main: Measure, stretch: str) -> str:
     said = (
-        f"Train–{main.split} gap: {points(gap)} (train {percent(train)}, {main.split} {percent(main.value)}). The "
-        f"train value is of mini-batches while learning, augmented and with the weights of that moment: a low estimate."
+        f"Train–{main.split} gap: {points(gap)} (train {percent(main.value + gap)}, {main.split} "
+        f"{percent(main.value)}). The train value is of mini-batches while learning{', ' if stretch else ''}{stretch}, "
+        "augmented and with the weights of that moment: a low estimate."
     )
     if main.interval is None:
         return said
-    low, high = train - main.interval[1], train - main.interval[0]
+    low, high = main.value + gap - main.interval[1], main.value + gap - main.interval[0]
     if low > 0:
         return f"{said} The net knows its training images better than new ones."
     covered = "No gap is seen beyond" if high >= 0 else "It does better on new images than on augmented ones, beyond"

@@ -46,5 +46,5 @@ def build(runs: Sequence[Run], file: Path, recipe: Callable[[Run], dict[str, Any
         chapters=[chapter(one, f"run-{number}") for number, one in enumerate(facts, start=1)],
         comparison=compare(facts) if len(facts) > 1 else None,
     )
-    write_atomic(file, html.encode())
+    write_atomic(file, html.encode(errors="replace"))  # a folder's name may be no text
     return file

@@ -79,7 +79,7 @@ def score_table(facts: Facts) -> ScoreTable:
             value=shown(one.name, one.value),
             cells=[_cell(one, column) for column in columns],
             notes="; ".join(
-                plain(value).rstrip(".") if key == "note" else f"{key.replace('_', ' ')} {_short(value)}"
+                plain(value).rstrip(".") if key in ("note", "caution") else f"{key.replace('_', ' ')} {_short(value)}"
                 for key, value in one.rest.items()
                 if key not in (*_COLUMNS, *_PROVENANCE, "features")
                 and not (value is None or isinstance(value, dict | list) or (key == "n_real" and value == one.n))

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 ABSENT = "–"
+MOST_DECIMALS = 7  # of a number; smaller ones are written with an exponent
 
 
 def is_number(value: Any) -> bool:
@@ -25,25 +26,50 @@ def number(value: Any, digits: int = 4) -> str:
     if value == 0:
         return "0"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    return f"{value:,.{max(decimals, 0)}f}" if decimals <= digits + 3 else f"{value:.{digits - 1}e}"
+    return f"{value:,.{max(decimals, 0)}f}" if decimals <= MOST_DECIMALS else f"{value:.{digits - 1}e}"
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals, or with two digits where all of them would be 0: "0.567", "0.00021"."""
+    if value and abs(value) < 0.5 / 10**decimals:
+        decimals = _decimals(value)
+    return f"{value:z,.{decimals}f}"
 
 
 def percent(fraction: Any, decimals: int = 1) -> str:
-    """A fraction in percent: 0.494 is "49.4 %"."""
-    return f"{100 * fraction:.{decimals}f} %" if is_number(fraction) else ABSENT
+    """A fraction in percent: 0.494 is "49.4 %"; with more decimals where it would seem to be 0 or 100 %."""
+    if not is_number(fraction):
+        return ABSENT
+    left = 100 * abs(1 - fraction)  # beyond rounding errors of sums
+    if 1e-9 < left < 0.5 / 10**decimals:
+        decimals = _decimals(left)
+    return f"{fixed(100 * fraction, decimals)} %"
 
 
 def points(fraction: float, decimals: int = 1) -> str:
     """A difference of fractions in signed percentage points: 0.027 is "+2.7 points"."""
-    return f"{100 * fraction:+.{decimals}f} points".replace("-", "−")
+    return f"{100 * fraction:+z.{decimals}f} points".replace("-", "−")
 
 
 def interval(bounds: Any, *, in_percent: bool = False) -> str:
-    """An interval in the unit of its measure: "48.4 to 50.4 %"."""
+    """An interval in the unit of its measure, to two digits of its width: "48.4 to 50.4 %", "0.0202 to 0.0222"."""
     if not (isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(is_number, bounds))):  # pyright: ignore[reportUnknownArgumentType]
         return ABSENT
-    low, high = bounds  # pyright: ignore[reportUnknownVariableType]
-    return f"{100 * low:.1f} to {100 * high:.1f} %" if in_percent else f"{number(low)} to {number(high)}"
+    scale, unit = (100, " %") if in_percent else (1, "")
+    low, high = (scale * float(bound) for bound in bounds)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    width = high - low
+    if not (math.isfinite(width) and width > 0):
+        return f"{number(low)} to {number(high)}{unit}"
+    decimals = _decimals(width)
+    if decimals <= MOST_DECIMALS:
+        return f"{low:z,.{max(decimals, 0)}f} to {high:z,.{max(decimals, 0)}f}{unit}"
+    digits = max(decimals + math.floor(math.log10(max(abs(low), abs(high)))), 0)
+    return f"{low:z.{digits}e} to {high:z.{digits}e}{unit}"
+
+
+def _decimals(value: float) -> int:
+    """How many decimals show two digits of a number that is not 0; below 0 where whole parts have more."""
+    return 1 - math.floor(math.log10(abs(value)))
 
 
 def duration(seconds: Any) -> str:

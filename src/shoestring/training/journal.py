@@ -33,7 +33,10 @@ class Journal:
         self.rows.append(torch.stack([fact.float() for fact in facts.values()]))
 
     def record(self, learning_rate: float) -> dict[str, Any] | None:
-        """A log record of the steps since the last one: mean and population deviation of every fact; None if no steps.
+        """A log record of the steps since the last one: mean and deviation of every fact; None if no steps.
+
+        The log's one convention: a deviation is the population's (divided by the count, not count - 1), so that
+        records pool to the moments of the single steps as they are. 0 for a single step.
 
         Raises:
             DivergedError: A fact of some step is NaN or infinite.
@@ -60,4 +63,4 @@ class Journal:
         }
 
     def _named(self, facts: Tensor) -> dict[str, float]:
-        return {name: round(float(fact), 6) for name, fact in zip(self.names, facts, strict=True)}
+        return {name: float(f"{float(fact):.8g}") for name, fact in zip(self.names, facts, strict=True)}
