@@ -86,7 +86,7 @@ class Augment(Spec):
         low, high = (1 + strength * (bound - 1) for bound in self.scale)
         scaled = {name: strength * getattr(self, name) for name in STRENGTHS}
         whole = {name: round(strength * getattr(self, name)) for name in ("crop_padding", "cutout")}
-        return Augment(**(dict(self) | scaled | whole | {"scale": (low, high), "fade": 0.0}))
+        return self.replace(**scaled, **whole, scale=(low, high), fade=0.0)
 
     @property
     def warps(self) -> bool:

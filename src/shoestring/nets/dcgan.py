@@ -151,7 +151,8 @@ class RefinedDCGAN(Spec):
         transposed, norm = enlarge
         channels = transposed.get_parameter("weight").shape[1]
         convs: list[list[nn.Module]] = [[transposed]]
-        convs += [[nn.Conv2d(channels, channels, 3, padding=1, bias=False)] for _ in range(2)]
+        for _ in range(2):
+            convs.append([nn.Conv2d(channels, channels, 3, padding=1, bias=False)])
         normed = {"norm-first": 0, "norm-between": 1, "norm-last": 2}[self.order]
         for place, layers in enumerate(convs):
             if place == normed:

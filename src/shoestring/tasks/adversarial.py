@@ -2,7 +2,7 @@
 
 from collections import abc
 from contextlib import contextmanager
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -120,7 +120,7 @@ class Adversarial(Spec):
             return self._judge(discriminator, batch, *told)
         with frozen(discriminator):
             if self.auxiliary:
-                logits, named = discriminator.named(self._seen(batch, "fake"))
+                logits, named = _named(discriminator, self._seen(batch, "fake"))
                 return F.softplus(-logits.float()).mean() + self._naming(named, batch["labels"]), {}
             fake = discriminator(self._seen(batch, "fake"), *told).float()
             if self.rule == "bce":
@@ -137,7 +137,7 @@ class Adversarial(Spec):
         def judge(kind: Literal["real", "fake"], weight: float) -> Tensor:
             images = self._seen(batch, kind).detach()
             if self.auxiliary:
-                logits, named[kind] = discriminator.named(images)
+                logits, named[kind] = _named(discriminator, images)
                 return logits.float()
             if not weight:
                 return discriminator(images, *told).float()
@@ -206,6 +206,11 @@ def frozen(net: nn.Module) -> abc.Generator[None]:
     finally:
         for parameter, learns in before:
             parameter.requires_grad_(learns)
+
+
+def _named(discriminator: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of being real (n,) and of the classes (n, num_classes), by a discriminator that names classes."""
+    return cast(abc.Callable[[Tensor], tuple[Tensor, Tensor]], discriminator.named)(images)
 
 
 def _normal(like: Tensor, shape: tuple[int, ...], generator: Generator) -> Tensor:
