@@ -125,8 +125,8 @@ def evaluate(
         found = assess_generator(model, folder, split, eyes, progress, count, seeds, name, home)
         if record:
             _record(home, answers, lambda: record_generator(home, found, progress), progress)
-    beside = {f"train/{name}": score for name, score in found.sections.get("train", {}).items()}
-    return {**found.sections[split], **beside}
+    beside = found.sections.get("train", {}) if split == "test" else {}
+    return {**found.sections[split], **{f"train/{name}": score for name, score in beside.items()}}
 
 
 def compare_images(

@@ -219,7 +219,7 @@ def test_a_folder_of_another_recipe_is_refused(say, classifier_run: Run, recipe_
         (["report", "nothing"], 1, "unknown run"),
         (["report", "."], 1, ". is a folder but holds no run"),
         (["report", "addnist-effnet", "--out", "x.pdf"], 1, "end the name in .html"),
-        (["interpolate", "cifar100-dcgan-44", "--steps", "1"], 1, "a walk has two ends"),
+        (["interpolate", "cifar100-dcgan-44", "--steps", "1"], 1, "--steps 1: give a whole number of at least 2"),
         (["predict", "cifar100-resnet", "."], 1, "is a folder, not an image"),
         (["speed", "--compare", "cifar100-bst"], 1, "name a recipe right after the verb: shoestring speed NAME"),
         (["frobnicate"], 2, "frobnicate"),

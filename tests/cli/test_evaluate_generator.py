@@ -122,6 +122,15 @@ def test_a_run_is_measured_and_recorded(say, stand_in, tmp_path):
     assert "excess" in page
 
 
+def test_train_is_not_shown_twice(say, stand_in, tmp_path):
+    pictures = tiny.write_pictures(tmp_path / "pictures", train=36, test=18, size=32)
+    run = api.train(tiny.gan(pictures, budget__steps=2), tmp_path / "run", device="cpu")
+    status, found, _ = say(run.folder, "--split", "train", "--count", 50)
+    assert status == 0
+    assert "fid_4_clean" in found
+    assert not any(name.startswith("train/") for name in found)
+
+
 def test_what_is_no_picture_and_mixed_sizes_are_refused(sets, say, tmp_path):
     bad = tmp_path / "generated" / "010.png"
     whole = bad.read_bytes()

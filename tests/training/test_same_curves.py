@@ -82,7 +82,7 @@ def final_accuracy(recipe: Recipe) -> float:
     for _ in range(recipe.budget.steps):
         take_step()
     model = Model(recipe, state.nets.eval(), machine)
-    given = answers(model.logits, batches(test, recipe.data, 500, machine.device))
+    given = answers(model.logits_of_normalised, batches(test, recipe.data, 500, machine.device))
     return float((given.logits.argmax(1) == given.labels).float().mean())
 
 

@@ -186,26 +186,21 @@ def _neighbours(
     Nearness says something only beside that of real images that were not trained on: without them, no score is given.
     """
     samples, found = made.images[:COMPARED], dict[str, Score]()
-
-    def distances_of(
-        points: Tensor, unseen: Tensor | None, targets: Tensor, suffix: str, features: str | None
-    ) -> Tensor:
-        if unseen is None:
-            return nearest(points, targets).distances
-        close = memorisation(points, unseen, targets)
-        found.update(_copying(close.measures, suffix, features, len(train)))
-        return close.generated.distances
-
+    points, targets = samples.flatten(1), train.flatten(1)
     with progress.task("nearest training images", 2) as advance:
-        points, targets = samples.flatten(1), train.flatten(1)
-        unseen = None if held_out is None else held_out.images[:COMPARED].flatten(1)
-        nearness = distances_of(points, unseen, targets, "_pixels", None)
+        if held_out is None:
+            nearness = nearest(points, targets).distances
+        else:
+            close = memorisation(points, held_out.images[:COMPARED].flatten(1), targets)
+            found |= _copying(close.measures, "_pixels", None, len(train))
+            nearness = close.generated.distances
         advance()
-        if eyes.judge and made.fast is not None:
+        if eyes.judge and held_out is not None and made.fast is not None and held_out.fast is not None:
             targets = extract_once(eyes.judge.extractor, train, eyes.cache, progress, eyes.batch_size)
             points = made.fast.features[:COMPARED]
-            unseen = None if held_out is None or held_out.fast is None else held_out.fast.features[:COMPARED]
-            nearness = distances_of(points, unseen, targets, "_fast", eyes.naming.fast)
+            close = memorisation(points, held_out.fast.features[:COMPARED], targets)
+            found |= _copying(close.measures, "_fast", eyes.naming.fast, len(train))
+            nearness = close.generated.distances
         advance()
     half = SHOWN // 2
     closest = nearness[half:].argsort(stable=True)[: SHOWN - half] + half
