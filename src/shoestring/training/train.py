@@ -14,6 +14,7 @@ from shoestring.training.build import Built, build
 from shoestring.training.environment import Session, seconds_so_far
 from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
+from shoestring.training.memory import require_memory
 from shoestring.training.model import Model
 from shoestring.training.splits import TrainingData, load_training_data
 from shoestring.training.standing import answering
@@ -40,10 +41,11 @@ def train(
     Raises:
         OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
         DataError: There is nothing to train on, or files are missing or damaged.
+        RecipeError: A step needs more memory than there is.
         RunError: Steps were taken in the folder by another recipe, or on images that have changed.
     """
     built = build(recipe)
-    Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
+    machine = Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
     started = run.started()
     if started:
         _require_same(run, recipe)
@@ -53,6 +55,7 @@ def train(
     data = load_training_data(recipe, run, folder, progress)
     if not len(data.train):
         raise DataError(f"no images to train on in {data.train.source}; lower --data.tune or check the data folder")
+    require_memory(recipe, machine, data.train)
     if not started:
         _claim(run, recipe, built, overrides)
     data.record(run)
