@@ -12,6 +12,8 @@ from pathlib import Path
 from shoestring.errors import DataError
 from shoestring.progress import Progress
 
+AS_FOUND = "files as found, whose checksum is not the official one"
+"""How reports call data that may be damaged or another version."""
 _BLOCK = 1 << 18
 
 
@@ -27,6 +29,12 @@ def checksum_of(path: Path, algorithm: str) -> str:
     """The hexadecimal checksum of a file; `algorithm` is a name hashlib knows, such as "md5" or "sha256"."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
+def has_checksum(path: Path, checksum: str) -> bool:
+    """Whether a file has a checksum, given as "md5:..." or "sha256:...", in hexadecimal."""
+    algorithm, _, expected = checksum.partition(":")
+    return checksum_of(path, algorithm) == expected
 
 
 def check(path: Path, checksum: str) -> None:
@@ -75,9 +83,9 @@ def fetch(
     Raises:
         DataError: No place delivered the file, or the file already at `path` has another checksum.
     """
-    algorithm, _, expected = checksum.partition(":")
     if path.exists():
-        if checksum_of(path, algorithm) != expected:
+        if not has_checksum(path, checksum):
+            algorithm, _, expected = checksum.partition(":")
             raise DataError(f"{path} is not the expected file ({algorithm} is not {expected}); delete or replace it")
         return path
     partial = path.with_name(path.name + ".part")
