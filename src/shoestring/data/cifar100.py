@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import NonNegativeInt
 
-from shoestring.data.download import AS_FOUND, check, fetch, has_checksum
+from shoestring.data.download import AS_FOUND, alone, check, fetch, has_checksum
 from shoestring.data.holdout import content_order, hold_out
 from shoestring.data.images import Images, Split
 from shoestring.data.plain_pickle import load_plain_dictionary
@@ -183,7 +183,8 @@ def _download(folder: Path, progress: Progress) -> None:
         f"(Hugging Face) into {folder / 'cifar100'}; --data-folder or SHOESTRING_DATA names another folder."
     )
     fetch([URL], archive, ARCHIVE, progress, remedy=remedy)
-    unpack(archive, folder / "cifar-100-python", progress)
+    with alone(archive, progress):
+        unpack(archive, folder / "cifar-100-python", progress)
 
 
 def unpack(archive: Path, target: Path, progress: Progress) -> None:
