@@ -2,7 +2,11 @@
 
 
 class ShoestringError(Exception):
-    """Something the user can put right; the message says what and how."""
+    """Something the user can put right; the message says what and how, in text that any output takes."""
+
+    def __init__(self, message: str) -> None:
+        # The name of a file may hold bytes that are no text: each becomes a question mark.
+        super().__init__(message.encode(errors="replace").decode())
 
 
 class OverBudgetError(ShoestringError):

@@ -181,7 +181,10 @@ def test_official_train_takes_valid_when_nothing_is_held_out(official: Path) -> 
 def test_another_checksum_is_told_and_no_error(official: Path) -> None:
     np.save(official / "AddNIST" / "test_y.npy", np.zeros(60, np.int64))
     progress = Listening()
-    assert AddNIST().load("test", official, progress).labels.sum() == 0
+    images = AddNIST().load("test", official, progress)
+    assert images.labels.sum() == 0
+    assert images.source == "AddNIST, files as found, whose checksum is not the official one"
+    assert AddNIST().load("train", official, Progress()).source == "AddNIST, official AddNIST files"
     assert len(progress.said) == 1
     assert "test_y.npy is not the published file" in progress.said[0]
 

@@ -257,6 +257,20 @@ def test_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
         assert part in str(caught.value)
 
 
+def test_only_files_of_the_official_checksum_are_called_official(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path) / "cifar-100-python" / "test"
+    monkeypatch.setattr(cifar100, "MEMBERS", sums({"test": file.read_bytes()}))
+    assert CIFAR100().load("test", tmp_path, Progress()).source == "CIFAR-100, official files"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit of one pixel
+    file.write_bytes(content)
+    assert CIFAR100().load("test", tmp_path, Progress()).source == (
+        "CIFAR-100, files as found, whose checksum is not the official one"
+    )
+
+
 @real
 def test_the_real_images_have_the_published_mean_and_deviation() -> None:
     folder, source = Path(os.environ["SHOESTRING_DATA"]), CIFAR100(tune=0)

@@ -1,6 +1,11 @@
+import errno
 import hashlib
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +34,7 @@ class Server(ThreadingHTTPServer):
         self.shift = 0
         self.cuts: list[int] = []  # bytes after which the next answers break off
         self.asked: list[str | None] = []
+        self.gate: threading.Event | None = None  # opened when the second half of a body may be sent
 
     @property
     def url(self) -> str:
@@ -62,7 +68,11 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(length), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        half = len(body) // 2
+        self.wfile.write(body[:half])
+        if self.server.gate:
+            self.server.gate.wait(60)
+        self.wfile.write(body[half:])
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -235,3 +245,80 @@ def test_checksums_are_hashlibs(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="damaged or another version"):
         check(path, "md5:0")
     assert not path.exists()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from shoestring.data.download import fetch
+from shoestring.progress import Progress
+
+class Telling(Progress):
+    def say(self, message):
+        print(message, flush=True)
+
+fetch([sys.argv[1]], Path(sys.argv[2]), sys.argv[3], Telling(), attempts=1)
+"""
+
+
+def start(server: Server, path: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, server.url, str(path), CHECKSUM]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def downloading(server: Server, path: Path) -> subprocess.Popen[str]:
+    """A process that has begun to download, and gets no more than the first half for now."""
+    server.gate = threading.Event()
+    process = start(server, path)
+    while not server.asked:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("how", ["to the end", "until it is killed"])
+def test_of_two_processes_one_waits_for_the_other(server: Server, tmp_path: Path, how: str) -> None:
+    path = tmp_path / "file.bin"
+    first = downloading(server, path)
+    second = start(server, path)
+    assert second.stdout is not None
+    assert second.stdout.readline() == f"{path} is being made by another process; waiting for it\n"
+    assert len(server.asked) == 1
+    assert server.gate is not None
+    if how == "to the end":
+        server.gate.set()
+        assert (first.wait(60), first.communicate()) == (0, ("", ""))
+    else:
+        first.kill()
+        first.communicate()
+        server.gate.set()
+    assert (second.wait(60), second.communicate()) == (0, ("", ""))
+    assert path.read_bytes() == CONTENT
+    assert only_the_final_file(path)
+    assert len(server.asked) == (1 if how == "to the end" else 2)
+
+
+def test_of_two_threads_one_waits_for_the_other(server: Server, tmp_path: Path) -> None:
+    path, gate = tmp_path / "file.bin", threading.Event()
+    server.gate = gate
+
+    class Opening(Progress):
+        def say(self, message: str) -> None:
+            gate.set()  # only one of them can have to wait
+
+    with ThreadPoolExecutor() as pool:
+        assert [*pool.map(lambda _: get(server, path, Opening()), range(2))] == [path, path]
+    assert gate.is_set()
+    assert path.read_bytes() == CONTENT
+    assert only_the_final_file(path)
+    assert server.asked == [None]
+
+
+def test_a_file_system_without_locks_is_no_hindrance(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert get(server, tmp_path / "file.bin").read_bytes() == CONTENT

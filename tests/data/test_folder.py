@@ -1,3 +1,4 @@
+import os
 import warnings
 from pathlib import Path
 
@@ -302,3 +303,38 @@ def test_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
 def test_a_test_fraction_must_leave_both_sides_some(fraction: float) -> None:
     with pytest.raises(ValidationError):
         ImageFolder(path=Path("mine"), test_fraction=fraction)
+
+
+def not_utf8(folder: Path, name: bytes) -> Path:
+    """A path whose name is no text, where the file system takes such names."""
+    path = folder / os.fsdecode(name)
+    try:
+        path.mkdir(parents=True)
+    except OSError:
+        pytest.skip("this file system takes no names that are not UTF-8")
+    path.rmdir()
+    return path
+
+
+def test_a_class_whose_name_is_not_utf8_is_refused_and_shown(tmp_path: Path) -> None:
+    strange = not_utf8(tmp_path / "mine", b"caf\xe9")
+    fill(tmp_path / "mine", {"tea": 20, strange.name: 20})
+    source = ImageFolder(path=tmp_path / "mine", size=8)
+    for use in (lambda: source.named(tmp_path), lambda: source.load("train", tmp_path, Progress())):
+        with pytest.raises(DataError, match=r"mine.caf\? is no name for a class.*rename the folder") as caught:
+            use()
+        str(caught.value).encode()  # any output takes it
+    strange.rename(tmp_path / "mine" / "café")
+    assert source.named(tmp_path).classes == ("café", "tea")
+
+
+def test_files_whose_names_are_not_utf8_are_read_and_named_in_errors(tmp_path: Path) -> None:
+    strange = not_utf8(tmp_path, b"\xe9.png")
+    root = fill(tmp_path / "mine", {"ant": 30, "bee": 30})
+    file = (root / "ant" / "7.png").rename(root / "ant" / strange.name)
+    source = ImageFolder(path=root, size=8)
+    assert sum(len(source.load(split, tmp_path, Progress())) for split in SPLITS) == 60
+    file.write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"ant.\?\.png cannot be read as an image") as caught:
+        source.load("train", tmp_path, Progress())
+    str(caught.value).encode()

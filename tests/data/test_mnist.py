@@ -1,6 +1,7 @@
 import gzip
 import os
 import struct
+from hashlib import md5
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,30 @@ def test_idx_files_raw_or_packed(folder: Path, packed: bool) -> None:
         assert digits.labels.dtype == np.int64
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_only_what_the_official_files_hold_is_called_official(
+    folder: Path, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = folder / "MNIST" / "raw"
+    contents = {path.name: path.read_bytes() for path in raw.iterdir()}
+    monkeypatch.setattr(mnist, "UNPACKED", {name: md5(content).hexdigest() for name, content in contents.items()})
+
+    def source(changed: str | None = None) -> str:
+        sums: dict[str, str] = {}
+        for name, content in contents.items():
+            (raw / name).unlink(missing_ok=True)
+            written = content[:-1] + bytes([content[-1] ^ 1]) if name == changed else content
+            path = raw / (f"{name}.gz" if packed else name)
+            path.write_bytes(gzip.compress(written, 1) if packed else written)
+            sums[name] = "md5:" + checksum_of(path, "md5")
+        monkeypatch.setattr(mnist, "CHECKSUMS", sums)  # packed files of another checksum are refused anyway
+        return MNISTDigits().load("test", folder, Progress()).source
+
+    assert source() == source("train-images-idx3-ubyte") == "MNIST, official files"
+    for changed in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        assert source(changed) == "MNIST, files as found, whose checksum is not the official one"
+
+
 def test_splits_hold_every_digit_once(folder: Path) -> None:
     source = MNISTDigits(tune=33)
     train, tune, test = (source.load(split, folder, Progress()) for split in SPLITS)
@@ -100,6 +125,7 @@ def test_missing_files_are_asked_of_both_mirrors(tmp_path: Path, monkeypatch: py
 @real
 def test_the_real_digits_have_the_published_mean_and_deviation() -> None:
     digits = read_digits("train", Path(os.environ["SHOESTRING_DATA"]), Progress())
+    assert digits.official
     assert np.bincount(digits.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     counts = np.bincount(digits.images.ravel(), minlength=256)
     mean = np.average(np.arange(256) / 255, weights=counts)

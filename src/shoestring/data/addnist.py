@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, model_validator
 
-from shoestring.data.download import checksum_of
+from shoestring.data.download import AS_FOUND, has_checksum
 from shoestring.data.embedded_digits import read_embedded_digits
 from shoestring.data.holdout import content_order, hold_out
 from shoestring.data.images import Images, Split
@@ -106,24 +106,34 @@ class AddNIST(Spec):
                 raise DataError(
                     f"{official} lacks {', '.join(absent)}; add them, or move the others to have it rebuilt"
                 )
-            (images, labels), source = self._official(split, official, progress), "official AddNIST files"
+            parts = (
+                ("test",) if split == "test" else ("train",) if split == "train" and self.tune else ("train", "valid")
+            )
+            images, labels = self._official(split, official)
+            names = [f"{part}_{kind}" for part in parts for kind in "xy"]
+            checksums = {official / f"{name}.npy": f"sha256:{CHECKSUMS[name]}" for name in names}
+            unlike = [path for path, checksum in checksums.items() if not has_checksum(path, checksum)]
+            for path in unlike:
+                progress.say(f"{path} is not the published file: its sha256 is another")
+            source = AS_FOUND if unlike else "official AddNIST files"
         else:
             part = "test" if split == "test" else "train"
             if self.digits == "mnist":
-                digits, origin = read_digits(part, folder, progress), "MNIST"
+                digits = read_digits(part, folder, progress)
+                origin = "MNIST" if digits.official else f"MNIST {AS_FOUND}"
             else:
                 digits, origin = read_embedded_digits(part), "the 5,000-digit MNIST subset in the package"
             images, labels = self._rebuilt(split, digits)
             source = f"rebuilt from {origin}, seed {self.rebuild_seed}"
         return Images(torch.from_numpy(images), torch.from_numpy(labels), f"AddNIST, {source}")
 
-    def _official(self, split: Split, official: Path, progress: Progress) -> _Arrays:
+    def _official(self, split: Split, official: Path) -> _Arrays:
         if split == "test":
-            return _read_official(official, "test", progress)
-        train = _read_official(official, "train", progress)
+            return _read_official(official, "test")
+        train = _read_official(official, "train")
         if split == "train" and self.tune:
             return train
-        valid = _read_official(official, "valid", progress)
+        valid = _read_official(official, "valid")
         if split == "train":
             return np.concatenate((train[0], valid[0])), np.concatenate((train[1], valid[1]))
         known = {image.tobytes() for image in train[0]}
@@ -164,7 +174,7 @@ def _random(seed: int, purpose: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(derive(seed, "addnist", purpose)))
 
 
-def _read_official(official: Path, part: Literal["train", "valid", "test"], progress: Progress) -> _Arrays:
+def _read_official(official: Path, part: Literal["train", "valid", "test"]) -> _Arrays:
     """One official part with its floats turned back into the bytes they were made of."""
     arrays: list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = []
     for name, dtype, shape in (
@@ -182,8 +192,6 @@ def _read_official(official: Path, part: Literal["train", "valid", "test"], prog
             raise DataError(
                 f"{path} should hold {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}; fetch it again"
             )
-        if checksum_of(path, "sha256") != CHECKSUMS[name]:
-            progress.say(f"{path} is not the published file: its sha256 is another")
         arrays.append(array)
     labels = np.array(arrays[1], np.int64)
     if labels.min() < 0 or labels.max() >= NUM_CLASSES:

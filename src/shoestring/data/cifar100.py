@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import NonNegativeInt
 
-from shoestring.data.download import check, fetch
+from shoestring.data.download import AS_FOUND, alone, check, fetch, has_checksum
 from shoestring.data.holdout import content_order, hold_out
 from shoestring.data.images import Images, Split
 from shoestring.data.plain_pickle import load_plain_dictionary
@@ -98,10 +98,11 @@ class CIFAR100(Spec):
             _download(folder, progress)
         if (pickles / part).exists():
             images, labels = _read_pickles(pickles, part)
-            source = "CIFAR-100, official files"
+            official = has_checksum(pickles / part, MEMBERS[part])
+            source = f"CIFAR-100, {'official files' if official else AS_FOUND}"
         else:
             images, labels = _read_parquet(tables, part, progress)
-            source = "CIFAR-100, parquet files"
+            source = "CIFAR-100, parquet files as found"
         order = content_order(images, labels)
         if part == "train":
             held_out = hold_out(labels[order], self.tune, len(CLASSES))
@@ -190,7 +191,8 @@ def _download(folder: Path, progress: Progress) -> None:
         f"(Hugging Face) into {folder / 'cifar100'}; --data-folder or SHOESTRING_DATA names another folder."
     )
     fetch([URL], archive, ARCHIVE, progress, remedy=remedy)
-    unpack(archive, folder / "cifar-100-python", progress)
+    with alone(archive, progress):
+        unpack(archive, folder / "cifar-100-python", progress)
 
 
 def unpack(archive: Path, target: Path, progress: Progress) -> None:

@@ -1,18 +1,30 @@
 """Files from the network, whole and checked, or not at all."""
 
+import errno
 import hashlib
 import http.client
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from shoestring.errors import DataError
 from shoestring.progress import Progress
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+AS_FOUND = "files as found, whose checksum is not the official one"
+"""How reports call data that may be damaged or another version."""
 _BLOCK = 1 << 18
+_LOOK_SECONDS = 0.2  # between looks whether another download has ended
 
 
 class _UnfinishedError(Exception):
@@ -27,6 +39,12 @@ def checksum_of(path: Path, algorithm: str) -> str:
     """The hexadecimal checksum of a file; `algorithm` is a name hashlib knows, such as "md5" or "sha256"."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
+def has_checksum(path: Path, checksum: str) -> bool:
+    """Whether a file has a checksum, given as "md5:..." or "sha256:...", in hexadecimal."""
+    algorithm, _, expected = checksum.partition(":")
+    return checksum_of(path, algorithm) == expected
 
 
 def check(path: Path, checksum: str) -> None:
@@ -60,7 +78,7 @@ def fetch(
     """The path of a file that is there whole and has its checksum, downloaded when it was not there.
 
     Bytes land in PATH.part, which a later attempt or a later call continues; PATH appears by one rename after the
-    checksum is right.
+    checksum is right. Where another process or thread downloads the same file, this one waits for it.
 
     Args:
         urls: Places that hold the same file, best first; the next is asked when one fails.
@@ -75,31 +93,19 @@ def fetch(
     Raises:
         DataError: No place delivered the file, or the file already at `path` has another checksum.
     """
-    algorithm, _, expected = checksum.partition(":")
     if path.exists():
-        if checksum_of(path, algorithm) != expected:
-            raise DataError(f"{path} is not the expected file ({algorithm} is not {expected}); delete or replace it")
-        return path
-    partial = path.with_name(path.name + ".part")
+        return _expected(path, checksum)
     failures: list[str] = []
-    reason = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for url in urls:
-            for attempt in range(attempts):
-                try:
-                    _continue(url, partial, progress, timeout_seconds)
-                    check(partial, checksum)
-                    partial.replace(path)
+        with alone(path, progress):
+            if path.exists():
+                return _expected(path, checksum)
+            for url in urls:
+                reason = _from(url, path, checksum, progress, attempts, pause_seconds, timeout_seconds)
+                if not reason:
                     return path
-                except _UnfinishedError as failure:
-                    reason = f"{failure} ({attempt + 1} tries)"
-                    if attempt + 1 < attempts:
-                        time.sleep(pause_seconds * 2**attempt)
-                except (_RefusedError, DataError) as failure:
-                    reason = str(failure)
-                    break
-            failures.append(f"{url}: {reason}")
+                failures.append(f"{url}: {reason}")
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error}. Free space or name another folder.") from error
     raise DataError(
@@ -108,6 +114,82 @@ def fetch(
         )
         + (f" {remedy}" if remedy else "")
     )
+
+
+@contextmanager
+def alone(path: Path, progress: Progress) -> Generator[None]:
+    """Inside, no other process or thread makes this file; waits for one that does, however that ends.
+
+    Args:
+        path: The file; PATH.lock beside it is locked by the operating system, and removed at the end.
+        progress: Told of waiting.
+    """
+    lock = path.with_name(path.name + ".lock")
+    told = False
+    while True:
+        held = lock.open("a")
+        free = _locked(held)
+        with suppress(FileNotFoundError):
+            if free and os.path.samestat(os.fstat(held.fileno()), lock.stat()):
+                break
+        held.close()  # it is another's, or its last holder has removed it
+        if not free:
+            if not told:
+                progress.say(f"{path} is being made by another process; waiting for it")
+            told = True
+            time.sleep(_LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file; one that stays locks nobody out
+            lock.unlink()
+        held.close()
+
+
+def _locked(file: IO[str]) -> bool:
+    """Takes a lock; gives whether that went well, as it does where the file system knows no locks."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
+
+
+def _expected(path: Path, checksum: str) -> Path:
+    if not has_checksum(path, checksum):
+        algorithm, _, expected = checksum.partition(":")
+        raise DataError(f"{path} is not the expected file ({algorithm} is not {expected}); delete or replace it")
+    return path
+
+
+def _from(
+    url: str,
+    path: Path,
+    checksum: str,
+    progress: Progress,
+    attempts: int,
+    pause_seconds: float,
+    timeout_seconds: float,
+) -> str:
+    """Downloads a file from one place; gives the reason why not, or an empty one."""
+    partial = path.with_name(path.name + ".part")
+    reason = "no try was made"
+    for attempt in range(attempts):
+        try:
+            _continue(url, partial, progress, timeout_seconds)
+            check(partial, checksum)
+            partial.replace(path)
+            return ""
+        except _UnfinishedError as failure:
+            reason = f"{failure} ({attempt + 1} tries)"
+            if attempt + 1 < attempts:
+                time.sleep(pause_seconds * 2**attempt)
+        except (_RefusedError, DataError) as failure:
+            return str(failure)
+    return reason
 
 
 def _continue(url: str, partial: Path, progress: Progress, timeout_seconds: float) -> None:

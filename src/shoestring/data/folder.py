@@ -255,6 +255,11 @@ def _class_folders(root: Path) -> tuple[str, ...]:
             f"{root} {found}; it should hold train/CLASS/* and test/CLASS/*, or CLASS/*. Correct data.path, or say "
             "where the folder is now with --data-folder."
         )
+    if strange := [name for name in names if name.encode(errors="ignore").decode() != name]:
+        raise DataError(
+            f"{root / strange[0]} is no name for a class, since it is not UTF-8: rename the folder (? stands for what "
+            "cannot be read)"
+        )
     return names
 
 

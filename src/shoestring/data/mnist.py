@@ -1,6 +1,7 @@
 """MNIST (LeCun, Cortes and Burges 1998): 60,000 + 10,000 handwritten digits of 28x28, in the official idx files."""
 
 import gzip
+import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
-from shoestring.data.download import fetch
+from shoestring.data.download import AS_FOUND, fetch
 from shoestring.data.holdout import content_order, hold_out
 from shoestring.data.images import Images, Split
 from shoestring.errors import DataError
@@ -26,6 +27,14 @@ CHECKSUMS = {
     "t10k-images-idx3-ubyte": "md5:9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte": "md5:ec29112dd5afa0611ce80d1b7f02629c",
 }
+"""Of the packed files."""
+UNPACKED = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+"""The md5 of what is in them."""
 COUNTS = {"train": 60_000, "t10k": 10_000}
 
 
@@ -36,10 +45,12 @@ class Digits:
     Attributes:
         images: uint8, (n, 28, 28), ink is 255.
         labels: int64, (n,), 0..9.
+        official: Whether they are, bit for bit, what the official files hold.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    official: bool = False
 
 
 class MNISTDigits(Spec):
@@ -89,7 +100,8 @@ class MNISTDigits(Spec):
             held_out = hold_out(digits.labels[order], self.tune, len(self.classes))
             order = order[held_out if split == "tune" else ~held_out]
         images = torch.from_numpy(digits.images[order]).unsqueeze(1)
-        return Images(images, torch.from_numpy(digits.labels[order]), "MNIST, official files")
+        source = f"MNIST, {'official files' if digits.official else AS_FOUND}"
+        return Images(images, torch.from_numpy(digits.labels[order]), source)
 
 
 def read_digits(part: Literal["train", "test"], folder: Path, progress: Progress) -> Digits:
@@ -104,16 +116,20 @@ def read_digits(part: Literal["train", "test"], folder: Path, progress: Progress
         DataError: The files are missing and cannot be downloaded, or are damaged.
     """
     prefix = "t10k" if part == "test" else "train"
-    count = COUNTS[prefix]
-    images = _read_idx(folder / "MNIST" / "raw" / f"{prefix}-images-idx3-ubyte", (count, 28, 28), progress)
-    labels = _read_idx(folder / "MNIST" / "raw" / f"{prefix}-labels-idx1-ubyte", (count,), progress)
+    count, raw = COUNTS[prefix], folder / "MNIST" / "raw"
+    images, sound = _read_idx(raw / f"{prefix}-images-idx3-ubyte", (count, 28, 28), progress)
+    labels, told = _read_idx(raw / f"{prefix}-labels-idx1-ubyte", (count,), progress)
     if labels.max() > 9:
-        raise DataError(f"{prefix}-labels-idx1-ubyte in {folder / 'MNIST' / 'raw'} has a label over 9; fetch it again")
-    return Digits(images, labels.astype(np.int64))
+        raise DataError(f"{prefix}-labels-idx1-ubyte in {raw} has a label over 9; fetch it again")
+    return Digits(images, labels.astype(np.int64), sound and told)
 
 
-def _read_idx(path: Path, shape: tuple[int, ...], progress: Progress) -> NDArray[np.uint8]:
-    """The bytes of an idx file: magic number 0x800 + dimensions, each size as a big-endian integer, then the pixels."""
+def _read_idx(path: Path, shape: tuple[int, ...], progress: Progress) -> tuple[NDArray[np.uint8], bool]:
+    """The bytes of an idx file, and whether it is the official one.
+
+    It holds the magic number 0x800 + dimensions, each size as a big-endian integer, then the pixels.
+    """
+    name = path.name
     packed = path.with_name(path.name + ".gz")
     if not path.exists():
         remedy = f"Or put the four files, packed or not, into {path.parent}; or name a folder that has them."
@@ -129,4 +145,5 @@ def _read_idx(path: Path, shape: tuple[int, ...], progress: Progress) -> NDArray
             f"{path} is not the idx file of shape {shape} that it should be ({len(content):,} bytes). "
             "Delete it and fetch it again."
         )
-    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
+    official = hashlib.md5(content, usedforsecurity=False).hexdigest() == UNPACKED[name]
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape), official
