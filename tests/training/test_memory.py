@@ -45,7 +45,9 @@ def test_a_step_needs_its_estimate_at_least_and_less_than_twice_as_much(name: st
 def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(pictures: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda _: 20_000_000)
     greedy = tiny.classifier(pictures, batch_size=100_000, cadence__checkpoint=12, budget__steps=1)
-    with pytest.raises(RecipeError, match=r"100,000 images needs at least .* GB of memory, and cpu has .* GB free; .* fits") as refused:
+    with pytest.raises(
+        RecipeError, match=r"100,000 images needs at least .* GB of memory, and cpu has .* GB free; .* fits"
+    ) as refused:
         api.train(greedy, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
     fitting = int(str(refused.value).split("--batch-size ")[1].split()[0])
