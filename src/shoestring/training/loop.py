@@ -40,7 +40,7 @@ def loop(
         state: Where to go on from; changed in place.
         machine: How the arithmetic is done.
         images: The training split.
-        watch: Called every `cadence.evaluate` steps.
+        watch: Called when `cadence` says that it is due.
         progress: Told of every step, and of what is logged.
 
     Raises:
@@ -67,16 +67,15 @@ def loop(
             while state.step < steps and not caught:
                 journal.note(take_step())
                 advance()
-                last = state.step == steps
-                if last or state.step % recipe.cadence.log == 0:
+                if recipe.cadence.due("log", state.step, steps):
                     report()
-                if last or state.step % recipe.cadence.evaluate == 0:
+                if recipe.cadence.due("evaluate", state.step, steps):
                     report()
                     state.require_finite()
                     seen = watch(state)
                     if seen:
                         run.append_log([{"step": state.step} | seen])
-                if last or state.step % recipe.cadence.checkpoint == 0:
+                if recipe.cadence.due("checkpoint", state.step, steps):
                     save()
             if caught:
                 save()
