@@ -78,17 +78,15 @@ class Model:
         given = {name: value for name, value in options.items() if value is not None}
         if not given:
             return self
-        values = self.recipe.to_json()
-        if not self.generates:
+        if isinstance(task := self.recipe.task, Classify):
             raise RecipeError(f"{self.recipe.name} classifies images; {' and '.join(given)} are for generators")
-        known = values["task"]["sampling"]
-        if strange := sorted(given.keys() - known.keys()):
-            what = "learnt against a discriminator" if isinstance(self.recipe.task, Adversarial) else "follows a flow"
-            raise RecipeError(
-                f"{self.recipe.name} {what}; it takes no {' or '.join(strange)}, but {', '.join(sorted(known))}"
-            )
-        values["task"]["sampling"] = known | given
-        return replace(self, recipe=Recipe.from_json(values, "the sampling"))
+        known = sorted(type(task.sampling).model_fields)
+        if strange := sorted(given.keys() - set(known)):
+            what = "learnt against a discriminator" if isinstance(task, Adversarial) else "follows a flow"
+            raise RecipeError(f"{self.recipe.name} {what}; it takes no {' or '.join(strange)}, but {', '.join(known)}")
+        task = task.replace(sampling=task.sampling.replace(**given))
+        self.recipe.budget.admit_evaluations(task.evaluations, fixed=True)
+        return replace(self, recipe=self.recipe.replace(task=task))
 
     def labels(self, count: int, name: str | None = None) -> Tensor:
         """The classes to make images of: int64 (count,).
@@ -208,7 +206,7 @@ class Model:
             with self.machine.autocast():
                 images = task.generate(nets, batch[0].to(device), batch[1].to(device))
             if not bool(images.isfinite().all()):
-                raise DivergedError(f"{self.recipe.name} made images with NaN or infinity; train it again")
+                raise DivergedError(f"{self.recipe.name} made images with NaN; sample its own way, or train it again")
             return denormalise(images, self.recipe.normalisation).cpu()
 
         return self._by_batches(make, latents, labels, "making images", progress)
