@@ -60,17 +60,21 @@ class Budget(Spec):
             )
         return total
 
-    def admit_evaluations(self, count: int) -> int:
+    def admit_evaluations(self, count: int, *, fixed: bool = False) -> int:
         """The net calls of one sample, when they are within the budget.
+
+        Args:
+            count: The net calls.
+            fixed: Whether the budget is that of a training of before, which nothing can change any more.
 
         Raises:
             OverBudgetError: They are more than the limit.
         """
         if self.evaluations is not None and count > self.evaluations:
+            change = "" if fixed else f", or change the budget with --budget.evaluations {count}"
             raise OverBudgetError(
                 f"a sample takes {count:,} net calls, {count - self.evaluations:,} over the budget of "
-                f"{self.evaluations:,}. Take fewer steps or guide less, or change the budget with "
-                f"--budget.evaluations {count}."
+                f"{self.evaluations:,}. Take fewer steps, candidates or refinements, or guide less{change}."
             )
         return count
 

@@ -39,7 +39,7 @@ class Spec(BaseModel):
         try:
             return self.model_validate(merged(self.model_dump(), fields))
         except ValidationError as error:
-            raise RecipeError(f"{type(self).__name__} cannot be changed like that:\n{explain(error)}") from error
+            raise RecipeError(f"these values do not fit into {type(self).__name__}:\n{explain(error)}") from error
 
 
 def merged(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

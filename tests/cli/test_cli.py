@@ -147,6 +147,18 @@ def test_sample_and_interpolate_write_grids(tell, gan_run: Run, tmp_path: Path) 
         assert image.size == (2 * (3 * 34 - 2), 2 * (2 * 34 - 2))
 
 
+def test_sampling_out_of_order_is_refused_in_the_options_terms(say) -> None:
+    for words, message in (
+        (("--span", 80, 0.02), "span: 80 is not below 0.02"),
+        (("--steps", 60), "a sample takes 120 net calls, 20 over the budget of 100. Take fewer steps"),
+    ):
+        for verb in ("sample", "evaluate"):
+            status, _, err = say(verb, "cifar100-flow-quick", *words)
+            assert status == 1
+            assert message in err
+            assert "--budget" not in err
+
+
 def test_adopt_changes_how_a_run_answers(say, tell, gan_run: Run, tmp_path: Path) -> None:
     mine = Run(tmp_path / "mine")
     shutil.copytree(gan_run.folder, mine.folder)

@@ -207,6 +207,29 @@ def test_nets_that_cannot_be_are_refused(name: str, net: dict[str, Any], message
         api.recipe(name, net=net)
 
 
+@pytest.mark.parametrize(
+    ("name", "steps", "records", "looks", "checkpoints"),
+    [
+        ("cifar100-resnet", 10_000, 200, 20, 20),  # by default
+        ("cifar100-resnet", 150, 50, 2, 10),
+        ("cifar100-resnet", 149, 75, 3, 11),
+        ("cifar100-resnet", 7, 7, 3, 7),
+        ("cifar100-best", 10_000, 100, 10, 10),  # as it says
+        ("cifar100-best", 150, 50, 1, 1),
+        ("cifar100-flow-quick", 5_500, 110, 2, 11),
+        ("cifar100-gan-best", 50_000, 500, 20, 100),
+        ("addnist-quick", 600, 60, 2, 2),
+    ],
+)
+def test_a_short_training_has_a_curve(name: str, steps: int, records: int, looks: int, checkpoints: int) -> None:
+    cadence = api.recipe(name, budget={"steps": steps}).cadence
+    found = [
+        sum(cadence.due(what, step, steps) for step in range(1, steps + 1))
+        for what in ("log", "evaluate", "checkpoint")
+    ]
+    assert found == [records, looks, checkpoints]
+
+
 def test_fingerprints_differ_with_what_is_learnt_and_with_nothing_else(pictures: Path) -> None:
     recipe = tiny.classifier(pictures)
     assert len(recipe.fingerprint()) == 8

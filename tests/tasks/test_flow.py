@@ -1,3 +1,6 @@
+import math
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -153,3 +156,14 @@ def test_a_guide_that_was_never_trained_is_refused() -> None:
     with pytest.raises(ValueError, match="weak_share above 0"):
         Flow(sampling=Sampling(guide="weak", guidance=1.5))
     assert Flow(sampling=Sampling(guide="weak")).evaluations == 35  # without guidance the guide is not asked
+
+
+@pytest.mark.parametrize("grid", [{"span": (0.02, 80.0)}, {"span": (0.02, 300.0)}, {"grid": "uniform"}])
+def test_the_net_is_asked_about_noise_over_signal_as_in_training(grid: dict[str, Any]) -> None:
+    net = Answers()
+    flow = Flow(sampling=Sampling(solver="euler", steps=5, **grid))
+    flow.generate(nn.ModuleDict({"denoiser": net}), torch.randn(2, 3, 8, 8), torch.tensor([7, 7]))
+    times = torch.tensor(flow.sampling.times()[:-1], dtype=torch.float64)
+    asked = torch.stack([log_noise[0] for _, log_noise, _, _ in net.asked]).double()
+    assert asked.allclose(torch.logit(times).clamp(max=math.log(80)), atol=1e-6)
+    assert asked[0].item() == pytest.approx(math.log(80), abs=1e-6)  # the most that it is asked about

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from shoestring.errors import RecipeError
 from shoestring.tasks.samplers import SOLVERS, Sampling, euler, guided, karras_times, multistep, uniform_times
 
 MEAN, DEVIATION = 0.4, 0.3
@@ -135,3 +136,10 @@ def test_words_tell_one_way_of_sampling_from_another() -> None:
     assert Sampling(solver="heun", steps=18).words == "heun, 18 steps from 80 to 0.002"
     assert Sampling(steps=9, guidance=2.0).words.endswith(", guidance 2")
     assert Sampling(steps=9, guidance=2.0, interval=(0.5, 10)).words.endswith(", guidance 2 between 0.5 and 10")
+
+
+@pytest.mark.parametrize("option", ["span", "interval"])
+@pytest.mark.parametrize("ends", [(80.0, 0.02), (1.0, 1.0)])
+def test_noise_that_does_not_fall_is_refused_by_the_options_name(option: str, ends: tuple[float, float]) -> None:
+    with pytest.raises(RecipeError, match=rf"\b{option}: {ends[0]:g} is not below {ends[1]:g}; give the smaller"):
+        Sampling().replace(**{option: ends})

@@ -77,6 +77,13 @@ def test_learning_rates_follow_the_schedule(pictures: Path, tmp_path: Path, monk
     assert [record["learning_rate"] for record in run.log("train")] == [rates[r["step"] - 1] for r in run.log("train")]
 
 
+def test_the_log_of_a_short_training_has_fifty_records(pictures: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    go(tiny.classifier(pictures, budget__steps=100, cadence={}), run)
+    assert [record["step"] for record in run.log("train")] == list(range(2, 101, 2))
+    assert [record["step"] for record in run.log("tune")] == [50, 100]
+
+
 def test_the_log_holds_means_and_deviations_of_single_steps(pictures: Path, tmp_path: Path) -> None:
     fine, coarse = Run(tmp_path / "fine"), Run(tmp_path / "coarse")
     go(tiny.classifier(pictures, cadence__log=1), fine)

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -115,6 +116,31 @@ def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: 
         Recipe.from_json(
             cifar100_flow_quick().to_json() | {"budget": {"parameters": 1_000_000, "steps": 9, "evaluations": 3}}
         )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps: Input should be greater than 0"),
+        ({"span": (80.0, 0.02)}, "span: 80 is not below 0.02"),
+        ({"interval": (5.0, 0.1)}, "interval: 5 is not below 0.1"),
+        ({"solver": "magic"}, "solver: Input should be 'euler', 'heun' or 'multistep'"),
+        ({"guide": "weak", "guidance": 2.0}, "take guide 'classless', or guidance 1"),
+        ({"steps": 101, "solver": "euler"}, "101 net calls, 1 over the budget of 100"),
+    ],
+)
+def test_wrong_options_of_sampling_are_told_in_their_own_terms(model: Model, options, message) -> None:
+    with pytest.raises((RecipeError, OverBudgetError), match=re.escape(message)) as told:
+        model.sampling(**options)
+    assert "task." not in str(told.value)
+    assert "--budget" not in str(told.value)  # an option of `train`
+
+
+def test_langevin_steps_that_overshoot_are_refused(model: Model) -> None:
+    recipe = cifar100_gan_best()
+    gan = Model(recipe, initialise(recipe).eval(), model.machine)
+    with pytest.raises(RecipeError, match="latent_step_size: Input should be less than 4"):
+        gan.sampling(latent_step_size=4)
 
 
 def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model: Model) -> None:

@@ -63,15 +63,29 @@ def _folder_name(name: str) -> str:
     return name
 
 
+Event = Literal["log", "evaluate", "checkpoint"]
+"""What a training does from time to time."""
+
+
 class Cadence(Spec):
     """How often a training reports and saves; changes nothing that is learnt."""
 
-    log: PositiveInt = 50
-    """Steps between log records."""
-    evaluate: PositiveInt = 500
-    """Steps between looks at the tune split, or at samples."""
-    checkpoint: PositiveInt = 500
-    """Steps between checkpoints."""
+    log: PositiveInt | None = None
+    """Steps between log records, by default 50; fewer in a training of 50 steps and more that would have less than 50
+    records."""
+    evaluate: PositiveInt | None = None
+    """Steps between looks at the tune split, or at samples. By default 500, or half of a short training."""
+    checkpoint: PositiveInt | None = None
+    """Steps between checkpoints. By default 500, or a tenth of a short training."""
+
+    def due(self, what: Event, step: int, steps: int) -> bool:
+        """Whether it is time, after a step; after the last of all steps it always is."""
+        between = {
+            "log": min(self.log or 50, steps // 50 or self.log or 1),
+            "evaluate": self.evaluate or min(500, max(steps // 2, 1)),
+            "checkpoint": self.checkpoint or min(500, max(steps // 10, 1)),
+        }
+        return step == steps or step % between[what] == 0
 
 
 class Published(Spec):

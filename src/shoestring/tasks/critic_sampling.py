@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Annotated
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from shoestring.spec import Spec
@@ -21,8 +22,8 @@ class CriticSampling(Spec):
     are kept."""
     latent_steps: NonNegativeInt = 0
     """Langevin steps that the latent vector then takes towards such images (Che et al. 2020)."""
-    latent_step_size: PositiveFloat = 0.1
-    """Variance of the noise of each; the way along the gradient is half of it."""
+    latent_step_size: Annotated[float, Field(gt=0, lt=4)] = 0.1
+    """Variance of the noise of each; the way along the gradient is half of it. From 4 on, steps overshoot ever more."""
     refinements: NonNegativeInt = 0
     """Steps that the image then takes up the discriminator's logit (Ansari et al. 2021, without noise)."""
     step_size: PositiveFloat = 0.3

@@ -45,11 +45,13 @@ class Flow(Spec):
     def _guide_was_trained(self) -> Self:
         if self.sampling.guide == "weak" and self.sampling.guidance != 1 and not self.weak_share:
             raise ValueError(
-                "guide 'weak' needs a net that learnt with only some blocks: weak_share above 0 in training"
+                "guide 'weak' is for nets that learnt with only some blocks (weak_share above 0); take guide "
+                "'classless', or guidance 1"
             )
         if self.sampling.guide == "classless" and self.sampling.guidance != 1 and not self.label_dropout:
             raise ValueError(
-                "guide 'classless' needs a net that learnt without classes as well: label_dropout above 0 in training"
+                "guide 'classless' is for nets that learnt without classes as well (label_dropout above 0); take guide "
+                "'weak', or guidance 1"
             )
         return self
 
@@ -134,8 +136,8 @@ class Flow(Spec):
 
         def at(x: Tensor, time: float) -> Tensor:
             slope, leftover, scale = self.precondition(torch.tensor(time, dtype=torch.float64))
-            ratio = math.log(time / max(1 - time, 1 / LARGEST_RATIO))
-            answer = net(x * scale, torch.full((len(x),), ratio, device=x.device), labels, weak=weak)
+            ratio = min(time / (1 - time), LARGEST_RATIO) if time < 1 else LARGEST_RATIO
+            answer = net(x * scale, torch.full((len(x),), math.log(ratio), device=x.device), labels, weak=weak)
             return slope * x + leftover * answer.float()
 
         return at

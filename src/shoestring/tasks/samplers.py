@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
 from shoestring.spec import Spec
@@ -41,6 +41,13 @@ class Sampling(Spec):
     """Last (before 0) and first noise over signal of the Karras grid."""
     density: Annotated[float, Field(ge=1)] = 7.0
     """Exponent rho of the Karras grid."""
+
+    @field_validator("interval", "span")
+    @classmethod
+    def _rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] >= ends[1]:
+            raise ValueError(f"{ends[0]:g} is not below {ends[1]:g}; give the smaller noise over signal first")
+        return ends
 
     def times(self) -> list[float]:
         """The grid: `steps` + 1 falling times, the last 0."""

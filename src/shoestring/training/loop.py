@@ -11,7 +11,7 @@ from shoestring.data.images import Images
 from shoestring.engine import Machine
 from shoestring.errors import DivergedError
 from shoestring.progress import Progress
-from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.recipe import Event, Recipe
 from shoestring.run import Run
 from shoestring.training.journal import Journal
 from shoestring.training.state import State
@@ -50,7 +50,7 @@ def loop(
         state: Where to go on from; changed in place.
         machine: How the arithmetic is done.
         images: The training split.
-        watch: Called every `cadence.evaluate` steps.
+        watch: Called when `cadence` says that it is due.
         progress: Told of every step, and of what is logged.
         note: Called before every checkpoint.
 
@@ -82,14 +82,14 @@ def loop(
         note(state)
         run.write_checkpoint(state.step, state.state_dict())
 
-    every = ((recipe.cadence.log, report), (recipe.cadence.evaluate, look), (recipe.cadence.checkpoint, save))
+    acts: dict[Event, Callable[[], None]] = {"log": report, "evaluate": look, "checkpoint": save}
     with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:
         try:
             while state.step < steps and not caught:
                 journal.note(take_step())
                 advance()
-                for cadence, act in every:
-                    if state.step == steps or state.step % cadence == 0:
+                for what, act in acts.items():
+                    if recipe.cadence.due(what, state.step, steps):
                         act()
                         journal.resume()
             if caught:

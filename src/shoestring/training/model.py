@@ -96,17 +96,15 @@ class Model:
         given = {name: value for name, value in options.items() if value is not None}
         if not given:
             return self
-        values = self.recipe.to_json()
-        if not self.generates:
+        if isinstance(task := self.recipe.task, Classify):
             raise RecipeError(f"{self.recipe.name} classifies images; {' and '.join(given)} are for generators")
-        known = values["task"]["sampling"]
-        if strange := sorted(given.keys() - known.keys()):
-            what = "learnt against a discriminator" if isinstance(self.recipe.task, Adversarial) else "follows a flow"
-            raise RecipeError(
-                f"{self.recipe.name} {what}; it takes no {' or '.join(strange)}, but {', '.join(sorted(known))}"
-            )
-        values["task"]["sampling"] = known | given
-        return replace(self, recipe=Recipe.from_json(values, "the sampling"))
+        known = sorted(type(task.sampling).model_fields)
+        if strange := sorted(given.keys() - set(known)):
+            what = "learnt against a discriminator" if isinstance(task, Adversarial) else "follows a flow"
+            raise RecipeError(f"{self.recipe.name} {what}; it takes no {' or '.join(strange)}, but {', '.join(known)}")
+        task = task.replace(sampling=task.sampling.replace(**given))
+        self.recipe.budget.admit_evaluations(task.evaluations, fixed=True)
+        return replace(self, recipe=self.recipe.replace(task=task))
 
     def labels(self, count: int, name: str | None = None) -> Tensor:
         """The classes to make images of, int64 (count,): of a name, as of `named_labels`, or all in turn."""
