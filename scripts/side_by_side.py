@@ -9,7 +9,6 @@ classes; the real ones are train images of the same classes. CIFAR-100 is read f
 import argparse
 
 import torch
-from matplotlib.figure import Figure
 from pages.runs import ROOT
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from shoestring.data.cifar100 import CIFAR100
 from shoestring.data.location import data_folder
 from shoestring.pictures import sheet
 from shoestring.progress import Progress
+from shoestring.report.plotting import Figure, styled
 
 FILE = ROOT / "docs" / "figures" / "generators.png"
 ROWS = ("cifar100-dcgan-64", "cifar100-dcgan-44", "cifar100-gan-best", "cifar100-flow-quick", "cifar100-flow")
@@ -35,7 +35,8 @@ def main() -> None:
         if (zoo.FOLDER / name).is_dir():
             rows[name.removeprefix("cifar100-")] = shoestring.sample(name, given.columns, given.seed)
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    draw(rows).savefig(FILE, metadata={"Software": None})
+    with styled({}):
+        draw(rows).savefig(FILE, metadata={"Software": None})
     print(FILE)
 
 

@@ -7,17 +7,20 @@ import math
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.textpath import TextPath
-from matplotlib.ticker import FuncFormatter, NullLocator
-from matplotlib.transforms import blended_transform_factory
 
 from pages.chart import BUDGET, Chart, Point
 from pages.placing import Box, place
+from shoestring.report.plotting import (
+    Axes,
+    Figure,
+    FuncFormatter,
+    Line2D,
+    NullLocator,
+    TextPath,
+    blended_transform_factory,
+    styled,
+)
 
 INK, MUTED, LINE, SHADE = "#1c2430", "#5b6675", "#dfe3e8", "#f3f4f6"
 FAMILIES = ("#0072b2", "#d55e00", "#009e73", "#aa4499")
@@ -80,7 +83,7 @@ def write(chart: Chart, file: Path) -> None:
     """Draws the figure and writes it as SVG, with its data beside it as JSON; the same bytes for the same chart."""
     file.parent.mkdir(parents=True, exist_ok=True)
     text = _text(chart)
-    with mpl.rc_context(STYLE):
+    with styled(STYLE):
         figure = draw(chart)
         title = f"{chart.title}: accuracy against parameters"
         about = {"Title": title, "Description": _mark_of(text), "Date": None, "Creator": None}

@@ -11,7 +11,7 @@ from shoestring import zoo
 from shoestring.data.folder import read_image
 from shoestring.data.images import Split
 from shoestring.data.location import data_folder as resolve_data_folder
-from shoestring.errors import RunError, require_at_least
+from shoestring.errors import RunError, ShoestringError, require_at_least
 from shoestring.evaluation import assess_run
 from shoestring.evaluation import compare_images as compare_images
 from shoestring.evaluation import evaluate as evaluate
@@ -68,7 +68,10 @@ def train(
             elif split not in home.measures():
                 found = assess_run(model, home, split, data_folder, progress)
                 record_classifier(home, found, model.recipe.data.classes)
-        write_report([home])
+        try:
+            write_report([home])
+        except ShoestringError as error:  # a report can be made again any time
+            progress.say(f"no report: {error}. Then: shoestring report {home.folder}")
     return home
 
 

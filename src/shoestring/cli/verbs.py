@@ -82,7 +82,7 @@ class Train(Options):
         display.result({
             "finished": True,
             "run": str(run.folder),
-            "report": str(run.report_file),
+            "report": str(run.report_file) if run.report_file.is_file() else None,
             "parameters": sum(layer.parameters for layer in run.layers()),
             "steps": self.recipe.budget.steps,
             "measures": {split: _scalars(found) for split, found in measures.items()},
@@ -91,7 +91,8 @@ class Train(Options):
             if split in measures:
                 show_measures(display, measures[split], split)
         display.line(f"run     {run.folder}")
-        display.line(f"report  {run.report_file.resolve()}")
+        if run.report_file.is_file():
+            display.line(f"report  {run.report_file.resolve()}")
         return None
 
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import to_rgb
-from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
 from shoestring.measure.measure import wilson_interval
 from shoestring.report.drawing import MUTED, SERIES, Key, Picture, canvas, svg
 from shoestring.report.facts import Facts, as_object
+from shoestring.report.plotting import PercentFormatter, StrMethodFormatter, to_rgb
 from shoestring.report.wording import integer, percent
 
 MOST_CLASSES_WITH_NUMBERS = 25

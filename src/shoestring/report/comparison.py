@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.ticker import PercentFormatter
-
 from shoestring.report.curves import chart, curve, within_0_and_1
 from shoestring.report.drawing import INK, MUTED, SERIES, Key, Picture, canvas, svg
 from shoestring.report.facts import Facts, as_object
 from shoestring.report.headline import headline, main_measure, notices, train_gap
+from shoestring.report.plotting import PercentFormatter
 from shoestring.report.scores import in_percent, shown, title
 from shoestring.report.tables import flat, throughput
 from shoestring.report.wording import (

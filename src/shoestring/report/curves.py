@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
-
 from shoestring.report.drawing import INK, MUTED, SERIES, Key, Picture, canvas, svg
 from shoestring.report.facts import as_object
+from shoestring.report.plotting import Axes, MaxNLocator, PercentFormatter, StrMethodFormatter
 from shoestring.report.wording import is_number, number, percent
 
 MOST_POINTS = 300

@@ -2,15 +2,14 @@
 
 import io
 import re
-import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import matplotlib as mpl
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
+
+from shoestring.report.plotting import Figure, FigureCanvasSVG, styled
 
 INK, MUTED, LINE = "#1c2430", "#5b6675", "#dfe3e8"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#8a6d00", "#3b9bd1")
@@ -81,10 +80,10 @@ class Picture:
 @contextmanager
 def canvas(width: float, height: float) -> Generator[Figure, None, None]:
     """An empty figure of a size in inches, in the report's style; draw and call `svg` inside the block."""
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # The browser chooses the fonts; that matplotlib's lacks a letter of a class name changes nothing.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield Figure(figsize=(width, height), layout="constrained", facecolor="none")
+    with styled(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
+        FigureCanvasSVG(figure)  # which no registered backend can replace
+        yield figure
 
 
 def svg(figure: Figure, name: str, alternative: str) -> Markup:

@@ -1,9 +1,8 @@
 """Samples against real images: the classes seen in them, and their spectrum."""
 
-from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
-
 from shoestring.report.drawing import SERIES, Key, Picture, canvas, svg
 from shoestring.report.facts import SPLITS, Facts
+from shoestring.report.plotting import MaxNLocator, NullFormatter, StrMethodFormatter
 from shoestring.report.wording import integer, is_number, number
 
 _MADE, _REAL = Key("samples", 2), Key("real images", 1)
