@@ -15,6 +15,7 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.rng import generator
 from shoestring.training.build import build, initialise
 from shoestring.training.limits import Traffic, copy_rate, matrix_product_rate, operations, synchronise
+from shoestring.training.memory import require_memory
 from shoestring.training.model import Model
 from shoestring.training.state import State
 from shoestring.training.stepper import Stepper
@@ -110,8 +111,10 @@ def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) 
 
     Raises:
         OverBudgetError: The nets do not fit the budget.
+        RecipeError: A step needs more memory than there is.
     """
     built, machine = build(recipe), Machine.choose(recipe.engine, device)
+    require_memory(recipe, machine, random_images(recipe))
     with progress.task("timing steps", 2 * steps, "steps") as advance:
         seconds = step_seconds(recipe, machine, steps, advance)
         parts = _part_seconds(recipe, machine, steps, advance)

@@ -64,6 +64,10 @@ class State:
             if not tensor.isfinite().all():
                 raise DivergedError(f"{name} became NaN or infinite by step {self.step:,}")
 
+    def nbytes(self) -> int:
+        """Bytes of all tensors of a checkpoint."""
+        return sum(tensor.nbytes for _, tensor in _named_tensors(self.state_dict()))
+
     def answering(self) -> nn.ModuleDict:
         """The nets that are evaluated: the first running mean if the recipe keeps any, else the nets themselves."""
         return next(iter(self.averages.values()), self.nets)

@@ -14,6 +14,7 @@ from shoestring.training.build import Built, build
 from shoestring.training.environment import Session, seconds_so_far
 from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
+from shoestring.training.memory import require_memory
 from shoestring.training.model import Model
 from shoestring.training.standing import answering
 from shoestring.training.state import State
@@ -39,10 +40,11 @@ def train(
     Raises:
         OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
         DataError: There is nothing to train on, or files are missing or damaged.
+        RecipeError: A step needs more memory than there is.
         RunError: Steps of another recipe were taken in the folder.
     """
     built = build(recipe)
-    Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
+    machine = Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
     started = run.started()
     if started:
         _require_same(run, recipe)
@@ -53,6 +55,7 @@ def train(
     tune = recipe.data.load("tune", folder, progress) if recipe.data.tune else None
     if not len(images):
         raise DataError(f"no images to train on in {images.source}; lower --data.tune or check the data folder")
+    require_memory(recipe, machine, images)
     if not started:
         _claim(run, recipe, built, overrides)
     machine = Machine.choose(settled(recipe, run, device, progress), device)
