@@ -9,7 +9,8 @@ import torch
 from shoestring import api
 from shoestring.engine import Machine
 from shoestring.errors import RecipeError
-from shoestring.training import memory
+from shoestring.progress import Progress
+from shoestring.training import memory, speed
 from shoestring.training.memory import free_bytes
 
 CPU = torch.device("cpu")
@@ -55,6 +56,8 @@ def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(pictures: Path, t
     fitting = int(str(refused.value).split("--batch-size ")[1].split()[0])
     assert 16 < fitting < 100_000
     assert api.train(tiny.changed(greedy, {"batch_size": fitting}), tmp_path / "run", device="cpu").finished()
+    with pytest.raises(RecipeError, match="100,000 images needs"):
+        speed.measure(greedy, "cpu", 1, Progress())
     monkeypatch.setattr(memory, "free_bytes", lambda _: 1_000)
     with pytest.raises(RecipeError, match="take a smaller net"):
         api.train(greedy, tmp_path / "other", device="cpu")
