@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -74,26 +73,21 @@ def test_whatever_writes_into_a_run_is_refused_and_readers_are_not(classifier_ru
     assert not list(classifier_run.folder.glob(".lock"))
 
 
-def test_of_many_threads_one_at_a_time_holds_it_although_its_file_comes_and_goes(tmp_path: Path) -> None:
-    inside, most, taken = [0], [0], [0]
+def test_the_lock_of_a_file_that_its_last_holder_just_removed_is_none(tmp_path: Path, monkeypatch) -> None:
+    file, take, removed = tmp_path / ".lock", lock._lock, []
 
-    def work() -> None:
-        for _ in range(200):
-            try:
-                with lock.locked(tmp_path / ".lock", Progress()):
-                    inside[0] += 1
-                    most[0], taken[0] = max(most[0], inside[0]), taken[0] + 1
-                    inside[0] -= 1
-            except RunError:
-                pass
+    def late(held) -> None:
+        if not removed:
+            removed.append(file.unlink())
+        take(held)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1]
-    assert taken[0] > 0
+    monkeypatch.setattr(lock, "_lock", late)
+    with (
+        lock.locked(file, Progress()),
+        pytest.raises(RunError, match=f"in use by process {os.getpid()}"),
+        lock.locked(file, Progress()),
+    ):
+        pass
 
 
 def test_a_file_system_without_locks_is_said_and_does_not_stop_anything(tmp_path: Path, monkeypatch) -> None:

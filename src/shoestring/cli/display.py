@@ -31,7 +31,10 @@ BAR_SECONDS = 0.1  # between two movements of a bar
 
 NARROW = 60  # columns of a terminal below which only the title, the count and the time left are shown
 PIPED_WIDTH = 120  # columns of tables where the output is no terminal
-COMMANDS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "\N{REPLACEMENT CHARACTER}")
+SURROGATES = range(0xD800, 0xE000)  # what bytes of a path that are no UTF-8 become; no output takes them
+COMMANDS = dict.fromkeys(
+    {*range(32), *range(127, 160), *SURROGATES} - {ord("\n"), ord("\t")}, "\N{REPLACEMENT CHARACTER}"
+)
 
 
 class Display(Progress):

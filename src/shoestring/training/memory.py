@@ -44,8 +44,8 @@ def require_memory(recipe: Recipe, machine: Machine, images: Images) -> None:
     fitting = int((free / PEAK - fixed) / each)
     remedy = f"--batch-size {fitting} fits" if fitting > 0 else "take a smaller net"
     raise RecipeError(
-        f"a step of {recipe.batch_size:,} images needs at least {need / 1e9:,.1f} GB of memory, and {machine.device} has "
-        f"{free / 1e9:,.1f} GB free; {remedy}"
+        f"a step of {recipe.batch_size:,} images needs {need / 1e9:,.1f} GB of memory or more, "
+        f"but {free / 1e9:,.1f} GB are free on {machine.device}; {remedy}"
     )
 
 
