@@ -199,7 +199,7 @@ def test_none_tells_no_class_even_where_a_class_is_called_so(say, monkeypatch, g
     told = []
 
     def stop(*given):
-        told.append(given[-1])
+        told.append(given[-2])
         raise RecipeError("far enough")
 
     monkeypatch.setattr("shoestring.evaluation.assess_generator", stop)

@@ -80,7 +80,7 @@ def test_a_test_set_is_carved_by_content(tmp_path: Path) -> None:
         assert torch.equal(again.labels, images.labels)
     other = source.replace(split_seed=1).load("test", Path("/elsewhere"), Progress())
     assert colours(other) != colours(loaded["test"])
-    more = source.model_copy(update={"test_fraction": 0.5}).load("test", Path("/elsewhere"), Progress())
+    more = source.replace(test_fraction=0.5).load("test", Path("/elsewhere"), Progress())
     assert 120 <= len(more) <= 180
     assert colours(more) > colours(loaded["test"])
 

@@ -95,7 +95,7 @@ def test_nothing_of_the_former_answers_is_left_to_be_shown(tmp_path, gan: Run, k
     after = contents(run)
     # What is as it was is of the training or was written anew; so each new kind of file must be thought of here.
     as_it_was = [name for name in after if after[name] == before.get(name) and not name.startswith(OF_THE_TRAINING)]
-    assert set(as_it_was) <= {"environment.json", "samples/pictures.json"}
+    assert set(as_it_was) <= {"environment.json", "splits.json", "samples/pictures.json"}
     assert not made & set(after) - {"report.html"}
     for name in made:
         assert (run.folder / "former" / former / name).read_bytes() == before[name]

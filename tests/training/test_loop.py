@@ -200,10 +200,10 @@ def test_the_clock_of_the_log_stands_still_while_tune_is_looked_at_and_all_is_sa
 
     takes(Stepper, "__call__", 0.5)
     takes(Run, "write_checkpoint", 1000)
-    takes(Model, "logits", 1000)
+    takes(Model, "logits_of_normalised", 1000)
     takes(Run, "append_log", 1000)
     recipe, run = tiny.classifier(pictures, cadence__log=2), Run(tmp_path)
     go(recipe, run)
-    assert {"write_checkpoint", "logits", "append_log"} <= set(slow)
+    assert {"write_checkpoint", "logits_of_normalised", "append_log"} <= set(slow)
     assert {record["images_per_second"] for record in run.log("train")} == {2 * recipe.batch_size}
     assert run.read_json("environment.json")["training_seconds"] == 6.0
