@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 import shoestring
-from shoestring.cli import adopting, making, options, timing, verbs
+from shoestring.cli import adopting, making, options, surroundings, timing, verbs
 from shoestring.cli.display import Display
 from shoestring.errors import ShoestringError
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 an error the user can mend, 2 wrong usage, 128 + n stopped by signal n.
     """
+    surroundings.complete_streams()
     settle_waiting()  # before torch is imported
     os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # its pages do not know our options
     words = list(sys.argv[1:] if arguments is None else arguments)
