@@ -1,9 +1,11 @@
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from shoestring.data import location
 from shoestring.data.location import cache_folder, data_folder
+from shoestring.errors import DataError
 
 
 def test_the_given_folder_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,10 +38,32 @@ def test_the_default_is_the_users_cache(
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(location.os, "access", lambda *_: True)
     if cache is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", cache)
     monkeypatch.setattr(location.sys, "platform", platform)
     assert data_folder() == Path(expected)
+
+
+@pytest.mark.parametrize("home", [None, "", "/", "not/absolute"])
+def test_who_has_no_home_gets_a_temporary_folder(home: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SHOESTRING_DATA", "XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    if home is None:
+        monkeypatch.setattr("pwd.getpwuid", _nobody)
+    else:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(location.os, "access", lambda path, _: path != Path("/"))
+    for platform in ("linux", "darwin", "win32"):
+        monkeypatch.setattr(location.sys, "platform", platform)
+        assert data_folder().is_relative_to(tempfile.gettempdir())
+    if home is None:
+        with pytest.raises(DataError, match="~/data: there is no such home folder here"):
+            data_folder(Path("~/data"))
+
+
+def _nobody(_: int) -> None:
+    raise KeyError
 
 
 def test_what_is_computed_lies_with_the_data_unless_that_is_read_only(
@@ -50,3 +74,5 @@ def test_what_is_computed_lies_with_the_data_unless_that_is_read_only(
     monkeypatch.setattr(location.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", "/big/cache")
     assert cache_folder(tmp_path / "not") == Path("/big/cache/shoestring/cache")
+    monkeypatch.setattr(location.os, "access", lambda path, mode: path not in (tmp_path, Path("/")))
+    assert cache_folder(tmp_path / "not").is_relative_to(tempfile.gettempdir())

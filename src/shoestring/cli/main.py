@@ -12,7 +12,7 @@ import shoestring
 from shoestring.allocator import keep_freed_memory
 from shoestring.cli import adopting, making, options, timing, verbs
 from shoestring.cli.display import Display
-from shoestring.cli.streams import lasting_streams
+from shoestring.cli.streams import complete_streams, lasting_streams
 from shoestring.errors import ShoestringError
 
 Verb = (
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 an error the user can mend, 2 wrong usage, 128 + n stopped by signal n, which for
         results that nobody read is SIGPIPE. The result of `train` is its run, whoever reads.
     """
+    complete_streams()
     settle_waiting()  # before torch is imported
     keep_freed_memory()
     os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # its pages do not know our options

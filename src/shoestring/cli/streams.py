@@ -1,6 +1,7 @@
-"""Output whose reader may go away: `| head`, a closed terminal. What is left to write is dropped, work goes on."""
+"""Standard streams as pipes, cron, containers and Windows leave them: closed, of few letters, without a reader."""
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -9,6 +10,18 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 GONE = (errno.EPIPE, errno.EIO)  # what a pipe without a reader and a terminal that was closed say
+
+
+def complete_streams() -> None:
+    """Opens standard streams that are closed, to nowhere, and lets no letter fail that an encoding lacks.
+
+    Closed ones would else give their numbers to the files opened next, into which libraries then write their warnings.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 (it stays open)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="replace")
 
 
 class Lasting:
