@@ -80,5 +80,6 @@ def styled(settings: Mapping[str, Any]) -> Generator[None]:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", category=mpl.MatplotlibDeprecationWarning)
         own: dict[Any, Any] = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if name != "backend"}
-        with mpl.rc_context(own | dict(settings)):
+        whole: Any = own | dict(settings)
+        with mpl.rc_context(whole):
             yield

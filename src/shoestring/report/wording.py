@@ -1,13 +1,13 @@
 """Numbers as a reader sees them: units, separators and a fitting number of digits; an en dash where there is none."""
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 ABSENT = "–"
 MOST_DECIMALS = 7  # of a number; smaller ones are written with an exponent
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value read from JSON is a number, finite or not; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
