@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shoestring.engine import Engine, Machine
+from shoestring.core.device import Engine, Machine
 from shoestring.nets.mixconv import Depthwise
 
 LAYERS = (12, 32, 3, 1), (12, 32, 7, 1), (12, 32, 7, 3), (20, 16, 3, 1), (20, 16, 7, 1), (20, 16, 7, 3)

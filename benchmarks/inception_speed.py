@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from shoestring.measure.features import extract
-from shoestring.measure.inception_extractor import InceptionExtractor
-from shoestring.progress import Progress
+from shoestring.core.progress import Progress
+from shoestring.metrics.features.extractor import extract
+from shoestring.metrics.features.inception import InceptionExtractor
 
 WHOLE = 10_000
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from shoestring.data.augment import Augment
-from shoestring.data.images import Images
-from shoestring.optim import Adam
+from shoestring.data.dataset import Images
+from shoestring.model.build import build
+from shoestring.optim.configs import Adam
 from shoestring.recipes.recipe import Recipe
-from shoestring.training.build import build
 
 WORKERS = 2
 

@@ -203,8 +203,8 @@ def plain_train(name: str, device: str) -> Callable[[int], float]:
     import plain_loop
     import torch
 
+    from shoestring.profiling.profile import random_images
     from shoestring.recipes.lookup import recipe
-    from shoestring.training.speed import random_images
 
     step = plain_loop.plain_training(recipe(name), random_images(recipe(name)), torch.device(device))
     return trainer(step, torch.cuda.synchronize if device.startswith("cuda") else lambda: None)
@@ -212,10 +212,10 @@ def plain_train(name: str, device: str) -> Callable[[int], float]:
 
 def our_train(name: str, device: str) -> Callable[[int], float]:
     """Our training, with the changes asked for."""
-    from shoestring.engine import Machine
+    from shoestring.core.device import Machine
+    from shoestring.profiling.profile import practice
+    from shoestring.profiling.roofline import synchronise
     from shoestring.recipes.lookup import recipe
-    from shoestring.training.limits import synchronise
-    from shoestring.training.speed import practice
 
     ours, changes = recipe(name), asked_changes()
     net = {} if "width" not in changes else wider(ours.net.model_dump(), changes["width"])
@@ -258,11 +258,11 @@ def plain_sample(name: str, device: str) -> Callable[[int], float]:
 
 def our_sample(name: str, device: str) -> Callable[[int], float]:
     """Ours, what `shoestring sample` calls."""
-    from shoestring.engine import Machine
-    from shoestring.progress import Progress
+    from shoestring.core.device import Machine
+    from shoestring.core.progress import Progress
+    from shoestring.model.build import initialise
+    from shoestring.model.model import Model
     from shoestring.recipes.lookup import recipe
-    from shoestring.training.build import initialise
-    from shoestring.training.model import Model
 
     ours = recipe(name)
     machine = Machine.choose(changed(ours.engine, asked_changes()), device)
@@ -272,7 +272,7 @@ def our_sample(name: str, device: str) -> Callable[[int], float]:
 
 def running(machine: Any, turn: Callable[[int], float]) -> Callable[[int], float]:
     """Turns that are timed as the command line works."""
-    from shoestring.allocator import keep_freed_memory
+    from shoestring.core.allocator import keep_freed_memory
 
     keep_freed_memory()
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from shoestring.data.holdout import content_order
-from shoestring.data.location import data_folder
+from shoestring.core.progress import Progress
 from shoestring.data.mnist import Digits, read_digits
-from shoestring.progress import Progress
+from shoestring.data.paths import data_folder
+from shoestring.data.splits import content_order
 
 TARGET = Path(__file__).parent.parent / "src" / "shoestring" / "data" / "embedded" / "mnist-subset.npz"
 

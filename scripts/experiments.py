@@ -19,13 +19,13 @@ from typing import Any
 from pages.runs import ROOT
 
 import shoestring
-from shoestring.allocator import keep_freed_memory
 from shoestring.cli.display import Display
-from shoestring.errors import ShoestringError
+from shoestring.core.allocator import keep_freed_memory
+from shoestring.core.errors import ShoestringError
+from shoestring.core.run import Run
+from shoestring.model.load import recipe_of
 from shoestring.recipes.recipe import Recipe
-from shoestring.run import Run
-from shoestring.tasks.critic_sampling import CriticSampling
-from shoestring.training.load import recipe_of
+from shoestring.tasks.gan.discriminator_guidance import CriticSampling
 from shoestring.training.loop import Interrupted
 
 Fields = dict[str, Any]

@@ -22,7 +22,7 @@ from pages.samplings import samplings
 from pages.speed import growth, making, rooflines, versus, waiting
 from pages.tables import Table, classifier_runs, classifiers, cost, generators, markdown, summary
 
-from shoestring.report.facts import Facts
+from shoestring.report.run_data import Facts
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 FIGURES = ROOT / "docs" / "figures"

@@ -14,10 +14,10 @@ from torch import Tensor
 
 import shoestring
 from shoestring import zoo
+from shoestring.core.image_grid import sheet
+from shoestring.core.progress import Progress
 from shoestring.data.cifar100 import CIFAR100
-from shoestring.data.location import data_folder
-from shoestring.pictures import sheet
-from shoestring.progress import Progress
+from shoestring.data.paths import data_folder
 from shoestring.report.plotting import Figure, styled
 
 FILE = ROOT / "docs" / "figures" / "generators.png"

@@ -10,7 +10,7 @@ import tiny
 import torch
 
 from shoestring import api
-from shoestring.run import Run
+from shoestring.core.run import Run
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 torch.set_num_threads(1)

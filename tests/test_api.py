@@ -10,10 +10,10 @@ from PIL import Image
 
 import shoestring
 from shoestring import api, zoo
+from shoestring.core.errors import DataError, OverBudgetError, RecipeError, RunError
+from shoestring.core.run import Run
 from shoestring.data.embedded_digits import read_embedded_digits
-from shoestring.errors import DataError, OverBudgetError, RecipeError, RunError
-from shoestring.run import Run
-from shoestring.training.build import build
+from shoestring.model.build import build
 
 SYSTEMS = {
     "addnist-effnet": 98_720,

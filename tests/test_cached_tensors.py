@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 import shoestring
-from shoestring.data.images import normalise
-from shoestring.measure.resize import resize
+from shoestring.data.dataset import normalise
+from shoestring.metrics.features.resize import resize
 from shoestring.recipes import RECIPES
-from shoestring.tasks.whitening import whitened
+from shoestring.tasks.gan.spectral_weighting import whitened
 
 CPU = torch.device("cpu")
 ARGUMENTS = {
-    "shoestring.data.images._per_channel": ((0.5, 0.5, 0.5), CPU),
-    "shoestring.measure.cyclic.cyclic_convolution": (17, 7),
-    "shoestring.measure.resize.bicubic_matrix": (8, 299),
-    "shoestring.tasks.whitening._transform": (8, 1.0, CPU),
+    "shoestring.data.dataset._per_channel": ((0.5, 0.5, 0.5), CPU),
+    "shoestring.metrics.features.inception_net.cyclic_convolution": (17, 7),
+    "shoestring.metrics.features.resize.bicubic_matrix": (8, 299),
+    "shoestring.tasks.gan.spectral_weighting._transform": (8, 1.0, CPU),
 }
 
 

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from shoestring import api
 from shoestring.cli.main import main
+from shoestring.core.device import Machine
+from shoestring.core.run import Run
 from shoestring.data.embedded_digits import read_embedded_digits
-from shoestring.engine import Machine
-from shoestring.nets.digit_sum import DigitAdder, DigitSum
-from shoestring.nets.reading import DigitReader
+from shoestring.model.model import Model
+from shoestring.nets.digit_sum import DigitAdder, DigitReader, DigitSum
 from shoestring.recipes import RECIPES
-from shoestring.run import Run
-from shoestring.training.model import Model
 
 RUN = Path(__file__).parent.parent / "results" / "addnist-quick"
 TRIPLES = ((3, 8, 7), (0, 0, 1), (9, 2, 9), (4, 5, 6))

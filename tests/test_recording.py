@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import tiny
 
-from shoestring import api, evaluation, zoo
+from shoestring import api, zoo
 from shoestring.cli.main import main
-from shoestring.errors import RunError
-from shoestring.progress import Progress
-from shoestring.run import Run
+from shoestring.core.errors import RunError
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.evaluation import evaluate as evaluation
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_record_that_fails_at_the_end_costs_no_measure(run: Run, capsys, name:
 
 def test_adopt_and_report_are_refused_before_any_work(run: Run, read_only: None, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr("shoestring.report.page.build", lambda *_: pytest.fail("the page was built"))
-    monkeypatch.setattr("shoestring.training.adopt.load", lambda *_: pytest.fail("the weights were read"))
+    monkeypatch.setattr("shoestring.evaluation.promote.load", lambda *_: pytest.fail("the weights were read"))
     before = contents(run)
     with pytest.raises(RunError, match=r"Read-only file system\); copy the run to a folder of yours"):
         api.adopt(run.folder, 0.9, "cpu")

@@ -6,20 +6,20 @@ from typing import Any
 
 import torch
 
-from shoestring.budget import Budget
+from shoestring.core.budget import Budget
+from shoestring.core.image_grid import to_pil
+from shoestring.core.progress import Advance, Progress
+from shoestring.core.rng import generator
 from shoestring.data.augment import Augment
-from shoestring.data.folder import ImageFolder
-from shoestring.data.images import Images, Source
+from shoestring.data.dataset import Images, Source
+from shoestring.data.image_folder import ImageFolder
 from shoestring.nets.dcgan import PlainDCGAN
 from shoestring.nets.mbconv import MBConvNet
-from shoestring.optim import Adam
-from shoestring.pictures import to_pil
-from shoestring.progress import Advance, Progress
+from shoestring.optim.configs import Adam
+from shoestring.optim.lr_schedule import OneCycle, StepDecay
 from shoestring.recipes.recipe import Cadence, Recipe
-from shoestring.rng import generator
-from shoestring.schedule import OneCycle, StepDecay
-from shoestring.tasks.adversarial import Adversarial
-from shoestring.tasks.classify import Classify
+from shoestring.tasks.classification import Classify
+from shoestring.tasks.gan.task import Adversarial
 
 CLASSES = ("blue", "green", "red")
 

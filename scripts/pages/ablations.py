@@ -7,9 +7,9 @@ from typing import Any
 
 from pages.runs import ROOT, over_seeds, where
 from pages.tables import Table, markdown
-from shoestring.report.facts import Facts, read
-from shoestring.report.wording import ABSENT, integer, interval, number, percent, plain, points
-from shoestring.run import Run
+from shoestring.core.run import Run
+from shoestring.report.format import ABSENT, integer, interval, number, percent, plain, points
+from shoestring.report.run_data import Facts, read
 
 HOME = ROOT / "results" / "ablations"
 TITLE = "## What each idea is worth"

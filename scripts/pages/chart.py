@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 from pages.contest import papers, read_rivals
 from pages.runs import Entry, entries
-from shoestring.report.facts import Facts
-from shoestring.training.load import recipe_of
+from shoestring.model.load import recipe_of
+from shoestring.report.run_data import Facts
 
 TITLES = {"addnist": "AddNIST", "cifar100": "CIFAR-100"}
 BUDGET = 100_000

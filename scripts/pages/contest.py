@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pages.runs import ROOT, Entry, entries, hardware, where
 from pages.tables import Table
-from shoestring.report.facts import Facts
-from shoestring.report.wording import duration, integer, interval, is_number, large, percent
+from shoestring.report.format import duration, integer, interval, is_number, large, percent
+from shoestring.report.run_data import Facts
 
 RIVALS = ROOT / "results" / "rivals.toml"
 COLUMNS = (

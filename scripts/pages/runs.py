@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from shoestring.measure.measure import mean
-from shoestring.report.facts import Facts, read
-from shoestring.run import Run
-from shoestring.training.load import recipe_of
+from shoestring.core.run import Run
+from shoestring.metrics.statistics import mean
+from shoestring.model.load import recipe_of
+from shoestring.report.run_data import Facts, read
 
 ROOT = Path(__file__).parents[2]
 HOMES = (ROOT / "src" / "shoestring" / "zoo", ROOT / "results")

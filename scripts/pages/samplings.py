@@ -6,13 +6,13 @@ from typing import Any
 from pages.runs import ROOT
 from pages.tables import Table, score
 from shoestring import api
-from shoestring.report.facts import Measure
-from shoestring.report.wording import integer
-from shoestring.tasks.adversarial import Adversarial
-from shoestring.tasks.classify import Classify
-from shoestring.tasks.critic_sampling import CriticSampling
-from shoestring.tasks.flow import Flow
-from shoestring.tasks.samplers import Sampling
+from shoestring.report.format import integer
+from shoestring.report.run_data import Measure
+from shoestring.tasks.classification import Classify
+from shoestring.tasks.flow.flow_matching import Flow
+from shoestring.tasks.flow.samplers import Sampling
+from shoestring.tasks.gan.discriminator_guidance import CriticSampling
+from shoestring.tasks.gan.task import Adversarial
 
 FOLDER = ROOT / "results" / "samplings"
 SHOWN = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from pages.runs import ROOT
 from pages.tables import Table
-from shoestring.report.wording import duration
+from shoestring.report.format import duration
 
 FOLDER = ROOT / "results" / "throughput"
 AIMS = {

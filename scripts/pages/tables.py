@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 
 from pages.runs import accuracies, by_recipe, command, hardware, plural, where
-from shoestring.measure.measure import mean
-from shoestring.report.facts import Facts, Measure
+from shoestring.metrics.statistics import mean
+from shoestring.report.format import ABSENT, duration, integer, interval, is_number, large, number, percent
 from shoestring.report.headline import headline, main_measure
-from shoestring.report.scores import title
-from shoestring.report.wording import ABSENT, duration, integer, interval, is_number, large, number, percent
+from shoestring.report.metric_table import title
+from shoestring.report.run_data import Facts, Measure
 
 Table = tuple[Sequence[str], list[list[str]]]
 

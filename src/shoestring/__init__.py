@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from shoestring.api import adopt, load, predict, sample, train, write_report
-    from shoestring.budget import Budget
-    from shoestring.errors import ShoestringError
-    from shoestring.evaluation import compare_images, evaluate
+    from shoestring.core.budget import Budget
+    from shoestring.core.errors import ShoestringError
+    from shoestring.core.run import Run
+    from shoestring.evaluation.evaluate import compare_images, evaluate
+    from shoestring.model.load import open_run
+    from shoestring.model.model import Model
     from shoestring.recipes import RECIPES
     from shoestring.recipes.lookup import recipe
     from shoestring.recipes.recipe import Recipe
-    from shoestring.run import Run
-    from shoestring.training.load import open_run
-    from shoestring.training.model import Model
 
 _HOMES = {
     "RECIPES": "recipes",
-    "Budget": "budget",
-    "Model": "training.model",
+    "Budget": "core.budget",
+    "Model": "model.model",
     "Recipe": "recipes.recipe",
-    "Run": "run",
-    "ShoestringError": "errors",
+    "Run": "core.run",
+    "ShoestringError": "core.errors",
     "adopt": "api",
-    "compare_images": "evaluation",
-    "evaluate": "evaluation",
+    "compare_images": "evaluation.evaluate",
+    "evaluate": "evaluation.evaluate",
     "load": "api",
-    "open_run": "training.load",
+    "open_run": "model.load",
     "predict": "api",
     "recipe": "recipes.lookup",
     "sample": "api",

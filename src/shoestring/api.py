@@ -8,22 +8,23 @@ import torch
 from torch import Tensor
 
 from shoestring import zoo
-from shoestring.data.folder import read_image
-from shoestring.data.images import Split
-from shoestring.data.location import data_folder as resolve_data_folder
-from shoestring.errors import RunError, ShoestringError, require_at_least
-from shoestring.evaluation import assess_run
-from shoestring.evaluation import compare_images as compare_images
-from shoestring.evaluation import evaluate as evaluate
-from shoestring.progress import Progress
+from shoestring.core.errors import RunError, ShoestringError, require_at_least
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.data.dataset import Split
+from shoestring.data.image_folder import read_image
+from shoestring.data.paths import data_folder as resolve_data_folder
+from shoestring.evaluation.classifier import draw_generator, record_classifier
+from shoestring.evaluation.evaluate import assess_run
+from shoestring.evaluation.evaluate import compare_images as compare_images
+from shoestring.evaluation.evaluate import evaluate as evaluate
+from shoestring.evaluation.promote import adopt as adopt_run
+from shoestring.model.load import load as load_run
+from shoestring.model.load import open_run, usual_run, whole_recipe
+from shoestring.model.model import BATCH, Model
+from shoestring.profiling.autotune import settled
 from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
-from shoestring.run import Run
-from shoestring.training.adopt import adopt as adopt_run
-from shoestring.training.assess import draw_generator, record_classifier
-from shoestring.training.load import load as load_run
-from shoestring.training.load import open_run, usual_run, whole_recipe
-from shoestring.training.model import BATCH, Model
 from shoestring.training.train import train as train_run
 
 CHANNELS = ("red", "green", "blue")
@@ -60,7 +61,7 @@ def train(
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
     with home.locked(progress):
-        model = train_run(asked, home, folder, device, progress, overrides)
+        model = train_run(asked, home, folder, device, progress, overrides, settled)
         with model.machine.running():
             if model.generates:
                 if not home.has_pictures():

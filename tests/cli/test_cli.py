@@ -13,9 +13,9 @@ from PIL import Image
 
 from shoestring import api
 from shoestring.cli.main import main, recipe_place, settle_waiting
+from shoestring.core.run import Run
 from shoestring.data.addnist import AddNIST
 from shoestring.recipes import RECIPES
-from shoestring.run import Run
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from shoestring.cli.display import Display
 from shoestring.cli.verbs import show_measures
-from shoestring.measure.score import Score
+from shoestring.metrics.score import Score
 
 pty = pytest.importorskip("pty")  # not on Windows
 

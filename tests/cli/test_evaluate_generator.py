@@ -10,13 +10,13 @@ import torch
 
 from shoestring import api
 from shoestring.cli.main import main
+from shoestring.core.errors import RecipeError
+from shoestring.core.image_grid import to_pil
+from shoestring.core.run import Run
 from shoestring.data.download import fetch
-from shoestring.errors import RecipeError
-from shoestring.measure.features import FunctionExtractor
-from shoestring.measure.inception_extractor import OFFICIAL_FILE
-from shoestring.pictures import to_pil
-from shoestring.run import Run
-from shoestring.training import extractors
+from shoestring.evaluation import extractors
+from shoestring.metrics.features.extractor import FunctionExtractor
+from shoestring.metrics.features.inception import OFFICIAL_FILE
 
 
 def noise(count, seed, side=16):
@@ -202,7 +202,7 @@ def test_none_tells_no_class_even_where_a_class_is_called_so(say, monkeypatch, g
         told.append(given[-2])
         raise RecipeError("far enough")
 
-    monkeypatch.setattr("shoestring.evaluation.assess_generator", stop)
+    monkeypatch.setattr("shoestring.evaluation.evaluate.assess_generator", stop)
     assert say(gan_run.folder, "--class", "none")[0] == 1
     assert say(gan_run.folder)[0] == 1
     assert told == ["", None]

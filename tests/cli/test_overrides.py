@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from shoestring.cli.main import main
-from shoestring.run import Run
+from shoestring.core.run import Run
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import tiny
 
 from shoestring import zoo
 from shoestring.cli.overview import measured_result, overview
-from shoestring.run import Run
+from shoestring.core.run import Run
 
 FID = {"value": 0.39777, "n": 2000, "floor": 0.08889, "excess": 0.30888}
 

@@ -13,7 +13,7 @@ import pytest
 import tiny
 
 from shoestring import api
-from shoestring.run import Run
+from shoestring.core.run import Run
 
 PROGRAM = "import sys; from shoestring.cli import main; sys.exit(main())"
 

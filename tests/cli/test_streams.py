@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from shoestring.run import Run
+from shoestring.core.run import Run
 
 PROGRAM = "import sys; from shoestring.cli import main; sys.exit(main())"
 

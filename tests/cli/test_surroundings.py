@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from shoestring.run import Run
+from shoestring.core.run import Run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a shell and POSIX environments")
 BARE = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -8,13 +8,13 @@ import torch
 from pydantic import ValidationError
 from scipy import stats
 
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
 from shoestring.data import addnist
 from shoestring.data.addnist import CHECKSUMS, TRIPLES, AddNIST
+from shoestring.data.dataset import Images, Split
 from shoestring.data.embedded_digits import read_embedded_digits
-from shoestring.data.images import Images, Split
 from shoestring.data.mnist import Digits, read_digits
-from shoestring.errors import DataError
-from shoestring.progress import Progress
 
 SPLITS: tuple[Split, ...] = ("train", "tune", "test")
 GOLDEN = ["e9b14fe6f5a9183f", "1e97c9e6d152b7fb", "f7c67b54de2afec7"]

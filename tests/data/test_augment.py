@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from scipy import ndimage
 from torch.nn import functional as F
 
-from shoestring import rng
+from shoestring.core import rng
+from shoestring.core.errors import RecipeError
 from shoestring.data import augment as module
+from shoestring.data.affine import affine, smooth_displacement
 from shoestring.data.augment import Augment, augment, grey
-from shoestring.data.warp import affine, smooth_displacement
-from shoestring.errors import RecipeError
 
 torch.set_num_threads(1)
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
 from shoestring.data import cifar100
 from shoestring.data.cifar100 import CIFAR100, CLASSES, unpack
-from shoestring.data.images import Source, Split, normalise
-from shoestring.errors import DataError
-from shoestring.progress import Progress
+from shoestring.data.dataset import Source, Split, normalise
 
 PER_CLASS = {"train": 6, "test": 2}
 SPLITS: tuple[Split, ...] = ("train", "tune", "test")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
 from shoestring.data.decode import Decoder
-from shoestring.data.folder import read_image
-from shoestring.errors import DataError
-from shoestring.progress import Progress
+from shoestring.data.image_folder import read_image
 
 RAMP = np.tile(np.linspace(0, 255, 16).round().astype(np.uint8), (16, 1))
 RGB = np.stack([RAMP] * 3, -1)

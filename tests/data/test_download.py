@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Advance, Progress
 from shoestring.data.download import check, checksum_of, fetch
-from shoestring.errors import DataError
-from shoestring.progress import Advance, Progress
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -251,7 +251,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from shoestring.data.download import fetch
-from shoestring.progress import Progress
+from shoestring.core.progress import Progress
 
 class Telling(Progress):
     def say(self, message):

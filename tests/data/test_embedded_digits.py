@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoestring.core.progress import Progress
 from shoestring.data.embedded_digits import NAME, read_embedded_digits
 from shoestring.data.mnist import read_digits
-from shoestring.progress import Progress
 
 
 @pytest.mark.parametrize(("part", "per_class"), [("train", 500), ("test", 100)])

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from shoestring.data.folder import ImageFolder
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
 from shoestring.data.image_files import read_folder
-from shoestring.errors import DataError
-from shoestring.progress import Progress
+from shoestring.data.image_folder import ImageFolder
 
 
 class Listening(Progress):

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from shoestring.data.images import Images
+from shoestring.data.dataset import Images
 from shoestring.data.manifest import Manifest, changes, manifest
 
 PIXELS = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
 from shoestring.data import mnist
+from shoestring.data.dataset import Split
 from shoestring.data.download import checksum_of
-from shoestring.data.images import Split
 from shoestring.data.mnist import MNISTDigits, read_digits
-from shoestring.errors import DataError
-from shoestring.progress import Progress
 
 SPLITS: tuple[Split, ...] = ("train", "tune", "test")
 real = pytest.mark.skipif("SHOESTRING_DATA" not in os.environ, reason="needs the real files in SHOESTRING_DATA")

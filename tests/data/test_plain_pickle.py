@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoestring.core.errors import DataError
 from shoestring.data.plain_pickle import load_plain_dictionary
-from shoestring.errors import DataError
 
 CONTENT = {
     "data": np.arange(24, dtype=np.uint8).reshape(4, 6),

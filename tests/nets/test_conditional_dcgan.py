@@ -8,7 +8,7 @@ from memory_order import out_of_order
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from shoestring.errors import RecipeError
+from shoestring.core.errors import RecipeError
 from shoestring.nets.conditional_dcgan import (
     GAIN,
     ClassEmbedding,
@@ -18,8 +18,8 @@ from shoestring.nets.conditional_dcgan import (
     halved,
     normed,
 )
-from shoestring.nets.layers import layer_table
-from shoestring.tasks.gradient_penalty import judge_with_slope
+from shoestring.nets.summary import layer_table
+from shoestring.tasks.gan.gradient_penalty import judge_with_slope
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)

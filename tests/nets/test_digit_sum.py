@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoestring.errors import RecipeError
+from shoestring.core.errors import RecipeError
 from shoestring.nets.digit_sum import DigitAdder, DigitSum, log_sum_distribution
-from shoestring.nets.layers import layer_table
+from shoestring.nets.summary import layer_table
 
 SHAPE = (3, 28, 28)
 

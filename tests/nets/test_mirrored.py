@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoestring.nets.basic import BasicNet
-from shoestring.nets.layers import layer_table
 from shoestring.nets.mirrored import MirroredBatchNorm2d, MirroredConv2d, TwinMean, mirrored_conv_norm, mirrored_head
+from shoestring.nets.resnet import BasicNet
+from shoestring.nets.summary import layer_table
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import nn
 
-from shoestring.nets.layers import layer_table
 from shoestring.nets.mixconv import Depthwise, MixBlock, MixConvNet, MixedDepthwise
+from shoestring.nets.summary import layer_table
 
 SHAPE = (3, 32, 32)
 SMALL = MixConvNet(widths=(8, 16), hidden=(8, 8), depths=(1, 2))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from shoestring.model.build import build, count
 from shoestring.recipes import RECIPES
-from shoestring.training.build import build, count
 
 PUBLISHED = {
     "addnist-effnet": 98_720,
@@ -194,7 +194,7 @@ def test_bottlenecks_add_their_input_before_the_last_activation(built) -> None:
 
 
 def test_dcgans_refuse_images_they_cannot_make() -> None:
-    from shoestring.errors import RecipeError
+    from shoestring.core.errors import RecipeError
 
     for name in ("cifar100-dcgan-44", "cifar100-dcgan-64"):
         with pytest.raises(RecipeError, match="makes 32x32 images, the data has 28x28"):

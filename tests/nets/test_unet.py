@@ -4,8 +4,8 @@ import pytest
 import torch
 from memory_order import out_of_order
 
-from shoestring.errors import RecipeError
-from shoestring.nets.layers import layer_table
+from shoestring.core.errors import RecipeError
+from shoestring.nets.summary import layer_table
 from shoestring.nets.unet import Attention, ThriftyUNet, UNet, UnitConv, unit_pixels
 from shoestring.recipes.generators import cifar100_flow, cifar100_flow_quick
 

@@ -8,11 +8,11 @@ import pytest
 import tiny
 
 from shoestring import api
-from shoestring.errors import RunError
+from shoestring.core.config import counting
+from shoestring.core.errors import RunError
+from shoestring.core.run import Run
+from shoestring.model.load import recipe_of, usual_run
 from shoestring.recipes import RECIPES
-from shoestring.run import Run
-from shoestring.spec import counting
-from shoestring.training.load import recipe_of, usual_run
 
 FORMER = sorted((Path(__file__).parent / "former").glob("*.json"))
 ONE_CALL = {"latent_steps": 0, "refinements": 0, "temperature": 0.2, "step_size": 0.3, "smoothing": 0}

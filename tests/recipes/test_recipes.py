@@ -6,12 +6,12 @@ import pytest
 import tiny
 
 from shoestring import api
-from shoestring.errors import OverBudgetError, RecipeError
-from shoestring.nets.basic import BasicNet
+from shoestring.core.errors import OverBudgetError, RecipeError
+from shoestring.nets.resnet import BasicNet
+from shoestring.optim.lr_schedule import OneCycle
 from shoestring.recipes import RECIPES
 from shoestring.recipes.lookup import overrides_of
 from shoestring.recipes.recipe import Recipe
-from shoestring.schedule import OneCycle
 
 
 @pytest.mark.parametrize("name", RECIPES)

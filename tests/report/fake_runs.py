@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from shoestring.budget import Layer
-from shoestring.measure.measure import share
-from shoestring.pictures import grid
-from shoestring.run import Run
+from shoestring.core.budget import Layer
+from shoestring.core.image_grid import grid
+from shoestring.core.run import Run
+from shoestring.metrics.statistics import share
 
 ANIMALS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lark", "mole", "newt", "owl",
            "pug", "quail", "rat", "seal", "toad")  # fmt: skip

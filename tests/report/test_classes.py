@@ -3,7 +3,7 @@ import pytest
 from fake_runs import ANIMALS, classifier, confusion
 
 from shoestring.report.classes import class_rows, confusion_map, confusions, matrix, reliability, worst_and_best
-from shoestring.report.facts import read
+from shoestring.report.run_data import read
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from shoestring.report import curves
 from shoestring.report.curves import MOST_POINTS, Mark, chart, curve
-from shoestring.report.drawing import Key
+from shoestring.report.svg import Key
 
 KEY = Key("train", 1)
 

@@ -2,14 +2,14 @@ import pytest
 import torch
 from fake_runs import CLASSIFIER, classifier, generator, layers
 
-from shoestring.measure.feature_set import FeatureSet
-from shoestring.measure.generated import Naming, inception_distances
-from shoestring.measure.lines import training_line
+from shoestring.core.run import Run
+from shoestring.metrics.classification import training_line
+from shoestring.metrics.features.extractor import FeatureSet
+from shoestring.metrics.generative.suite import Naming, inception_distances
 from shoestring.report.comparison import compare
-from shoestring.report.facts import read
 from shoestring.report.headline import Bar, headline, limitations, notices, paper_line
-from shoestring.report.scores import score_table
-from shoestring.run import Run
+from shoestring.report.metric_table import score_table
+from shoestring.report.run_data import read
 
 
 def facts_of(run):

@@ -7,10 +7,10 @@ import pytest
 import tiny
 
 from shoestring import api
-from shoestring.progress import Progress
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
 from shoestring.recipes.recipe import Recipe
-from shoestring.report.facts import read
-from shoestring.run import Run
+from shoestring.report.run_data import read
 from shoestring.training.train import train
 
 

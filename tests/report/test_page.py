@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from fake_runs import CLASSIFIER, classifier, generator, images, layers
 
-from shoestring.errors import RunError
+from shoestring.core.errors import RunError
+from shoestring.core.run import Run
 from shoestring.report.page import build
-from shoestring.run import Run
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -220,7 +220,7 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
 
 def test_only_the_page_imports_matplotlib_and_it_imports_no_nets():
     code = (
-        "import sys, json, shoestring.run, shoestring.report; before = 'matplotlib' in sys.modules;"
+        "import sys, json, shoestring.core.run, shoestring.report; before = 'matplotlib' in sys.modules;"
         "import shoestring.report.page; print(json.dumps([before, sorted(sys.modules)]))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,8 +9,8 @@ import matplotlib as mpl
 import pytest
 from fake_runs import classifier
 
+from shoestring.core.run import Run
 from shoestring.report.page import build
-from shoestring.run import Run
 
 HOSTILE = """
 axes.facecolor: black
@@ -28,7 +28,7 @@ CODE = """
 import sys
 from pathlib import Path
 from shoestring.report.page import build
-from shoestring.run import Run
+from shoestring.core.run import Run
 build([Run(Path(sys.argv[1]))], Path(sys.argv[2]))
 import matplotlib
 print(matplotlib.rcParams["font.size"], matplotlib.rcParams._get_backend_or_none())

@@ -7,10 +7,10 @@ import pytest
 import torch
 from pages.ablations import common, own_changes
 
-from shoestring.errors import ShoestringError
+from shoestring.core.errors import ShoestringError
+from shoestring.core.run import Run
+from shoestring.model.build import build
 from shoestring.recipes.lookup import overrides_of
-from shoestring.run import Run
-from shoestring.training.build import build
 
 KNOWN = experiments.experiments()
 

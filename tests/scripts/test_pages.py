@@ -19,13 +19,13 @@ from pages.runs import HOMES, ROOT, Entry, entries, kept_runs
 from pages.tables import generators, markdown
 
 from shoestring.api import recipe
-from shoestring.budget import Layer
-from shoestring.measure.lines import training_line
-from shoestring.measure.measure import share
+from shoestring.core.budget import Layer
+from shoestring.core.run import Run
+from shoestring.metrics.classification import training_line
+from shoestring.metrics.statistics import share
 from shoestring.recipes.lookup import overrides_of
-from shoestring.report.facts import Facts, read
-from shoestring.report.wording import ABSENT
-from shoestring.run import Run
+from shoestring.report.format import ABSENT
+from shoestring.report.run_data import Facts, read
 
 IMAGES = 10_000
 

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from shoestring.engine import Engine, Machine
-from shoestring.progress import Progress
+from shoestring.core.device import Engine, Machine
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.evaluation import classifier as assess
+from shoestring.model.build import build
+from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
-from shoestring.run import Run
-from shoestring.training import assess
-from shoestring.training.build import build
-from shoestring.training.state import State
-from shoestring.training.stepper import Stepper
+from shoestring.training.step import Stepper
 from shoestring.training.train import train
 
 NET = {

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import tiny
 
-from shoestring.engine import Machine
-from shoestring.progress import Progress
+from shoestring.core.device import Machine
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.model.build import build
+from shoestring.model.train_state import State
 from shoestring.recipes import RECIPES
-from shoestring.run import Run
-from shoestring.training.build import build
 from shoestring.training.loop import loop
-from shoestring.training.state import State
 
 GOLDEN = {
     "addnist-effnet": [

@@ -5,17 +5,17 @@ import tiny
 import torch
 from safetensors import safe_open
 
-from shoestring.budget import Budget
-from shoestring.errors import DivergedError, OverBudgetError
-from shoestring.progress import Progress
+from shoestring.core.budget import Budget
+from shoestring.core.errors import DivergedError, OverBudgetError
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.model.model import Model
+from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
-from shoestring.run import Run
-from shoestring.training import journal
 from shoestring.training import loop as the_loop
+from shoestring.training import metric_logger as journal
 from shoestring.training import train as the_train
-from shoestring.training.model import Model
-from shoestring.training.state import State
-from shoestring.training.stepper import Stepper
+from shoestring.training.step import Stepper
 from shoestring.training.train import train
 
 

@@ -7,10 +7,11 @@ import tiny
 import torch
 
 from shoestring import api
-from shoestring.engine import Machine
-from shoestring.errors import RecipeError
-from shoestring.progress import Progress
-from shoestring.training import memory, speed
+from shoestring.core.device import Machine
+from shoestring.core.errors import RecipeError
+from shoestring.core.progress import Progress
+from shoestring.profiling import profile as speed
+from shoestring.training import memory
 from shoestring.training.memory import free_bytes
 
 CPU = torch.device("cpu")
@@ -19,12 +20,12 @@ PEAK = """
 import sys
 from pathlib import Path
 import shoestring
-from shoestring.engine import Machine
-from shoestring.training.build import initialise
+from shoestring.core.device import Machine
+from shoestring.model.build import initialise
 from shoestring.training.memory import step_bytes
-from shoestring.training.speed import random_images
-from shoestring.training.state import State
-from shoestring.training.stepper import Stepper
+from shoestring.profiling.profile import random_images
+from shoestring.model.train_state import State
+from shoestring.training.step import Stepper
 
 def highest():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -6,27 +6,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoestring.budget import Budget
+from shoestring.core.budget import Budget
+from shoestring.core.device import Machine
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
 from shoestring.data.addnist import AddNIST
 from shoestring.data.cifar100 import CIFAR100
-from shoestring.data.folder import ImageFolder
-from shoestring.data.images import Images
+from shoestring.data.dataset import Images
+from shoestring.data.image_folder import ImageFolder
 from shoestring.data.mnist import MNISTDigits
-from shoestring.engine import Machine
-from shoestring.nets.basic import BasicNet
+from shoestring.model.load import recipe_of
+from shoestring.model.model import Model
+from shoestring.model.train_state import State
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
+from shoestring.nets.resnet import BasicNet
 from shoestring.nets.unet import ThriftyUNet
-from shoestring.progress import Progress
 from shoestring.recipes.recipe import Data, Learning, Net, Recipe
-from shoestring.run import Run
-from shoestring.tasks.adversarial import Adversarial
-from shoestring.tasks.classify import Classify
-from shoestring.tasks.flow import Flow
-from shoestring.training.load import recipe_of
-from shoestring.training.model import Model
-from shoestring.training.state import State
-from shoestring.training.stepper import Stepper
+from shoestring.tasks.classification import Classify
+from shoestring.tasks.flow.flow_matching import Flow
+from shoestring.tasks.gan.task import Adversarial
+from shoestring.training.step import Stepper
 
 DATA: tuple[Data, ...] = (
     CIFAR100(),

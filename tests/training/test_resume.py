@@ -12,12 +12,12 @@ import tiny
 import torch
 from torch import Tensor
 
-from shoestring.errors import RunError
-from shoestring.progress import Progress
+from shoestring.core.errors import RunError
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
-from shoestring.run import Run
 from shoestring.training.loop import Interrupted
-from shoestring.training.state import State
 from shoestring.training.train import train
 
 MAKERS = {"classifier": tiny.classifier, "gan": tiny.gan}
@@ -168,9 +168,9 @@ import os, random, signal, sys, time
 from pathlib import Path
 import torch
 import tiny
-from shoestring.progress import Progress
-from shoestring.run import Run
-from shoestring.training.build import build
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.model.build import build
 from shoestring.training.train import train
 torch.set_num_threads(1)
 moments = random.Random(0)

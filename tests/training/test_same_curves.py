@@ -7,23 +7,23 @@ import tiny
 import torch
 from torch import Tensor
 
-from shoestring.budget import Budget
+from shoestring.core.budget import Budget
+from shoestring.core.device import Engine, Machine
+from shoestring.data.dataset import Images
 from shoestring.data.embedded_digits import read_embedded_digits
-from shoestring.data.feed import batches
-from shoestring.data.images import Images
+from shoestring.data.loader import batches
 from shoestring.data.mnist import MNISTDigits
-from shoestring.engine import Engine, Machine
-from shoestring.measure.accuracy import answers
+from shoestring.metrics.classification import answers
+from shoestring.model.build import build
+from shoestring.model.model import Model
+from shoestring.model.train_state import State
 from shoestring.nets.mixconv import MixConvNet
-from shoestring.optim import Adam
+from shoestring.optim.configs import Adam
+from shoestring.optim.lr_schedule import OneCycle
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
-from shoestring.schedule import OneCycle
-from shoestring.tasks.classify import Classify
-from shoestring.training.build import build
-from shoestring.training.model import Model
-from shoestring.training.state import State
-from shoestring.training.stepper import Stepper
+from shoestring.tasks.classification import Classify
+from shoestring.training.step import Stepper
 
 PLAIN = Engine(precision="float32", channels_last=False)
 SYSTEMS = ("addnist-effnet", "cifar100-resnet", "cifar100-dcgan-44", "cifar100-dcgan-64")

@@ -9,9 +9,9 @@ import pytest
 import tiny
 
 from shoestring import api
-from shoestring.errors import DataError, OverBudgetError, RunError, ShoestringError
-from shoestring.run import Run
-from shoestring.training.stepper import Stepper
+from shoestring.core.errors import DataError, OverBudgetError, RunError, ShoestringError
+from shoestring.core.run import Run
+from shoestring.training.step import Stepper
 
 
 def files_of(folder: Path) -> dict[Path, bytes]:

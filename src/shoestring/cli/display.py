@@ -24,7 +24,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column, Table
 from rich.text import Text
 
-from shoestring.progress import Advance, Progress
+from shoestring.core.progress import Advance, Progress
 
 PAUSE_SECONDS = 2.0  # between two lines about the same work, where there is no bar
 BAR_SECONDS = 0.1  # between two movements of a bar

@@ -9,11 +9,14 @@ from typing import Annotated
 import tyro
 
 import shoestring
-from shoestring.allocator import keep_freed_memory
-from shoestring.cli import adopting, making, options, timing, verbs
+from shoestring.cli import options, verbs
+from shoestring.cli import profile as timing
+from shoestring.cli import sample as making
+from shoestring.cli import verbs as adopting
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
-from shoestring.errors import ShoestringError
+from shoestring.core.allocator import keep_freed_memory
+from shoestring.core.errors import ShoestringError
 
 Verb = (
     Annotated[verbs.List, tyro.conf.subcommand("list")]

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from shoestring.cli.display import Display
-from shoestring.errors import require_at_least
+from shoestring.core.errors import require_at_least
 
 RunOrName = Positional[str]
 

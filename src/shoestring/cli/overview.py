@@ -4,13 +4,13 @@ from typing import Any
 
 from shoestring import zoo
 from shoestring.cli.display import Display
+from shoestring.core.run import Run
+from shoestring.model.build import build, count
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
-from shoestring.report.facts import read
+from shoestring.report.format import number, percent
 from shoestring.report.headline import main_measure
-from shoestring.report.wording import number, percent
-from shoestring.run import Run
-from shoestring.training.build import build, count
+from shoestring.report.run_data import read
 
 
 def overview() -> list[dict[str, Any]]:

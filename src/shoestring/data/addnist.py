@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, model_validator
 
+from shoestring.core.config import Spec
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
+from shoestring.core.rng import derive
+from shoestring.data.dataset import Images, Split
 from shoestring.data.download import AS_FOUND, has_checksum
 from shoestring.data.embedded_digits import read_embedded_digits
-from shoestring.data.holdout import content_order, hold_out
-from shoestring.data.images import Images, Split
 from shoestring.data.mnist import Digits, read_digits
-from shoestring.errors import DataError
-from shoestring.progress import Progress
-from shoestring.rng import derive
-from shoestring.spec import Spec
+from shoestring.data.splits import content_order, hold_out
 
 CHECKSUMS = {
     "train_x": "90fe9fd55c0b8639e9ff4bac2e745ccfedeab07d9a2a058e0ec8b2dacd6f0b0c",

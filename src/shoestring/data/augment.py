@@ -7,9 +7,9 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 from torch import Tensor
 
-from shoestring.data.warp import affine, smooth_displacement
-from shoestring.errors import RecipeError
-from shoestring.spec import Spec
+from shoestring.core.config import Spec
+from shoestring.core.errors import RecipeError
+from shoestring.data.affine import affine, smooth_displacement
 
 Strength = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import NonNegativeInt
 
+from shoestring.core.config import Spec
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
+from shoestring.data.dataset import Images, Split
 from shoestring.data.download import AS_FOUND, alone, check, fetch, has_checksum
-from shoestring.data.holdout import content_order, hold_out
-from shoestring.data.images import Images, Split
 from shoestring.data.plain_pickle import load_plain_dictionary
-from shoestring.errors import DataError
-from shoestring.progress import Progress
-from shoestring.spec import Spec
+from shoestring.data.splits import content_order, hold_out
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 ARCHIVE = "md5:eb9058c3a382ffc7106e4002c42a8d85"

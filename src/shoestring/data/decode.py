@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from shoestring.errors import DataError
-from shoestring.progress import Progress
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {

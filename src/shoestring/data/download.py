@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from shoestring.errors import DataError
-from shoestring.progress import Progress
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
 
 if sys.platform == "win32":
     import msvcrt

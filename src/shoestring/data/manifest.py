@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from shoestring.data.holdout import content_hashes
-from shoestring.data.images import Images
+from shoestring.data.dataset import Images
+from shoestring.data.splits import content_hashes
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
+from shoestring.core.config import Spec
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
+from shoestring.data.dataset import Images, Split
 from shoestring.data.download import AS_FOUND, fetch
-from shoestring.data.holdout import content_order, hold_out
-from shoestring.data.images import Images, Split
-from shoestring.errors import DataError
-from shoestring.progress import Progress
-from shoestring.spec import Spec
+from shoestring.data.splits import content_order, hold_out
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")
 CHECKSUMS = {

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from shoestring.errors import DataError
+from shoestring.core.errors import DataError
 
 
 class _Dtype:

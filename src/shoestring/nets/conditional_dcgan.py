@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from shoestring.core.config import Spec
 from shoestring.nets.dcgan import SLOPE, require_32
-from shoestring.spec import Spec
 
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the deviation, He et al. 2015
 

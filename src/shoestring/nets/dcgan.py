@@ -7,9 +7,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from shoestring.errors import RecipeError
-from shoestring.nets.blocks import PixelMean
-from shoestring.spec import Spec
+from shoestring.core.config import Spec
+from shoestring.core.errors import RecipeError
+from shoestring.nets.layers import PixelMean
 
 SLOPE = 0.2  # of leaky ReLU, as in the discriminators of Radford et al. 2016
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "leaky-relu": lambda: nn.LeakyReLU(SLOPE)}

@@ -2,16 +2,16 @@
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from shoestring.errors import RecipeError
-from shoestring.nets.blocks import classifier_head, conv_norm
-from shoestring.spec import Spec
+from shoestring.core.config import Spec
+from shoestring.core.errors import RecipeError
+from shoestring.nets.layers import classifier_head, conv_norm
 
 DIGITS = 10
 
@@ -127,3 +127,12 @@ def log_sum_distribution(digits: Tensor) -> Tensor:
         # Window s of the padded sums, read backwards, holds the sums s - 0, s - 1, … s - 9 so far.
         total = (padded.unfold(1, DIGITS, 1) + digit.flip(1).unsqueeze(1)).logsumexp(2)
     return total
+
+
+@runtime_checkable
+class DigitReader(Protocol):
+    """A net that reads a digit in each channel of an image; any net with this method is one."""
+
+    def digits(self, x: Tensor) -> Tensor:
+        """Images (n, channels, h, w) -> log-probabilities (n, channels, 10) of the digit in each channel, float32."""
+        ...

@@ -6,8 +6,8 @@ import torch
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import PerStage, PixelMean, classifier_head, conv_norm
-from shoestring.spec import Spec
+from shoestring.core.config import Spec
+from shoestring.nets.layers import PerStage, PixelMean, classifier_head, conv_norm
 
 
 class MBConvNet(Spec):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import PixelMean, conv_norm
+from shoestring.nets.layers import PixelMean, conv_norm
 
 
 class MirroredConv2d(nn.Conv2d):

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from shoestring.nets.blocks import PerStage, conv_norm, normed_head, require_one_per_stage
-from shoestring.spec import Spec
+from shoestring.core.config import Spec
+from shoestring.nets.layers import PerStage, conv_norm, normed_head, require_one_per_stage
 
 Width = Annotated[int, Field(gt=0, multiple_of=4)]
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from shoestring.errors import RecipeError
-from shoestring.spec import Spec
+from shoestring.core.config import Spec
+from shoestring.core.errors import RecipeError
 
 GROWTH = (1.0, 4 / 3, 5 / 3)  # channels at full, half and quarter resolution over the width
 SILU_GAIN = 1 / 0.596  # makes the deviation of SiLU of a standard normal 1, Karras et al. 2024, eq. 81

@@ -1,16 +1,16 @@
 """The best classifiers we know within 100,000 parameters and 10,000 steps, and smaller siblings."""
 
-from shoestring.budget import Budget
+from shoestring.core.budget import Budget
 from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
-from shoestring.nets.basic import BasicNet
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mixconv import MixConvNet
-from shoestring.optim import Adam, Muon
+from shoestring.nets.resnet import BasicNet
+from shoestring.optim.configs import Adam, Muon
+from shoestring.optim.lr_schedule import OneCycle, Trapezoid
 from shoestring.recipes.recipe import Cadence, Recipe
-from shoestring.schedule import OneCycle, Trapezoid
-from shoestring.tasks.classify import Classify
+from shoestring.tasks.classification import Classify
 
 
 def addnist_best() -> Recipe:

@@ -1,18 +1,18 @@
 """CIFAR-100 generators beyond the papers, within the papers' budget."""
 
-from shoestring.budget import Budget
+from shoestring.core.budget import Budget
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.unet import ThriftyUNet
-from shoestring.optim import Muon
+from shoestring.optim.configs import Muon
+from shoestring.optim.lr_schedule import Trapezoid
 from shoestring.recipes.recipe import Cadence, Recipe
-from shoestring.schedule import Trapezoid
-from shoestring.tasks.adversarial import Adversarial
-from shoestring.tasks.critic_augment import CriticAugment
-from shoestring.tasks.critic_sampling import CriticSampling
-from shoestring.tasks.flow import Flow
-from shoestring.tasks.samplers import Sampling
+from shoestring.tasks.flow.flow_matching import Flow
+from shoestring.tasks.flow.samplers import Sampling
+from shoestring.tasks.gan.diffaugment import CriticAugment
+from shoestring.tasks.gan.discriminator_guidance import CriticSampling
+from shoestring.tasks.gan.task import Adversarial
 
 CALLS_24 = Sampling(steps=12, guidance=2.0, solver="multistep", span=(0.02, 80.0))
 """Twelve steps, each a call with the class and one without."""

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 from pydantic_core import to_jsonable_python
 
-from shoestring.data.folder import ImageFolder
-from shoestring.data.location import data_folder as resolve_data_folder
-from shoestring.errors import DataError, RecipeError
+from shoestring.core.config import changed, fits_into, merged, unknown
+from shoestring.core.errors import DataError, RecipeError
+from shoestring.data.image_folder import ImageFolder
+from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
-from shoestring.spec import changed, fits_into, merged, unknown
-from shoestring.tasks.classify import Classify
+from shoestring.tasks.classification import Classify
 
 TOLD = ("name", "base", "summary", "published")
 """The fields of a recipe that tell of it; all others decide what is done."""

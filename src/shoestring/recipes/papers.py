@@ -1,18 +1,18 @@
 """The four systems of the two papers, as published."""
 
-from shoestring.budget import Budget
+from shoestring.core.budget import Budget
+from shoestring.core.device import Engine
 from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
-from shoestring.engine import Engine
-from shoestring.nets.bottleneck import BottleneckNet
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.mbconv import MBConvNet
-from shoestring.optim import Adam
+from shoestring.nets.resnet import BottleneckNet
+from shoestring.optim.configs import Adam
+from shoestring.optim.lr_schedule import OneCycle, StepDecay
 from shoestring.recipes.recipe import Cadence, Published, Recipe
-from shoestring.schedule import OneCycle, StepDecay
-from shoestring.tasks.adversarial import Adversarial
-from shoestring.tasks.classify import Classify
+from shoestring.tasks.classification import Classify
+from shoestring.tasks.gan.task import Adversarial
 
 PAPER_1 = "Yordanov, Efficient discriminative and generative modelling"
 PAPER_2 = "Anonymous, Efficient CIFAR-100 modelling"

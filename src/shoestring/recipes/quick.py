@@ -1,13 +1,13 @@
 """Recipes that finish in minutes on two CPU cores."""
 
-from shoestring.budget import Budget
+from shoestring.core.budget import Budget
 from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
 from shoestring.nets.digit_sum import DigitSum
-from shoestring.optim import Adam
+from shoestring.optim.configs import Adam
+from shoestring.optim.lr_schedule import OneCycle
 from shoestring.recipes.recipe import Cadence, Recipe
-from shoestring.schedule import OneCycle
-from shoestring.tasks.classify import Classify
+from shoestring.tasks.classification import Classify
 
 
 def addnist_quick() -> Recipe:

@@ -8,29 +8,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
-from shoestring.budget import Budget
+from shoestring.core.budget import Budget
+from shoestring.core.config import Spec, counting, explain
+from shoestring.core.device import Engine
+from shoestring.core.errors import RecipeError
 from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
-from shoestring.data.folder import ImageFolder
-from shoestring.data.images import Normalisation, Signed
+from shoestring.data.dataset import Normalisation, Signed
+from shoestring.data.image_folder import ImageFolder
 from shoestring.data.mnist import MNISTDigits
-from shoestring.engine import Engine
-from shoestring.errors import RecipeError
-from shoestring.nets.basic import BasicNet
-from shoestring.nets.bottleneck import BottleneckNet
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.nets.mixconv import MixConvNet
+from shoestring.nets.resnet import BasicNet, BottleneckNet
 from shoestring.nets.unet import ThriftyUNet
-from shoestring.optim import Adam, Optimiser
-from shoestring.schedule import Constant, Schedule
-from shoestring.spec import Spec, counting, explain
-from shoestring.tasks.adversarial import Adversarial
-from shoestring.tasks.classify import Classify
-from shoestring.tasks.flow import Flow
+from shoestring.optim.configs import Adam, Optimiser
+from shoestring.optim.lr_schedule import Constant, Schedule
+from shoestring.tasks.classification import Classify
+from shoestring.tasks.flow.flow_matching import Flow
+from shoestring.tasks.gan.task import Adversarial
 
 Data = Annotated[CIFAR100 | AddNIST | MNISTDigits | ImageFolder, Field(discriminator="kind")]
 Net = Annotated[

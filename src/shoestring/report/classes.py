@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from shoestring.measure.measure import wilson_interval
-from shoestring.report.drawing import MUTED, SERIES, Key, Picture, canvas, svg
-from shoestring.report.facts import Facts, as_object
+from shoestring.metrics.statistics import wilson_interval
+from shoestring.report.format import integer, percent
 from shoestring.report.plotting import PercentFormatter, StrMethodFormatter, to_rgb
-from shoestring.report.wording import integer, percent
+from shoestring.report.run_data import Facts, as_object
+from shoestring.report.svg import MUTED, SERIES, Key, Picture, canvas, svg
 
 MOST_CLASSES_WITH_NUMBERS = 25
 LISTED = 10

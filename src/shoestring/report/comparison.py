@@ -5,13 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shoestring.report.curves import chart, curve, within_0_and_1
-from shoestring.report.drawing import INK, MUTED, SERIES, Key, Picture, canvas, svg
-from shoestring.report.facts import Facts, as_object
-from shoestring.report.headline import headline, main_measure, notices, train_gap
-from shoestring.report.plotting import PercentFormatter
-from shoestring.report.scores import in_percent, shown, title
-from shoestring.report.tables import flat, throughput
-from shoestring.report.wording import (
+from shoestring.report.format import (
     ABSENT,
     duration,
     integer,
@@ -23,6 +17,12 @@ from shoestring.report.wording import (
     plain,
     points,
 )
+from shoestring.report.headline import headline, main_measure, notices, train_gap
+from shoestring.report.metric_table import in_percent, shown, title
+from shoestring.report.plotting import PercentFormatter
+from shoestring.report.run_data import Facts, as_object
+from shoestring.report.svg import INK, MUTED, SERIES, Key, Picture, canvas, svg
+from shoestring.report.tables import flat, throughput
 
 
 @dataclass(frozen=True)

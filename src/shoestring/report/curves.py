@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shoestring.report.drawing import INK, MUTED, SERIES, Key, Picture, canvas, svg
-from shoestring.report.facts import as_object
+from shoestring.report.format import is_number, number, percent
 from shoestring.report.plotting import Axes, MaxNLocator, PercentFormatter, StrMethodFormatter
-from shoestring.report.wording import is_number, number, percent
+from shoestring.report.run_data import as_object
+from shoestring.report.svg import INK, MUTED, SERIES, Key, Picture, canvas, svg
 
 MOST_POINTS = 300
 """A curve with more points is averaged to this many: more cannot be seen, and the page stays light."""

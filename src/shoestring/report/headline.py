@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from shoestring.report.facts import SPLITS, Facts, Measure
-from shoestring.report.scores import in_percent, title
-from shoestring.report.wording import ABSENT, fixed, integer, interval, is_number, number, percent, plain, points
+from shoestring.report.format import ABSENT, fixed, integer, interval, is_number, number, percent, plain, points
+from shoestring.report.metric_table import in_percent, title
+from shoestring.report.run_data import SPLITS, Facts, Measure
 
 _FIDS = tuple(f"fid_{size}_{resizing}" for size in (2048, 768, 192, 64) for resizing in ("clean", "legacy"))
 """What FIDs are called, the one to show first first."""

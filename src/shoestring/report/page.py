@@ -7,12 +7,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from shoestring.errors import RunError
-from shoestring.report.chapter import chapter
+from shoestring.core.errors import RunError
+from shoestring.core.run import Run, write_atomic
 from shoestring.report.comparison import compare
-from shoestring.report.facts import read
-from shoestring.report.wording import integer, interval, large, percent
-from shoestring.run import Run, write_atomic
+from shoestring.report.format import integer, interval, large, percent
+from shoestring.report.run_data import read
+from shoestring.report.run_section import chapter
 
 
 def build(runs: Sequence[Run], file: Path, recipe: Callable[[Run], dict[str, Any]] = Run.read_recipe) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from shoestring.errors import ShoestringError
+from shoestring.core.errors import ShoestringError
 
 
 @contextmanager

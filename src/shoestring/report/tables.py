@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shoestring.report.facts import Facts, Json, as_object
-from shoestring.report.wording import ABSENT, duration, integer, large, plain
+from shoestring.report.format import ABSENT, duration, integer, large, plain
+from shoestring.report.run_data import Facts, Json, as_object
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
-from shoestring.data.images import Images
-from shoestring.engine import Machine
-from shoestring.errors import DivergedError
-from shoestring.progress import Progress
+from shoestring.core.device import Machine
+from shoestring.core.errors import DivergedError
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.data.dataset import Images
+from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Event, Recipe
-from shoestring.run import Run
-from shoestring.training.journal import Journal
-from shoestring.training.state import State
-from shoestring.training.stepper import Stepper
+from shoestring.training.metric_logger import Journal
+from shoestring.training.step import Stepper
 
 ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from shoestring.data.images import Images
-from shoestring.engine import Machine
-from shoestring.errors import RecipeError
+from shoestring.core.device import Machine
+from shoestring.core.errors import RecipeError
+from shoestring.data.dataset import Images
+from shoestring.model.build import initialise
+from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
-from shoestring.training.build import initialise
-from shoestring.training.state import State
-from shoestring.training.stepper import Stepper
+from shoestring.training.step import Stepper
 
 FEW = 8  # images of the first practice step; the second takes twice as many, and what it needs more is theirs
 SURE = 1.2  # so many times what is free must be needed to refuse: both numbers are estimates

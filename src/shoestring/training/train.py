@@ -1,32 +1,46 @@
 """A whole training: build, resume, loop, and what is saved at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shoestring.engine import Machine
-from shoestring.errors import DataError, RunError
-from shoestring.progress import Progress
+from shoestring.core.config import changed
+from shoestring.core.device import Engine, Machine
+from shoestring.core.errors import DataError, RunError
+from shoestring.core.progress import Progress
+from shoestring.core.provenance import Session, seconds_so_far
+from shoestring.core.run import Run
+from shoestring.model.bn_recalibration import answering
+from shoestring.model.build import Built, build
+from shoestring.model.load import kept_weights, load, recipe_of
+from shoestring.model.model import Model
+from shoestring.model.run_splits import TrainingData, load_training_data
+from shoestring.model.train_state import State
 from shoestring.recipes.recipe import UNCOUNTED, Recipe
-from shoestring.run import Run
-from shoestring.spec import changed
-from shoestring.training.build import Built, build
-from shoestring.training.environment import Session, seconds_so_far
-from shoestring.training.load import kept_weights, load, recipe_of
 from shoestring.training.loop import loop
 from shoestring.training.memory import require_memory
-from shoestring.training.model import Model
-from shoestring.training.splits import TrainingData, load_training_data
-from shoestring.training.standing import answering
-from shoestring.training.state import State
-from shoestring.training.trial import settled
-from shoestring.training.watch import watcher
+from shoestring.training.validation import watcher
 
 SAID = 5  # fields in which a run may differ that a message lists
 
 
+Settle = Callable[[Recipe, Run, str | None, Progress], Engine]
+"""The engine to train a run with, of a recipe, the run, the device asked for, and whom to tell."""
+
+
+def as_asked(recipe: Recipe, run: Run, device: str | None, progress: Progress) -> Engine:
+    """The engine of the recipe as it is."""
+    return recipe.engine
+
+
 def train(
-    recipe: Recipe, run: Run, folder: Path, device: str | None, progress: Progress, overrides: Mapping[str, Any]
+    recipe: Recipe,
+    run: Run,
+    folder: Path,
+    device: str | None,
+    progress: Progress,
+    overrides: Mapping[str, Any],
+    settle: Settle = as_asked,
 ) -> Model:
     """The trained model of a recipe; goes on where the run stopped, or returns at once when it is finished.
 
@@ -37,6 +51,7 @@ def train(
         device: "cpu", "cuda", …; None takes a GPU when there is one.
         progress: Told of everything that takes time.
         overrides: The fields in which the recipe differs from the one it is named after, for the record.
+        settle: Makes the engine's open choices, once all else is known to be good.
 
     Raises:
         OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
@@ -59,7 +74,7 @@ def train(
     if not started:
         _claim(run, recipe, built, overrides)
     data.record(run)
-    machine = Machine.choose(settled(recipe, run, device, progress), device)
+    machine = Machine.choose(settle(recipe, run, device, progress), device)
     with machine.running():
         return _trained(recipe, run, built, data, machine, progress)
 

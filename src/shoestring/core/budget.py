@@ -1,0 +1,95 @@
+"""The hard limits: each is enforced in exactly one place, before any work is spent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import PositiveInt
+
+from shoestring.core.config import Spec
+from shoestring.core.errors import OverBudgetError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of a layer table.
+
+    Attributes:
+        name: Dotted module name, starting with the net's name.
+        type: What it is, such as "Conv2d 3x3 s2".
+        output: Shape of the output for one image, without the batch dimension.
+        parameters: Parameters of this layer alone.
+        multiply_adds: Multiply-accumulate operations for one image.
+    """
+
+    name: str
+    type: str
+    output: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+class Budget(Spec):
+    """What a model may cost: parameters of all its nets together, optimisation steps, net calls per sample."""
+
+    parameters: PositiveInt
+    """Parameters of all nets of the recipe together: sum of p.numel(); buffers do not count."""
+    steps: PositiveInt
+    """Optimisation steps of the training; for a GAN one step is one update of each net."""
+    evaluations: PositiveInt | None = None
+    """Net calls per generated sample; unlimited when not given."""
+
+    def admit(self, layers: Sequence[Layer]) -> int:
+        """The parameters of a net that is within the budget.
+
+        Args:
+            layers: The net's layer table.
+
+        Returns:
+            The sum of the layers' parameters.
+
+        Raises:
+            OverBudgetError: The sum is over the limit; the message holds the table and says by how much.
+        """
+        total = sum(layer.parameters for layer in layers)
+        if total > self.parameters:
+            rows = "\n".join(f"  {layer.name:<40} {layer.type:<22} {layer.parameters:>9,}" for layer in layers)
+            raise OverBudgetError(
+                f"the net has {total:,} parameters, {total - self.parameters:,} over the budget of "
+                f"{self.parameters:,}:\n{rows}\nMake it smaller, or change the budget itself with "
+                f"--budget.parameters {total}."
+            )
+        return total
+
+    def admit_evaluations(self, count: int, *, fixed: bool = False) -> int:
+        """The net calls of one sample, when they are within the budget.
+
+        Args:
+            count: The net calls.
+            fixed: Whether the budget is that of a training of before, which nothing can change any more.
+
+        Raises:
+            OverBudgetError: They are more than the limit.
+        """
+        if self.evaluations is not None and count > self.evaluations:
+            change = "" if fixed else f", or change the budget with --budget.evaluations {count}"
+            raise OverBudgetError(
+                f"a sample takes {count:,} net calls, {count - self.evaluations:,} over the budget of "
+                f"{self.evaluations:,}. Take fewer steps, candidates or refinements, or guide less{change}."
+            )
+        return count
+
+    def take_step(self, step: int) -> int:
+        """The number of the next step, when it may still be taken.
+
+        Args:
+            step: Steps taken so far.
+
+        Returns:
+            `step + 1`.
+
+        Raises:
+            OverBudgetError: All steps of the budget are spent.
+        """
+        if step >= self.steps:
+            raise OverBudgetError(f"all {self.steps:,} steps of the budget are spent; no step can be taken past them")
+        return step + 1

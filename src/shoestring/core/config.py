@@ -1,0 +1,121 @@
+"""What every spec of a recipe shares: frozen, strict about keys, plain JSON in and out."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from shoestring.core.errors import RecipeError
+
+
+class Spec(BaseModel):
+    """A frozen, validated piece of a recipe.
+
+    Field docstrings are the help texts of the command line. Unknown keys are errors that name the nearest known key.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_nearest_key(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for key in given:  # pyright: ignore[reportUnknownVariableType]
+                if key not in cls.model_fields:
+                    raise ValueError(unknown(f"key of {cls.__name__}", str(key), cls.model_fields))  # pyright: ignore[reportUnknownArgumentType]
+        return given  # pyright: ignore[reportUnknownVariableType]
+
+    def replace(self, **fields: Any) -> Self:
+        """This spec with other values, validated as a whole.
+
+        Args:
+            fields: The values. A dict replaces fields of a nested spec; a dict of another `kind`, or a spec, all of it.
+
+        Raises:
+            RecipeError: A key is unknown, a value out of range, or parts do not fit.
+        """
+        try:
+            return self.model_validate(merged(self.model_dump(), fields))
+        except ValidationError as error:
+            raise RecipeError(f"these values do not fit into {type(self).__name__}:\n{explain(error)}") from error
+
+
+def merged(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with those of some fields replaced; dicts of one kind field by field."""
+    found = dict(values)
+    for key, value in fields.items():
+        there: Any = found.get(key)
+        found[key] = merged(there, value) if fits_into(value, there) else value
+    return found
+
+
+def fits_into(value: Any, there: Any) -> bool:
+    """Whether both are dicts of one kind, so that the fields of one can replace some of the other's."""
+    if not (isinstance(value, dict) and isinstance(there, dict)):
+        return False
+    fields, known = cast(dict[str, Any], value), cast(dict[str, Any], there)
+    return "kind" not in fields or fields["kind"] == known.get("kind")
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as one line per problem, with the dotted key and the remedy."""
+    lines: list[str] = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        lines.append(f"  {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class FirstDefault:
+    """Marks a field whose default was once another: `Annotated[int, FirstDefault(3)] = 5`. See `counting`."""
+
+    value: Any
+
+
+def counting(spec: Spec) -> dict[str, Any]:
+    """What a fingerprint is made of: `kind`, and all that is not at its first default, as plain JSON values.
+
+    So a field that a new version adds changes nothing, and a default that a new version changes counts from then on.
+    """
+    plain, found = spec.model_dump(mode="json"), dict[str, Any]()
+    for name, field in type(spec).model_fields.items():
+        value, default = getattr(spec, name), field.get_default(call_default_factory=True)
+        if name == "kind":
+            found[name] = plain[name]
+        elif isinstance(value, Spec):
+            inner = counting(value)
+            if inner.keys() - {"kind"} or type(value) is not type(default):
+                found[name] = inner
+        elif value != next((mark.value for mark in field.metadata if isinstance(mark, FirstDefault)), default):
+            found[name] = plain[name]
+    return found
+
+
+def unknown(what: str, given: str, known: Any) -> str:
+    """The sentence that says a name is unknown and which known one is nearest.
+
+    Args:
+        what: What the name should have been, such as "recipe".
+        given: The name the user gave.
+        known: The names that would have been understood.
+    """
+    names = sorted(str(name) for name in known)
+    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names)}."
+    return f"unknown {what} {given!r}; {hint}"
+
+
+def changed(before: Spec, after: Spec, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """The fields in which two specs differ, as dotted names with (before, after)."""
+    differences: dict[str, tuple[Any, Any]] = {}
+    for name in type(after).model_fields:
+        old, new = getattr(before, name, None), getattr(after, name)
+        dotted = f"{path}{name}"
+        if isinstance(old, Spec) and isinstance(new, Spec) and type(old) is type(new):
+            differences |= changed(old, new, f"{dotted}.")
+        elif old != new:
+            differences[dotted] = (old, new)
+    return differences

@@ -1,0 +1,314 @@
+"""A run: one folder that holds all there is to know of one training. The only module that knows file names."""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from shoestring.core.budget import Layer
+from shoestring.core.errors import RunError
+from shoestring.core.lock import locked
+from shoestring.core.progress import Progress
+
+KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
+DERIVED = ("report.html", "measures.json", "samples")
+"""What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder; every write is atomic, so a reader or a resumed training never sees half a file."""
+
+    folder: Path
+
+    # What was asked for
+
+    @property
+    def recipe_file(self) -> Path:
+        """The recipe, as JSON."""
+        return self.folder / "recipe.json"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    def exists(self) -> bool:
+        """Whether the folder holds a run, finished or not."""
+        return self.recipe_file.is_file()
+
+    @contextmanager
+    def locked(self, progress: Progress) -> Generator[None]:
+        """Inside, this process alone writes into the folder. Folders made for that and left empty are removed.
+
+        Raises:
+            RunError: Another process is at it, or the folder is a file.
+        """
+        made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise RunError(f"{self.folder} is a file; name a folder with --run") from None
+        try:
+            with locked(self.folder / ".lock", progress):
+                yield
+        finally:
+            with suppress(OSError):  # the first that is not empty ends it
+                for folder in made:
+                    folder.rmdir()
+
+    def started(self) -> bool:
+        """Whether any step was taken that the folder knows of; before, it holds no more than a recipe."""
+        return self.finished() or self.last_checkpoint() is not None or bool(self.log())
+
+    def write_recipe(self, recipe: Mapping[str, Any], layers: Sequence[Layer], overrides: Mapping[str, Any]) -> None:
+        """Records the recipe, its layer table, and the fields in which it differs from the recipe it is named after."""
+        self.write_json("layers.json", [asdict(layer) for layer in layers])
+        self.write_json("overrides.json", dict(overrides))
+        self.write_json("recipe.json", dict(recipe))
+
+    def read_recipe(self) -> dict[str, Any]:
+        """The recipe as plain JSON values."""
+        if not self.exists():
+            raise RunError(f"{self.folder} is not a run: it has no recipe.json; give the folder that `train` wrote")
+        return self.read_json("recipe.json")
+
+    def layers(self) -> list[Layer]:
+        """The layer table."""
+        return [Layer(**(row | {"output": tuple(row["output"])})) for row in self.read_json("layers.json")]
+
+    def require_writable(self, remedy: str) -> None:
+        """Does nothing if files can be written into the folder.
+
+        Raises:
+            RunError: They cannot, as in a read-only installation; says why, and the remedy.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                return
+        except OSError as error:
+            raise RunError(f"nothing can be written into {self.folder} ({error.strerror}); {remedy}") from error
+
+    # What happened
+
+    def append_log(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Adds records to the log; each has at least "step" and "kind"."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
+
+    def log(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The log's records in order, of one kind if given; a torn last line is left out."""
+        file = self.folder / "log.jsonl"
+        records = list(_complete_lines(file)) if file.is_file() else []
+        return [record for record in records if kind is None or record["kind"] == kind]
+
+    def forget_starts(self) -> None:
+        """Forgets what was recorded of starts, before another recipe is trained where none took a step."""
+        for name in ("environment.json", "trial.json", "splits.json"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def rewind(self, step: int) -> None:
+        """Forgets all that was logged and saved after a step, before it is trained again."""
+        for path in self._checkpoints():
+            if int(path.stem.split("-")[1]) > step:
+                path.unlink()  # a damaged one, which would outlive the next ones as one of the last two
+        kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
+        self._write("log.jsonl", "".join(kept).encode())
+
+    # Checkpoints: to go on from
+
+    def write_checkpoint(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Saves the state reached after `step` steps; its checksum is part of its name. Keeps the last two."""
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        content = buffer.getvalue()
+        name = f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
+        path = self._write(f"checkpoints/{name}", content)
+        for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
+            old.unlink()
+        return path
+
+    def read_checkpoint(self, progress: Progress, device: torch.device) -> dict[str, Any] | None:
+        """The newest undamaged checkpoint, or None; says so for each damaged one, and leaves it where it is."""
+        for path in reversed(self._checkpoints()):
+            content = path.read_bytes()
+            if path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
+                return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            progress.say(f"{path} is damaged (its content does not match its checksum); using the one before")
+        return None
+
+    def last_checkpoint(self) -> Path | None:
+        """Path of the newest checkpoint."""
+        return next(reversed(self._checkpoints()), None)
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.folder / "checkpoints").glob("step-*.pt"))
+
+    # Results
+
+    @property
+    def weights_file(self) -> Path:
+        """The final weights; the only safetensors file at the top of the folder."""
+        return self.folder / "weights.safetensors"
+
+    def finished(self) -> bool:
+        """Whether the training took all its steps."""
+        return self.weights_file.is_file()
+
+    def write_weights(self, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+        """Saves the final weights in float32, with facts about them in the file's header."""
+        self._write("weights.safetensors", _tensor_bytes(tensors, facts))
+
+    def write_average(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
+        """Saves one of the running means of the weights, to choose from afterwards."""
+        self._write(f"averages/{decay}.safetensors", _tensor_bytes(tensors, {}))
+
+    def averages(self) -> list[float]:
+        """The decays of the running means that were saved."""
+        return sorted(float(file.stem) for file in (self.folder / "averages").glob("*.safetensors"))
+
+    def read_weights(self, average: float | None = None) -> dict[str, Tensor]:
+        """The final weights by name, or those of the running mean of a decay.
+
+        Raises:
+            RunError: The training is not finished, or kept no such running mean, or the file is damaged.
+        """
+        if not self.finished():
+            raise RunError(f"{self.folder} has no final weights yet; run the same `train` command again to finish it")
+        if average is None:
+            return _read_tensors(self.weights_file)
+        self.require_average(average, self.averages())
+        return _read_tensors(self.folder / "averages" / f"{average}.safetensors")
+
+    def require_average(self, average: float, kept: Collection[float]) -> None:
+        """Does nothing if the running mean of a decay is among those kept.
+
+        Raises:
+            RunError: It is not; says which are.
+        """
+        if average not in kept:
+            known = ", ".join(map(str, kept)) or "none"
+            raise RunError(f"{self.folder} kept no running mean of decay {average}; it has: {known}")
+
+    def measures(self) -> dict[str, Any]:
+        """All measures so far: split -> name -> measure."""
+        return self.read_json("measures.json") if (self.folder / "measures.json").is_file() else {}
+
+    def write_measures(self, split: str, measures: Mapping[str, Any], *, afresh: bool = False) -> None:
+        """Adds measures of a split to those already there; the same names are replaced, or, afresh, all of them."""
+        known = self.measures()
+        before: dict[str, Any] = {} if afresh else known.get(split, {})
+        self.write_json("measures.json", known | {split: before | dict(measures)})
+
+    def put_aside(self, fingerprint: str) -> Path | None:
+        """Moves all that was made with the final weights to a folder named after the recipe it was made by.
+
+        Called again after an interruption, it moves the rest to the same folder; nothing there is replaced.
+
+        Returns:
+            The folder, former/FINGERPRINT or one with a number; None if there was nothing to move.
+        """
+        there = [name for name in DERIVED if (self.folder / name).exists()]
+        names = (f"{fingerprint}-{number}" if number else fingerprint for number in itertools.count())
+        homes = (self.folder / "former" / name for name in names)
+        home = next(home for home in homes if not any((home / name).exists() for name in there))
+        for name in there:
+            home.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).rename(home / name)
+        return home if there else None
+
+    def answers(self) -> str:
+        """A hash of what decides the answers of a finished run, its recipe and final weights."""
+        contents = (file.read_bytes() for file in (self.recipe_file, self.weights_file))
+        return hashlib.sha256(b"".join(contents)).hexdigest()
+
+    def has_pictures(self) -> bool:
+        """Whether the final pictures were drawn."""
+        return (self.pictures / "pictures.json").is_file()
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of sample grids and other pictures."""
+        return self.folder / "samples"
+
+    @property
+    def report_file(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    # Files
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file of the folder."""
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.folder / name} cannot be read ({error}); is {self.folder} a complete run?"
+            ) from error
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Replaces a JSON file of the folder."""
+        self._write(name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+    def write_bytes(self, name: str, content: bytes) -> Path:
+        """Replaces any other file of the folder, such as "samples/samples.png"."""
+        return self._write(name, content)
+
+    def _write(self, name: str, content: bytes) -> Path:
+        return write_atomic(self.folder / name, content)
+
+
+def write_atomic(path: Path, content: bytes) -> Path:
+    """Replaces a file so that no reader ever sees half of it, and a crash leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _tensor_bytes(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> bytes:
+    """The safetensors file of tensors and facts; equal ones give equal bytes, whatever order they come in."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = safetensors.torch.save(plain, metadata=dict(facts))
+    start = 8 + int.from_bytes(content[:8], "little")
+    # The library writes the facts in the order of a hash table that is seeded anew in each process.
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors behind it are aligned
+    return len(header).to_bytes(8, "little") + header + content[start:]
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(file.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise RunError(f"{file} is damaged ({error}); delete it and run the same `train` command again") from error
+
+
+def _complete_lines(file: Path) -> Iterator[dict[str, Any]]:
+    for line in file.read_bytes().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return  # a line torn by a crash; all before it are whole

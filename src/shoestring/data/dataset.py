@@ -1,0 +1,132 @@
+"""What every data source gives: images as whole uint8 tensors, one split at a time."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
+
+Split = Literal["train", "tune", "test"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split of a data set.
+
+    Attributes:
+        images: uint8, (n, channels, height, width).
+        labels: int64, (n,), in 0..num_classes-1.
+        source: Where the data came from, in one sentence fit for a report.
+    """
+
+    images: Tensor
+    labels: Tensor
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise DataError(f"images must be uint8 (n, c, h, w), got {self.images.dtype} {tuple(self.images.shape)}")
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise DataError(
+                f"labels must be int64 ({len(self.images)},), got {self.labels.dtype} {tuple(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Normalisation(Protocol):
+    """How nets see pixels: (pixel - mean) / deviation, of pixels scaled to 0..1."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per-channel mean to subtract."""
+        ...
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """Per-channel value to divide by, after the mean is subtracted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Signed:
+    """Pixels in -1..1, which is all that a tanh reaches.
+
+    Attributes:
+        channels: Of the images.
+    """
+
+    channels: int
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """0.5 per channel."""
+        return (0.5,) * self.channels
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """0.5 per channel."""
+        return (0.5,) * self.channels
+
+
+class Source(Normalisation, Protocol):
+    """A data spec of a recipe: knows its shape without reading a file, and reads one split when asked.
+
+    Its mean and deviation are those for nets that take pixels of any range.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of one image."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, by label."""
+        ...
+
+    def load(self, split: Split, folder: Path, progress: Progress) -> Images:
+        """One split, fully in memory.
+
+        Args:
+            split: "train", "tune" (carved from train; empty when the spec's `tune` is 0) or "test".
+            folder: The data folder; official files are looked for, and downloads land, below it.
+            progress: Told of downloads and unpacking.
+
+        Raises:
+            DataError: Files are missing, damaged or of the wrong shape; the message names path and remedy.
+        """
+        ...
+
+
+def normalise(images: Tensor, by: Normalisation) -> Tensor:
+    """Float images as a net sees them.
+
+    Args:
+        images: Any shape (..., c, h, w); uint8 0..255 or float 0..1.
+        by: Mean and deviation.
+
+    Returns:
+        float32, same shape: (pixel - mean) / deviation, pixels on the 0..1 scale.
+    """
+    pixels = images.float().div_(255) if images.dtype == torch.uint8 else images
+    return (pixels - _per_channel(by.mean, images.device)) / _per_channel(by.deviation, images.device)
+
+
+def denormalise(images: Tensor, by: Normalisation) -> Tensor:
+    """uint8 images from what a generator gives: the inverse of `normalise`, rounded and clipped."""
+    pixels = images.float() * _per_channel(by.deviation, images.device) + _per_channel(by.mean, images.device)
+    return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+@lru_cache
+@torch.inference_mode(False)  # a plain tensor, whoever asks first: gradients may flow past it later
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    # Kept: copying constants to a GPU at every step would make the host wait for it.
+    return torch.tensor(values, device=device).view(-1, 1, 1)

@@ -1,0 +1,1 @@
+"""A model judged on a split."""

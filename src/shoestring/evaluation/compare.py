@@ -1,0 +1,141 @@
+"""Sets of images as a user names them, and the scores of one against another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from shoestring.core.config import unknown
+from shoestring.core.errors import DataError
+from shoestring.core.progress import Progress
+from shoestring.core.rng import generator
+from shoestring.data.dataset import Source
+from shoestring.data.image_files import read_array, read_folder
+from shoestring.evaluation.extractors import Eyes
+from shoestring.metrics.features.extractor import check_images
+from shoestring.metrics.generative.real_baseline import floor_scores
+from shoestring.metrics.generative.suite import check_sets, scores
+from shoestring.metrics.score import Score, over_seeds, with_floor
+from shoestring.recipes import RECIPES
+from shoestring.recipes.lookup import located, recipe
+from shoestring.recipes.recipe import Data
+
+_KINDS: tuple[Any, ...] = get_args(get_args(Data)[0])
+DATA_SETS: Mapping[str, Source] = {
+    kind.model_fields["kind"].default: kind(tune=0)
+    for kind in _KINDS
+    if not any(field.is_required() for field in kind.model_fields.values())
+}
+"""By name, every kind of data that a recipe can have and that needs no path, with all of train in train."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and where they came from.
+
+    Attributes:
+        images: uint8, (n, c, h, w).
+        source: In a few words.
+        further: Other real images of the same kind, to find the floor with; None when none are known.
+    """
+
+    images: Tensor
+    source: str
+    further: Tensor | None = None
+
+
+def read_set(name: str, folder: Path, progress: Progress) -> ImageSet:
+    """The images that a name means, grey ones as RGB.
+
+    Args:
+        name: A folder of images or of folders of them, a .npy or .npz file, or NAME:SPLIT of a data set, a recipe or a
+            recipe file, such as cifar100:test or mine.toml:test.
+        folder: The data folder.
+        progress: Told of reading.
+
+    Raises:
+        DataError: There is no such thing, or it cannot be read.
+        RecipeError: The recipe file is not valid.
+    """
+    path = Path(name)
+    if path.suffix.lower() in (".npy", ".npz"):
+        return ImageSet(read_array(path), name)
+    if path.exists():
+        return ImageSet(read_folder(path, progress), name)
+    what, _, split = name.rpartition(":")
+    if split not in ("train", "tune", "test"):
+        raise DataError(
+            f"{name} is no folder; give a folder of images, a .npy or .npz file, or a data set, recipe or recipe file "
+            "with its split, such as cifar100:test"
+        )
+    source = _source(what, folder)
+    loaded = source.load(split, folder, progress)
+    if not len(loaded):
+        raise DataError(f"{what} has no {split} split, since it holds nothing out; name another split")
+    further = None if split == "train" else _colour(source.load("train", folder, progress).images)
+    return ImageSet(_colour(loaded.images), f"{loaded.source}, {split}", further)
+
+
+def _source(name: str, folder: Path) -> Source:
+    """The data of a data set or of a recipe."""
+    if name in DATA_SETS:
+        return DATA_SETS[name]
+    if name in RECIPES or name.endswith((".toml", ".json")):
+        return located(recipe(name), folder).data
+    raise DataError(
+        f"{unknown('data set or recipe', name, [*DATA_SETS, *RECIPES])} A recipe file ends in .toml or .json."
+    )
+
+
+def _colour(images: Tensor) -> Tensor:
+    return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images
+
+
+def compare_sets(
+    generated: Tensor, real: Tensor, further: Tensor | None, eyes: Eyes, count: int | None, progress: Progress
+) -> dict[str, Score]:
+    """All scores of one set of images against another.
+
+    Args:
+        generated: What is judged, uint8 (n, c, h, w).
+        real: What it is compared with, of the same size.
+        further: Other real images, to find the floor with; as many as generated ones are taken. None gives no floor.
+        eyes: The extractors.
+        count: Images of each to take, by chance; by default all.
+        progress: Told of everything.
+
+    Raises:
+        DataError: The images are too few, of different sizes, or not uint8.
+    """
+    check_images(generated)
+    check_images(real)
+    check_sets(real, generated, count)
+    if further is not None and further.shape[1:] != real.shape[1:]:
+        sizes = ["x".join(map(str, images.shape[1:])) for images in (further, real)]
+        raise DataError(f"the images for the floor are {sizes[0]}, real ones {sizes[1]}; make all of one size")
+    smaller = min(len(generated), len(real))
+    if count is None and len(generated) != len(real):
+        progress.say(
+            f"{len(generated):,} generated and {len(real):,} real images: a Fréchet distance is biased by both counts; "
+            f"--count {smaller} takes as many of each"
+        )
+    made = eyes.see(_some(generated, count, "generated images"), progress)
+    seen = eyes.see(_some(real, count, "real images"), progress)
+    found = over_seeds([scores(seen, made, eyes.naming, progress)])
+    if further is None:
+        progress.say("no floor: name further real images with --floor, or compare with a data set's split")
+        return found
+    if len(further) < len(made):
+        progress.say(f"no floor: it needs {len(made):,} further real images, and there are {len(further):,}")
+        return found
+    others = eyes.see(_some(further, len(made), "further real images"), progress)
+    return with_floor(found, floor_scores(seen, others, eyes.naming, eyes.cache, progress))
+
+
+def _some(images: Tensor, count: int | None, purpose: str) -> Tensor:
+    if count is None or count == len(images):
+        return images
+    return images[torch.randperm(len(images), generator=generator(0, purpose))[:count]]

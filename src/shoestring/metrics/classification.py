@@ -1,0 +1,220 @@
+"""How well a classifier answers: accuracy, loss, calibration, and where it errs."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from shoestring.core.errors import DataError, DivergedError
+from shoestring.metrics.statistics import Measure, computed_by, mean, pooled_interval, share
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier said about a split.
+
+    Attributes:
+        logits: float32, (n, num_classes), on the CPU.
+        labels: int64, (n,), on the CPU: the truth.
+        batch_sizes: Images of each mini-batch, in order; their sum is n.
+    """
+
+    logits: Tensor
+    labels: Tensor
+    batch_sizes: tuple[int, ...]
+
+    def ranked(self) -> Tensor:
+        """Classes from most to least likely, int64 (n, num_classes); of equal logits the lower class comes first."""
+        return self.logits.argsort(dim=1, descending=True, stable=True)
+
+    def batch_accuracies(self) -> Tensor:
+        """Accuracy of each mini-batch: float64, (batches,)."""
+        correct = (self.ranked()[:, 0] == self.labels).double()
+        return torch.stack([part.mean() for part in torch.split(correct, list(self.batch_sizes))])
+
+
+def answers(logits_of: Callable[[Tensor], Tensor], batches: Iterable[dict[str, Tensor]]) -> Answers:
+    """A classifier's answers to all batches, without gradients.
+
+    Args:
+        logits_of: Images (n, c, h, w) to logits (n, num_classes); sets its own precision and mode.
+        batches: Each with "images" (n, c, h, w) and "labels" int64 (n,), in any sizes.
+
+    Raises:
+        DataError: There are no images.
+        DivergedError: A logit is NaN or infinite.
+    """
+    logits: list[Tensor] = []
+    labels: list[Tensor] = []
+    with torch.no_grad():
+        for batch in batches:
+            # A copy: the function may hand out one buffer every time. Moved at the end, so that a GPU never waits.
+            logits.append(logits_of(batch["images"]).to(torch.float32, copy=True))
+            labels.append(batch["labels"])
+    if not sum(len(part) for part in labels):
+        raise DataError("there are no images to evaluate on; raise `tune` in the recipe or choose another split")
+    whole = torch.cat(logits).cpu()
+    if not bool(whole.isfinite().all()):
+        raise DivergedError("the net answers NaN or infinity; train it again with a lower learning rate")
+    return Answers(whole, torch.cat(labels).cpu(), tuple(len(part) for part in labels))
+
+
+def classification_measures(answers: Answers, num_classes: int) -> dict[str, Measure]:
+    """All measures of a classifier on one split.
+
+    Args:
+        answers: What it said.
+        num_classes: How many classes there are.
+
+    Returns:
+        "accuracy" and, beyond five classes, "top5_accuracy": shares of images, with Wilson intervals. "loss":
+        cross-entropy in nats, without label smoothing. "batch_accuracy": mean and deviation over mini-batches.
+        "calibration_error" and "calibration" (a list of bins). "per_class_accuracy": a list of {"class", "value", "n",
+        "interval"}. "confusion": counts, a row for each true and a column for each predicted class.
+
+    Raises:
+        ValueError: The logits do not have `num_classes` columns, or a label is not in 0..num_classes-1.
+    """
+    n, columns = answers.logits.shape
+    if columns != num_classes or not bool(((answers.labels >= 0) & (answers.labels < num_classes)).all()):
+        raise ValueError(f"logits and labels must be of {num_classes} classes, got {columns} columns")
+    code = computed_by(__name__)
+    ranked = answers.ranked()
+    loss = F.cross_entropy(answers.logits.double(), answers.labels, reduction="none")
+    bins = calibration(answers)
+    error = sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in bins if row["n"]) / n
+    confusion = torch.bincount(answers.labels * num_classes + ranked[:, 0], minlength=num_classes**2)
+    confusion = confusion.view(num_classes, num_classes)
+    measures = {
+        "accuracy": share(int((ranked[:, 0] == answers.labels).sum()), n, code),
+        "loss": mean(
+            loss, code, "Cross-entropy in nats, without label smoothing; the deviation is over images.", "log"
+        ),
+        "batch_accuracy": batch_accuracy(answers),
+        "calibration_error": Measure(
+            error,
+            n,
+            computed_by=code,
+            note=f"Expected calibration error over {CALIBRATION_BINS} bins of equal width (Guo et al. 2017); "
+            "biased upward for few images.",
+        ),
+        "calibration": Measure(bins, n, computed_by=code),
+        "per_class_accuracy": Measure(per_class_accuracy(confusion), n, computed_by=code),
+        "confusion": Measure(confusion.tolist(), n, computed_by=code, note="Rows: true class; columns: predicted."),
+    }
+    if num_classes > 5:
+        hits = (ranked[:, :5] == answers.labels[:, None]).any(1)
+        measures["top5_accuracy"] = share(int(hits.sum()), n, code)
+    return measures
+
+
+def batch_accuracy(answers: Answers) -> Measure:
+    """Mean and sample deviation of the accuracy over full mini-batches, as in "0.494 +- 0.066".
+
+    The deviation is the sampling noise of one mini-batch and says nothing of how sure the mean is; the interval does.
+    A last, shorter batch is left out, as its noise is another.
+    """
+    sizes = torch.tensor(answers.batch_sizes)
+    accuracies = answers.batch_accuracies()[sizes == sizes[0]]
+    note = f"Over {len(accuracies)} full mini-batches of {sizes[0]} images; the deviation is that of one mini-batch."
+    return mean(accuracies, computed_by(__name__), note, "logit")
+
+
+def calibration(answers: Answers, bins: int = CALIBRATION_BINS) -> list[dict[str, Any]]:
+    """A reliability diagram: how often the classifier is right, by how sure it is (Guo et al. 2017).
+
+    Args:
+        answers: What it said; its confidence is the largest softmax probability.
+        bins: Bins of equal width over 0..1, each without its lower and with its upper end.
+
+    Returns:
+        For each bin "low", "high", "n", and the mean "confidence" and "accuracy" of its images; both None where n is 0.
+    """
+    confidence = answers.logits.double().softmax(1).amax(1)
+    correct = (answers.ranked()[:, 0] == answers.labels).double()
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    chosen = torch.bucketize(confidence, edges).sub(1).clamp_(0, bins - 1)
+    counts = torch.bincount(chosen, minlength=bins)
+    confidences = torch.bincount(chosen, confidence, minlength=bins) / counts
+    accuracies = torch.bincount(chosen, correct, minlength=bins) / counts
+    return [
+        {
+            "low": float(edges[i]),
+            "high": float(edges[i + 1]),
+            "n": int(counts[i]),
+            "confidence": float(confidences[i]) if counts[i] else None,
+            "accuracy": float(accuracies[i]) if counts[i] else None,
+        }
+        for i in range(bins)
+    ]
+
+
+def per_class_accuracy(confusion: Tensor) -> list[dict[str, Any]]:
+    """Accuracy within each true class, with Wilson intervals.
+
+    Args:
+        confusion: Counts, (num_classes, num_classes): true by predicted.
+
+    Returns:
+        {"class", "value", "n", "interval"} by class; value and interval are None for a class without images.
+    """
+    rows: list[dict[str, Any]] = []
+    for label, counts in enumerate(confusion):
+        correct, n = int(counts[label]), int(counts.sum())
+        measured = share(correct, n, computed_by(__name__)).to_json() if n else {"value": None, "interval": None}
+        rows.append({"class": label, "value": measured["value"], "n": n, "interval": measured["interval"]})
+    return rows
+
+
+LAST_STEPS = 1_000  # of the training; the papers average over these, a tenth of theirs
+
+
+def training_line(train_records: Sequence[Mapping[str, Any]]) -> dict[str, Measure]:
+    """Mean and deviation over the mini-batches of the last 1,000 steps, for everything the log has.
+
+    Of a training of fewer than 10,000 steps it is the last tenth. Records are pooled exactly: by their counts, and with
+    the spread between them as well as within them.
+
+    Args:
+        train_records: In order of steps, as `training.journal` writes them; each has "step" (of its last mini-batch),
+            "count" (mini-batches it sums up), "mean" and "deviation" (population, divided by count), by name. Records
+            are taken whole, newest first, until they cover as many steps; the measure's n says how many they were.
+
+    Returns:
+        By name the mean, with n mini-batches, their sample deviation, and Student's interval of the mean, of accuracies
+        on a logistic scale and of losses on a logarithmic one. It takes mini-batches as independent and the net as one,
+        though it learns meanwhile. Nothing for an empty log.
+    """
+    chosen: list[Mapping[str, Any]] = []
+    for record in reversed(train_records):
+        if sum(taken["count"] for taken in chosen) >= min(LAST_STEPS, train_records[-1]["step"] // 10) and chosen:
+            break
+        chosen.append(record)
+    names = dict.fromkeys(name for record in reversed(chosen) for name in record["mean"])
+    return {name: _pooled(name, [record for record in chosen if name in record["mean"]]) for name in names}
+
+
+def _pooled(name: str, records: Sequence[Mapping[str, Any]]) -> Measure:
+    n = sum(record["count"] for record in records)
+    mean = math.fsum(record["count"] * record["mean"][name] for record in records) / n
+    # Squares of differences from the pooled mean: no cancellation, unlike a difference of mean squares.
+    squares = math.fsum(
+        record["count"] * (record["deviation"][name] ** 2 + (record["mean"][name] - mean) ** 2) for record in records
+    )
+    deviation = math.sqrt(squares / (n - 1)) if n > 1 else None
+    scale = "logit" if name.endswith("accuracy") else "log"
+    first, last = records[-1]["step"] - records[-1]["count"] + 1, records[0]["step"]
+    return Measure(
+        mean,
+        n,
+        None if deviation is None else pooled_interval(mean, deviation, n, scale=scale),
+        deviation,
+        computed_by(__name__),
+        f"Over the mini-batches of steps {first:,} to {last:,}, with augmentation and the net as it was at each step.",
+    )

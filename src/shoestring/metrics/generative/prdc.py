@@ -1,0 +1,112 @@
+"""Fidelity and diversity apart: precision and recall, density and coverage, from nearest neighbours among features."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from shoestring.core.errors import DataError
+from shoestring.metrics.features.extractor import FeatureSet
+from shoestring.metrics.generative.knn import (
+    TOLERANCE,
+    about,
+    nearest_few,
+    squared_differences,
+    squared_distances,
+    squared_sizes,
+)
+from shoestring.metrics.statistics import Measure, computed_by, mean, share
+
+PRECISION_NEIGHBOURS = 3
+DENSITY_NEIGHBOURS = 5
+_PAIRS = 2**23  # whose distances are held at once
+
+
+def fidelity(real: FeatureSet, generated: FeatureSet) -> dict[str, Measure]:
+    """How real generated images look and how much of the real images' variety they have.
+
+    The real images' region is the union of balls around each that reach to its k-th nearest other real image; the
+    generated images' region likewise. Exhaustive search: float32 products find the pairs that matter, and those that
+    are too near to a border for these are decided by float64 differences.
+
+    Args:
+        real: Reference features; their balls are kept with them.
+        generated: Generated features, of the same extractor. Precision and recall shift with the counts: compare equal
+            ones only.
+
+    Returns:
+        "precision", the share of generated images in the real region, and "recall", the share of real images in the
+        generated region, k = 3 (Kynkäänniemi et al. 2019); "density", how many real balls hold a generated image on
+        average, divided by k, about 1 for sets that are alike, and "coverage", the share of real images whose ball
+        holds a generated image, k = 5 (Naeem et al. 2020). The border belongs to a ball. Intervals take the other set
+        as given.
+
+    Raises:
+        DataError: A set has no more than 5 images.
+        ValueError: The dimensions differ.
+    """
+    seen, made = real.features, generated.features
+    if seen.shape[1:] != made.shape[1:]:
+        raise ValueError(f"features of {tuple(seen.shape)} and {tuple(made.shape)} are not of one extractor")
+    if min(len(seen), len(made)) <= DENSITY_NEIGHBOURS:
+        raise DataError(
+            f"{DENSITY_NEIGHBOURS} nearest neighbours need at least {DENSITY_NEIGHBOURS + 1} images of each kind, "
+            f"got {len(seen)} and {len(made)}"
+        )
+    wide, narrow = (real.once("radii", squared_radii)[:, k - 1] for k in (DENSITY_NEIGHBOURS, PRECISION_NEIGHBOURS))
+    made_narrow = generated.once("radii", squared_radii)[:, PRECISION_NEIGHBOURS - 1]
+    precise = torch.zeros(len(made), dtype=torch.bool)
+    recalled, covered = torch.zeros(len(seen), dtype=torch.bool), torch.zeros(len(seen), dtype=torch.bool)
+    balls = torch.zeros(len(made), dtype=torch.int64)
+    for rows, columns, squares in _near_pairs(made, seen, made_narrow, wide, narrow):
+        precise[rows[squares <= narrow[columns]]] = True
+        recalled[columns[squares <= made_narrow[rows]]] = True
+        within = squares <= wide[columns]
+        balls += torch.bincount(rows[within], minlength=len(made))
+        covered[columns[within]] = True
+    code = computed_by(__name__)
+    few, many = (f"k = {k}; features: {real.extractor}." for k in (PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS))
+    return {
+        "precision": share(int(precise.sum()), len(made), code, few),
+        "recall": share(int(recalled.sum()), len(seen), code, few),
+        "density": mean(balls.double() / DENSITY_NEIGHBOURS, code, many, "log"),
+        "coverage": share(int(covered.sum()), len(seen), code, many),
+    }
+
+
+def squared_radii(features: Tensor, neighbours: int = DENSITY_NEIGHBOURS) -> Tensor:
+    """Squared distances to the nearest others of the same set: float64, (n, neighbours), ascending.
+
+    Args:
+        features: (n, dimensions), n above `neighbours`.
+        neighbours: How many others.
+    """
+    return nearest_few(features, features, neighbours, same=True)[1]
+
+
+def _near_pairs(
+    made: Tensor, seen: Tensor, made_limits: Tensor, *seen_limits: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """All pairs within the limit of either, the last the smaller of `seen`'s, and perhaps some more, part after part.
+
+    Yields indices into both sets, and squared distances in float64 that lie on the right side of every limit.
+    """
+    origin = seen[0]
+    others = about(origin, seen)
+    sizes = squared_sizes(others)
+    size = max(1, _PAIRS // len(seen))
+    for start in range(0, len(made), size):
+        points = about(origin, made[start : start + size])
+        own_sizes = squared_sizes(points)
+        error = TOLERANCE * float(own_sizes.max() + sizes.max())
+        own_limits = made_limits[start : start + size]
+        squares = squared_distances(points, others, own_sizes, sizes)
+        near = squares <= (seen_limits[0] + error).float()
+        near |= squares <= (own_limits + error).float()[:, None]
+        rows, columns = near.nonzero().unbind(1)
+        exact = squares[rows, columns].double()
+        limits = torch.stack([own_limits[rows], *(of_seen[columns] for of_seen in seen_limits)])
+        close = ((exact - limits).abs() <= error).any(0)
+        rows += start
+        exact[close] = squared_differences(made[rows[close]], seen[columns[close]])
+        yield rows, columns, exact

@@ -1,0 +1,1 @@
+"""A trained model in the user's terms, and how it is built and loaded."""

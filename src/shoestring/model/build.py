@@ -1,0 +1,56 @@
+"""From a recipe to its nets, admitted by the budget."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from shoestring.core.budget import Layer
+from shoestring.core.errors import RecipeError
+from shoestring.core.rng import derive
+from shoestring.nets.summary import layer_table
+from shoestring.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Built:
+    """The nets of a recipe and what they cost.
+
+    Attributes:
+        nets: Freshly initialised nets by name, on the CPU.
+        layers: Their layer table.
+        parameters: Parameters of all nets together; within the budget.
+    """
+
+    nets: nn.ModuleDict
+    layers: list[Layer]
+    parameters: int
+
+
+def build(recipe: Recipe) -> Built:
+    """The nets of a recipe, initialised from its seed, when the budget admits them.
+
+    Raises:
+        OverBudgetError: The nets have more parameters than the budget; the message holds the layer table.
+        RecipeError: A net cannot learn from one image a step, as the recipe asks.
+    """
+    nets = initialise(recipe)
+    if recipe.batch_size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in nets.modules()):
+        raise RecipeError(
+            f"net {recipe.net.kind!r} normalises features over the images of a step, so batch_size 1 tells it nothing; "
+            "take 2 or more"
+        )
+    layers = layer_table(nets, recipe.net.examples(recipe.data.shape))
+    return Built(nets, layers, recipe.budget.admit(layers))
+
+
+def initialise(recipe: Recipe) -> nn.ModuleDict:
+    """The nets of a recipe, initialised from its seed. Leaves torch's global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(recipe.seed, "initialise"))
+        return recipe.net.build(recipe.data.shape, len(recipe.data.classes))
+
+
+def count(recipe: Recipe) -> int:
+    """Parameters of all nets of a recipe together; no layer table is made, which takes seconds."""
+    return sum(parameter.numel() for parameter in initialise(recipe).parameters())

@@ -1,0 +1,130 @@
+"""Trained nets from the files of a run, and which run a name means."""
+
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from shoestring import zoo
+from shoestring.core.config import unknown
+from shoestring.core.device import Machine
+from shoestring.core.errors import RunError, ShoestringError
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.model.bn_recalibration import answering
+from shoestring.model.build import initialise
+from shoestring.model.model import Model
+from shoestring.model.train_state import State
+from shoestring.recipes import RECIPES
+from shoestring.recipes.former import completed
+from shoestring.recipes.recipe import Recipe
+
+
+def load(run: Run, device: str | None, average: float | None = None, progress: Progress | None = None) -> Model:
+    """The model of a run; of one that is not finished, as its last checkpoint has it.
+
+    Args:
+        run: The run.
+        device: "cpu", "cuda", …; None takes a GPU when there is one.
+        average: Decay of a running mean of the weights that the run keeps; by default those that it answers with.
+        progress: Told when the run is not finished.
+
+    Raises:
+        RunError: There are no such weights, or they do not fit the recipe.
+    """
+    recipe = recipe_of(run)
+    machine = Machine.choose(recipe.engine.elsewhere(), device)
+    if run.finished():
+        return Model(recipe, machine.place(load_nets(run, recipe, average)).eval(), machine)
+    return _unfinished(run, recipe, machine, average, progress or Progress())
+
+
+def _unfinished(run: Run, recipe: Recipe, machine: Machine, average: float | None, progress: Progress) -> Model:
+    saved = run.read_checkpoint(progress, machine.device)
+    if saved is None:
+        raise RunError(f"{run.folder} has neither weights nor a checkpoint yet; run the same `train` command again")
+    state = State.start(recipe, initialise(recipe), machine)
+    state.load_state_dict(saved)
+    progress.say(f"{run.folder} is not finished: this is after {state.step:,} of {recipe.budget.steps:,} steps")
+    if average is not None:
+        run.require_average(average, state.averages)
+    with machine.running():
+        return answering(recipe, state, machine, average)
+
+
+def open_run(what: Path | str) -> Run:
+    """The run in a folder, or the shipped one of a recipe name.
+
+    Raises:
+        RunError: There is neither; says what there is.
+    """
+    for folder in (Path(what), zoo.FOLDER / str(what)):
+        if Run(folder).exists():
+            return Run(folder)
+    if str(what) in RECIPES:
+        raise RunError(f"no trained weights of {what} are shipped; train it: shoestring train {what}")
+    if Path(what).is_dir():
+        raise RunError(f"{what} is a folder but holds no run, since it has no recipe.json; a run is what `train` wrote")
+    known = [folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()]
+    if Path(what).parent.is_dir():
+        known += [str(folder) for folder in Path(what).parent.iterdir() if Run(folder).exists()]
+    raise RunError(f"{unknown('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
+
+
+def usual_run(recipe: Recipe, home: Path = Path("runs")) -> Run:
+    """The run that trains a recipe where no folder was named: HOME/NAME-FINGERPRINT.
+
+    Former versions gave the same recipe other fingerprints: a run of it that is there under one of these goes on.
+    """
+    usual = Run(home / f"{recipe.name}-{recipe.fingerprint()}")
+    former = [] if usual.exists() else [Run(folder) for folder in sorted(home.glob(f"{escape(recipe.name)}-*"))]
+    return next((run for run in former if run.exists() and _trains(run, recipe)), usual)
+
+
+def _trains(run: Run, recipe: Recipe) -> bool:
+    try:
+        return recipe_of(run).fingerprint() == recipe.fingerprint()
+    except ShoestringError:  # of another time or damaged: not this recipe's
+        return False
+
+
+def load_nets(run: Run, recipe: Recipe, average: float | None = None) -> nn.ModuleDict:
+    """The nets of a finished run, on the CPU, with the weights that it keeps.
+
+    Args:
+        run: The run.
+        recipe: Its recipe, as `recipe_of` gives it.
+        average: As of `load`.
+
+    Raises:
+        RunError: There are no such weights, or their names or shapes are not those of the recipe's nets.
+    """
+    nets = initialise(recipe)
+    tensors, expected = run.read_weights(average), kept_weights(nets)
+    if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
+        raise RunError(f"{run.weights_file} does not fit {run.recipe_file}: names or shapes of the weights differ")
+    nets.load_state_dict(tensors, strict=False)  # batch norm's step counters are all that is left out
+    return nets
+
+
+def recipe_of(run: Run) -> Recipe:
+    """The recipe that a run was trained by.
+
+    Raises:
+        RecipeError: Its file is not valid.
+    """
+    return Recipe.from_json(completed(run.read_recipe()), str(run.recipe_file))
+
+
+def whole_recipe(run: Run) -> dict[str, Any]:
+    """A run's recipe as plain JSON values, with the fields that it is too old to have; as it is if it is not valid."""
+    try:
+        return recipe_of(run).to_json()
+    except ShoestringError:
+        return run.read_recipe()
+
+
+def kept_weights(nets: nn.ModuleDict) -> dict[str, Tensor]:
+    """What of trained nets a run keeps, by name: parameters and statistics of batch norm, but not its step counters."""
+    return {name: tensor for name, tensor in nets.state_dict().items() if tensor.is_floating_point()}

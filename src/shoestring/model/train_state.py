@@ -1,0 +1,105 @@
+"""All that changes while training: the step, the nets, their running means, the optimisers."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core.device import Machine
+from shoestring.core.errors import DivergedError
+from shoestring.recipes.recipe import Recipe
+
+
+@dataclass
+class State:
+    """What a checkpoint holds. No generator or iterator state: those are functions of (seed, step).
+
+    Attributes:
+        step: Steps taken.
+        nets: The nets by name, on the device.
+        optimisers: One for each phase, by the net it updates.
+        averages: Running means of all nets, by decay.
+        seconds: What these steps took, without evaluating and saving.
+    """
+
+    step: int
+    nets: nn.ModuleDict
+    optimisers: dict[str, torch.optim.Optimizer]
+    averages: dict[float, nn.ModuleDict] = field(default_factory=dict[float, nn.ModuleDict])
+    seconds: float = 0.0
+
+    @staticmethod
+    def start(recipe: Recipe, nets: nn.ModuleDict, machine: Machine) -> "State":
+        """The state before the first step."""
+        nets = machine.place(nets)
+        return State(
+            step=0,
+            nets=nets.train(),
+            optimisers={phase: recipe.optimiser.build(nets[phase]) for phase in recipe.task.phases},
+            averages={decay: copy.deepcopy(nets).eval().requires_grad_(False) for decay in recipe.ema},
+        )
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Moves every running mean towards the nets; the decay rises with the steps, min(decay, (1 + t) / (10 + t))."""
+        for decay, mean in self.averages.items():
+            weight = 1 - min(decay, (1 + self.step) / (10 + self.step))
+            old, new = _tensors(mean), _tensors(self.nets)
+            floats = [i for i, tensor in enumerate(old) if tensor.is_floating_point()]
+            torch._foreach_lerp_([old[i] for i in floats], [new[i] for i in floats], weight)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+            for i, tensor in enumerate(old):
+                if not tensor.is_floating_point():
+                    tensor.copy_(new[i])
+
+    def require_finite(self) -> None:
+        """Does nothing, unless an update left something that no later step can mend.
+
+        Raises:
+            DivergedError: A weight, a running mean or a mean of an optimiser is NaN or infinite.
+        """
+        for name, tensor in _named_tensors(self.state_dict()):
+            if not tensor.isfinite().all():
+                raise DivergedError(f"{name} became NaN or infinite by step {self.step:,}")
+
+    def nbytes(self) -> int:
+        """Bytes of all tensors of a checkpoint."""
+        return sum(tensor.nbytes for _, tensor in _named_tensors(self.state_dict()))
+
+    def answering(self) -> nn.ModuleDict:
+        """The nets that are evaluated: the first running mean if the recipe keeps any, else the nets themselves."""
+        return next(iter(self.averages.values()), self.nets)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, as tensors and plain values."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "nets": self.nets.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "averages": {decay: nets.state_dict() for decay, nets in self.averages.items()},
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Becomes the saved state exactly."""
+        self.step, self.seconds = saved["step"], saved.get("seconds", 0.0)
+        self.nets.load_state_dict(saved["nets"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(saved["optimisers"][name])
+        for decay, nets in self.averages.items():
+            nets.load_state_dict(saved["averages"][decay])
+
+
+def _named_tensors(values: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Tensor]]:
+    for key, value in values.items():
+        name = f"{path}/{key}" if path else str(key)
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, Mapping):
+            yield from _named_tensors(value, name)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _tensors(nets: nn.Module) -> list[Tensor]:
+    return [*nets.parameters(), *nets.buffers()]

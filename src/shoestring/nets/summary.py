@@ -1,0 +1,112 @@
+"""The layer table of a net: what each layer is, what it gives, what it costs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from shoestring.core.budget import Layer
+
+Examples = Mapping[str, tuple[Tensor, ...]]
+"""One input batch of a single image for each net, by the net's name."""
+
+
+def layer_table(nets: nn.ModuleDict, examples: Examples) -> list[Layer]:
+    """One row for each module that has parameters of its own, in order of use, net by net.
+
+    Multiply-adds are those of convolutions, matrix products and attention in a forward pass of one image; a module
+    used several times counts each use, its parameters once.
+
+    Args:
+        nets: The nets by name; left as they are.
+        examples: Inputs for each net, on any device.
+    """
+    return [row for name, net in nets.items() for row in _rows(name, net, examples[name])]
+
+
+def _rows(name: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Layer]:
+    outputs: dict[str, tuple[int, ...]] = {}
+    counter = Counter()
+    counts: dict[str, int] = {}
+
+    def before(path: str) -> Any:
+        def hook(*_: object) -> None:
+            counts[path] = counts.get(path, 0) - counter.multiply_adds
+
+        return hook
+
+    def after(path: str) -> Any:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            counts[path] += counter.multiply_adds
+            outputs[path] = tuple(output.shape[1:])
+
+        return hook
+
+    modules: dict[str, nn.Module] = dict(net.named_modules())  # pyright: ignore[reportUnknownArgumentType]
+    owners = {path: module for path, module in modules.items() if _own_parameters(module)}
+    handles = [module.register_forward_pre_hook(before(path)) for path, module in owners.items()]
+    handles += [module.register_forward_hook(after(path)) for path, module in owners.items()]
+    training = net.training
+    try:
+        with torch.no_grad(), counter:
+            net.eval()(*inputs)
+    finally:
+        net.train(training)
+        for handle in handles:
+            handle.remove()
+    order = [*outputs, *(path for path in owners if path not in outputs)]
+    seen: set[int] = set()
+    rows: list[Layer] = []
+    for path in order:
+        own = [p for p in owners[path].parameters(recurse=False) if id(p) not in seen]
+        seen.update(id(p) for p in own)
+        dotted = f"{name}.{path}" if path else name
+        parameters = sum(p.numel() for p in own)
+        rows.append(Layer(dotted, _describe(owners[path]), outputs.get(path, ()), parameters, counts.get(path, 0)))
+    return rows
+
+
+class Counter(TorchFunctionMode):
+    """Counts the multiply-adds of what is called inside.
+
+    torch's own counter gives the same numbers (a test compares them), but imports for seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.multiply_adds = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Calls a function and counts it."""
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if name in ("conv2d", "linear"):  # every output looks at the inputs that its own weights weigh
+            self.multiply_adds += result.numel() * args[1][0].numel()
+        elif name == "conv_transpose2d":  # every input goes to the outputs that its own weights weigh
+            self.multiply_adds += args[0].numel() * args[1][0].numel()
+        elif name in ("matmul", "__matmul__", "mm", "bmm"):
+            self.multiply_adds += result.numel() * args[0].shape[-1]
+        elif name == "scaled_dot_product_attention":
+            query, key, value = args[:3]
+            pairs = query.numel() // query.shape[-1] * key.shape[-2]
+            self.multiply_adds += pairs * (query.shape[-1] + value.shape[-1])
+        return result
+
+
+def _own_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(recurse=False), None) is not None
+
+
+def _describe(module: nn.Module) -> str:
+    kind = type(module).__name__
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        depthwise = module.groups == module.in_channels and module.groups > 1
+        size = "x".join(str(side) for side in module.kernel_size)
+        stride = f" s{module.stride[0]}" if module.stride[0] > 1 else ""
+        groups = " depthwise" if depthwise else f" g{module.groups}" if module.groups > 1 else ""
+        return f"{kind} {size}{stride}{groups}"
+    return kind

@@ -1,0 +1,130 @@
+"""The table of all single-number measures."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from shoestring.report.format import ABSENT, integer, interval, is_number, number, percent, plain
+from shoestring.report.run_data import Facts, Measure
+
+_NAMES = {
+    "accuracy": "accuracy",
+    "top5_accuracy": "top-5 accuracy",
+    "batch_accuracy": "accuracy of a mini-batch",
+    "calibration_error": "expected calibration error",
+    "loss": "loss",
+    "fid": "FID",
+    "kid": "KID",
+}
+_OF_FEATURES = re.compile(r"(?P<name>\w+?)_(?P<dimensions>\d+)_(?P<resizing>clean|legacy)(?P<infinite>_infinite)?")
+_PROVENANCE = ("source", "measured", "computed_by")
+_COLUMNS = ("interval", "deviation", "n", "floor", "excess")
+
+
+@dataclass(frozen=True)
+class Score:
+    """A row of the table, worded.
+
+    Attributes:
+        split: The split it was measured on.
+        name: Its name in words.
+        value: The value, with its unit.
+        cells: Its uncertainty and context, in the order of the table's columns.
+        notes: All else that was recorded.
+    """
+
+    split: str
+    name: str
+    value: str
+    cells: list[str]
+    notes: str
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The rows, those columns that at least one row fills, and what computed them from what, split by split."""
+
+    columns: list[str]
+    rows: list[Score]
+    provenance: list[str]
+
+
+def in_percent(name: str) -> bool:
+    """Whether a measure of this name is a fraction that is shown in percent."""
+    return name.endswith("accuracy") or name == "calibration_error"
+
+
+def title(name: str) -> str:
+    """A measure's name in words: "top5_accuracy" is "top-5 accuracy", "fid_768_clean" is "FID (768, clean)"."""
+    parts = _OF_FEATURES.fullmatch(name.lower())
+    if parts is not None:
+        which = f"{parts['dimensions']}, {parts['resizing']}"
+        return f"{title(parts['name'])} ({which}{', for endless samples' if parts['infinite'] else ''})"
+    return _NAMES.get(name.lower(), name.replace("_", " ").replace("/", " "))
+
+
+def shown(name: str, value: Any) -> str:
+    """A measure's value in its unit."""
+    return percent(value, 2) if in_percent(name) else number(value)
+
+
+def score_table(facts: Facts) -> ScoreTable:
+    """Every measure that is a number, not defined, or an object of numbers; split by split."""
+    measures = [single for measure in facts.measures for single in _singles(measure)]
+    columns = [column for column in _COLUMNS if any(one.rest.get(column) is not None for one in measures)]
+    rows = [
+        Score(
+            split=one.split,
+            name=title(one.name),
+            value=shown(one.name, one.value),
+            cells=[_cell(one, column) for column in columns],
+            notes="; ".join(
+                plain(value).rstrip(".") if key in ("note", "caution") else f"{key.replace('_', ' ')} {_short(value)}"
+                for key, value in one.rest.items()
+                if key not in (*_COLUMNS, *_PROVENANCE, "features")
+                and not (value is None or isinstance(value, dict | list) or (key == "n_real" and value == one.n))
+            ),
+        )
+        for one in measures
+    ]
+    return ScoreTable(columns, rows, _provenance(measures))
+
+
+def _provenance(measures: list[Measure]) -> list[str]:
+    said: list[str] = []
+    for one in measures:
+        known = [f"{key.replace('_', ' ')} {plain(one.rest[key])}" for key in _PROVENANCE if one.rest.get(key)]
+        if known:
+            said.append(f"{one.split}: {', '.join(known)}")
+    extractors = dict.fromkeys(str(one.rest["features"]) for one in measures if one.rest.get("features"))
+    said += [f"features of {plain(name)}" for name in extractors]
+    return list(dict.fromkeys(said))
+
+
+def _singles(measure: Measure) -> list[Measure]:
+    if measure.value is None or is_number(measure.value):
+        return [measure]
+    if not isinstance(measure.value, dict):
+        return []
+    inner: list[Measure] = []
+    for name, value in measure.value.items():  # pyright: ignore[reportUnknownVariableType]
+        found: dict[str, Any] = value if isinstance(value, dict) else {"value": value}  # pyright: ignore[reportUnknownVariableType]
+        if is_number(found.get("value")):
+            rest = measure.rest | {key: item for key, item in found.items() if key != "value"}
+            inner.append(Measure(measure.split, f"{measure.name}: {name}", found["value"], rest))
+    return inner
+
+
+def _cell(one: Measure, column: str) -> str:
+    value = one.rest.get(column)
+    if value is None:
+        return ABSENT
+    if column == "n":
+        return integer(value)
+    return interval(value, in_percent=in_percent(one.name)) if column == "interval" else shown(one.name, value)
+
+
+def _short(value: Any) -> str:
+    """Long hashes by their first ten digits."""
+    text = plain(value)
+    return text[:10] + "…" if len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text) else text

@@ -1,0 +1,185 @@
+"""What a run's folder tells, read once and with every part that may be absent made empty."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from shoestring.core.budget import Layer
+from shoestring.core.run import Run
+from shoestring.report.format import is_number
+
+Json = dict[str, Any]
+SPLITS = ("test", "tune", "train")
+"""The splits, the one that counts most first."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measured value with what is known of its uncertainty.
+
+    Attributes:
+        split: The split it was measured on.
+        name: Its name, such as "accuracy".
+        value: A number, or a list, matrix or object for measures such as "confusion".
+        rest: All else that was recorded: n, interval, deviation, floor, excess, resizing, features.
+    """
+
+    split: str
+    name: str
+    value: Any
+    rest: Json
+
+    @property
+    def n(self) -> int | None:
+        """How many images it was measured on."""
+        return self.rest.get("n")
+
+    @property
+    def interval(self) -> list[float] | None:
+        """The 95 % interval."""
+        return self.rest.get("interval")
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over mini-batches."""
+        return self.rest.get("deviation")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a report says of one run comes from here.
+
+    Attributes:
+        run: The run itself.
+        label: Its name, unique within a report.
+        recipe: The recipe as plain JSON values.
+        layers: The layer table.
+        overrides: Dotted field -> [value in the recipe it is named after, value used].
+        environment: Versions, machine and sessions.
+        log: The log's records in order.
+        measures: All measures.
+        classes: Class names, empty when unknown.
+    """
+
+    run: Run
+    label: str
+    recipe: Json
+    layers: list[Layer]
+    overrides: Json
+    environment: Json
+    log: list[Json]
+    measures: list[Measure]
+    classes: list[str]
+
+    def part(self, name: str) -> Json:
+        """A part of the recipe that is itself an object, empty when absent."""
+        return as_object(self.recipe.get(name))
+
+    def measure(self, split: str, name: str) -> Measure | None:
+        """The measure of that name on that split."""
+        return next((one for one in self.measures if (one.split, one.name) == (split, name)), None)
+
+    def value(self, split: str, name: str) -> float | None:
+        """The number measured, None where there is none."""
+        measure = self.measure(split, name)
+        return measure.value if measure is not None and is_number(measure.value) else None
+
+    @property
+    def train_loss(self) -> float | None:
+        """A classifier's loss over the last mini-batches of the training."""
+        found = self.value("train", "loss")
+        return found if found is not None else self.value("train", "classifier/loss")
+
+    @property
+    def loss_label(self) -> str:
+        """The losses' name with their unit; of runs that do not tell it, by what is learnt."""
+        unit = self.environment.get("loss_unit", "" if self.part("task").get("kind") == "flow" else "nats")
+        return f"loss ({unit})" if unit else "loss"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the task is to classify."""
+        return self.part("task").get("kind") == "classify"
+
+    @property
+    def parameters(self) -> int | None:
+        """Parameters of all nets together, None without a layer table."""
+        return sum(layer.parameters for layer in self.layers) if self.layers else None
+
+    @property
+    def steps(self) -> int:
+        """Optimisation steps taken so far."""
+        reached = [record.get("step", 0) for record in self.log]
+        return max([0, *reached, *(session.get("to_step", 0) for session in self.sessions)])
+
+    @property
+    def sessions(self) -> list[Json]:
+        """The stretches of time in which the run was trained."""
+        return self.environment.get("sessions") or []
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of all sessions together."""
+        return sum(session.get("seconds", 0) for session in self.sessions) if self.sessions else None
+
+
+def as_object(value: Any) -> Json:
+    """A JSON object, empty when the value is none."""
+    return cast(Json, value) if isinstance(value, dict) else {}
+
+
+def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -> list[Facts]:
+    """The facts of each run, under labels that differ even where folders have the same name.
+
+    Args:
+        runs: The runs.
+        recipe: Gives a run's recipe; by default as its file says it, without fields that came after the run.
+
+    Raises:
+        RunError: A folder is no run, or a file in it is damaged.
+    """
+    labels: list[str] = []
+    for run in runs:
+        name = _text(run.name)
+        label, count = name, 1
+        while label in labels:
+            count += 1
+            label = f"{name} ({count})"
+        labels.append(label)
+    return [_read(run, label, recipe(run)) for run, label in zip(runs, labels, strict=True)]
+
+
+def _read(run: Run, label: str, recipe: Json) -> Facts:
+    return Facts(
+        run=run,
+        label=label,
+        recipe=recipe,
+        layers=run.layers() if _present(run, "layers.json") else [],
+        overrides=_optional(run, "overrides.json", {}),
+        environment=_optional(run, "environment.json", {}),
+        log=run.log(),
+        measures=[
+            Measure(split, name, found["value"], {key: item for key, item in found.items() if key != "value"})
+            for split, measures in sorted(run.measures().items(), key=lambda item: _rank(item[0]))
+            for name, found in ((name, as_object(measure)) for name, measure in measures.items())
+            if "value" in found
+        ],
+        classes=[_text(name) for name in _optional(run, "classes.json", [])],
+    )
+
+
+def _text(name: Any) -> str:
+    """A name as text that any font can try: what of a folder's name was no text is a question mark."""
+    return str(name).encode(errors="replace").decode()
+
+
+def _rank(split: str) -> tuple[int, str]:
+    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
+
+
+def _present(run: Run, name: str) -> bool:
+    return (run.folder / name).is_file()
+
+
+def _optional(run: Run, name: str, otherwise: Any) -> Any:
+    return run.read_json(name) if _present(run, name) else otherwise

@@ -1,0 +1,57 @@
+"""Learning to name what an image shows."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from shoestring.core.config import Spec
+from shoestring.tasks.contract import Batch, Loss
+
+
+class Classify(Spec):
+    """Classification by cross-entropy; one phase that trains the classifier."""
+
+    kind: Literal["classify"] = "classify"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability moved from the true class to all classes alike (Szegedy et al. 2016)."""
+    mixup: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Largest weight of another image, and of its class, in a training image; uniform from 0 (Zhang et al. 2018)."""
+    phases: ClassVar[tuple[str, ...]] = ("classifier",)
+    maker: ClassVar[str | None] = None
+    conditional: ClassVar[bool] = False
+    classless: ClassVar[bool] = False
+    pixel_range: ClassVar[Literal["signed", "data"]] = "data"
+    evaluations: ClassVar[int] = 1
+    loss_unit: ClassVar[str] = "nats"
+    work: ClassVar[Mapping[str, int]] = {"classifier": 3}
+
+    def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
+        """The batch as it is; with mixup, each image blended with the one before it; batches are in random order.
+
+        Adds "mixed_labels" (n,), the classes of the other images, and "mixed_weight" (n,), how much of them there is.
+        """
+        if not self.mixup:
+            return batch
+        images = batch["images"]
+        weight = self.mixup * torch.rand(len(images), generator=generator, device=images.device)
+        return batch | {
+            "images": torch.lerp(images, images.roll(1, 0), weight.view(-1, 1, 1, 1)),
+            "mixed_labels": batch["labels"].roll(1, 0),
+            "mixed_weight": weight,
+        }
+
+    def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        """Mean cross-entropy of a batch, and its accuracy; of a mixed image, by the class of its larger part."""
+        logits = nets["classifier"](batch["images"]).float()
+        loss = self._cross_entropy(logits, batch["labels"])
+        if self.mixup:
+            loss = torch.lerp(loss, self._cross_entropy(logits, batch["mixed_labels"]), batch["mixed_weight"])
+        accuracy = (logits.detach().argmax(1) == batch["labels"]).float().mean()
+        return loss.mean(), {"accuracy": accuracy}
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="none")

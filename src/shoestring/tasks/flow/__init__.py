@@ -1,0 +1,1 @@
+"""Flow matching: learning the way from noise to images."""

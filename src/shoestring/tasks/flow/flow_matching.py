@@ -1,0 +1,143 @@
+"""Learning to make images by following a flow from noise to data (Lipman et al. 2023; Liu et al. 2023)."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, PositiveFloat, model_validator
+from torch import Generator, Tensor, nn
+
+from shoestring.core.config import Spec
+from shoestring.tasks.contract import NO_CLASS, Batch, Loss
+from shoestring.tasks.flow.samplers import Sampling, Velocity
+
+LARGEST_RATIO = 80  # of noise over signal that the net is asked about; more is rare in training, and all but pure noise
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Flow(Spec):
+    """Flow matching on straight paths x = (1 - t) image + t noise, whose velocity is noise - image.
+
+    The net sees x and answers in units of what the best linear estimate leaves over: velocity = a(t) x + b(t) net. With
+    noise over signal written as t / (1 - t), that is the preconditioning of Karras et al. 2022, and the logit-normal
+    times (Esser et al. 2024) are their log-normal noise levels.
+    """
+
+    kind: Literal["flow"] = "flow"
+    time_mean: float = -1.2
+    """Mean of the logarithm of noise over signal, t / (1 - t), in training."""
+    time_deviation: PositiveFloat = 1.2
+    """Deviation of that logarithm."""
+    data_deviation: PositiveFloat = 0.5
+    """Deviation of the pixels of images, as the net sees them."""
+    pixel_range: Literal["signed", "data"] = "signed"
+    """Pixels that the net sees: in -1..1, or as the data normalises them."""
+    label_dropout: Fraction = 0.1
+    """Share of images whose class the net is not told, so that it can do without."""
+    weak_share: Fraction = 0.0
+    """Share of images learnt with only some blocks of the net, to guide the whole of it."""
+    sampling: Sampling = Sampling()
+    """How images are made."""
+
+    @model_validator(mode="after")
+    def _guide_was_trained(self) -> Self:
+        if self.sampling.guide == "weak" and self.sampling.guidance != 1 and not self.weak_share:
+            raise ValueError(
+                "guide 'weak' is for nets that learnt with only some blocks (weak_share above 0); take guide "
+                "'classless', or guidance 1"
+            )
+        if self.sampling.guide == "classless" and self.sampling.guidance != 1 and not self.label_dropout:
+            raise ValueError(
+                "guide 'classless' is for nets that learnt without classes as well (label_dropout above 0); take guide "
+                "'weak', or guidance 1"
+            )
+        return self
+
+    phases: ClassVar[tuple[str, ...]] = ("denoiser",)
+    maker: ClassVar[str | None] = "denoiser"
+    conditional: ClassVar[bool] = True
+    loss_unit: ClassVar[str] = ""
+    work: ClassVar[Mapping[str, int]] = {"denoiser": 3}
+
+    @property
+    def classless(self) -> bool:
+        """Whether the net was at times told no class."""
+        return self.label_dropout > 0
+
+    @property
+    def evaluations(self) -> int:
+        """Net calls per image."""
+        return self.sampling.evaluations
+
+    def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
+        """Adds "noise" like the images, "time" and "told", both (n,).
+
+        Times are in 0..1, one from each of n equally likely strata; "told" are the labels, some replaced by NO_CLASS.
+        """
+        images, labels = batch["images"], batch["labels"]
+        count, device = len(images), images.device
+        strata = torch.randperm(count, generator=generator, device=device)
+        uniform = (strata + torch.rand(count, generator=generator, device=device)) / count
+        standard = math.sqrt(2) * torch.erfinv(2 * uniform.clamp(1e-6, 1 - 1e-6) - 1)
+        kept = torch.rand(count, generator=generator, device=device) >= self.label_dropout
+        return batch | {
+            "noise": torch.randn(images.shape, generator=generator, device=device),
+            "time": torch.sigmoid(self.time_mean + self.time_deviation * standard),
+            "told": torch.where(kept, labels, NO_CLASS),
+        }
+
+    def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        """Mean squared error of the velocity, in units of its own deviation given x: 1 for the best linear estimate."""
+        images, noise, time, told = (batch[name] for name in ("images", "noise", "time", "told"))
+        each = time.view(-1, 1, 1, 1)
+        x = (1 - each) * images + each * noise
+        slope, leftover, scale = self.precondition(each)
+        target = (noise - images - slope * x) / leftover
+        whole = len(images) - round(self.weak_share * len(images))
+        net = nets["denoiser"]
+        inputs = (x * scale, torch.logit(time), told)
+        error = (net(*(part[:whole] for part in inputs)).float() - target[:whole]).square().mean()
+        if whole == len(images):
+            return error, {}
+        weak = (net(*(part[whole:] for part in inputs), weak=True).float() - target[whole:]).square().mean()
+        share = whole / len(images)
+        return share * error + (1 - share) * weak, {"whole": error.detach(), "weak": weak.detach()}
+
+    def precondition(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """a, b and c of velocity = a x + b net(c x), as functions of the time.
+
+        c makes the input's variance 1, a x is the best linear estimate of the velocity, and b is the deviation of what
+        it leaves over (Karras et al. 2022, B.6, in flow coordinates).
+        """
+        variance = ((1 - time) * self.data_deviation) ** 2 + time**2
+        slope = (time - (1 - time) * self.data_deviation**2) / variance
+        scale = variance.rsqrt()
+        return slope, self.data_deviation * scale, scale
+
+    def generate(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images, their pixels as the net sees them.
+
+        Args:
+            nets: Holds "denoiser".
+            latents: Standard normal noise, (n, c, h, w).
+            labels: int64, (n,), classes or NO_CLASS; or mixtures of classes, float, (n, num_classes).
+        """
+        nobody = torch.full((len(labels),), NO_CLASS, device=labels.device)
+        if self.sampling.guide == "weak":
+            guide = self.velocity(nets["denoiser"], labels, weak=True)
+        else:
+            guide = self.velocity(nets["denoiser"], nobody)
+        return self.sampling.solve(self.velocity(nets["denoiser"], labels), guide, latents)
+
+    def velocity(self, net: nn.Module, labels: Tensor, weak: bool = False) -> Velocity:
+        """The velocity field that a net has learnt, for images of the given classes."""
+
+        def at(x: Tensor, time: float) -> Tensor:
+            slope, leftover, scale = self.precondition(torch.tensor(time, dtype=torch.float64))
+            ratio = min(time / (1 - time), LARGEST_RATIO) if time < 1 else LARGEST_RATIO
+            answer = net(x * scale, torch.full((len(x),), math.log(ratio), device=x.device), labels, weak=weak)
+            return slope * x + leftover * answer.float()
+
+        return at

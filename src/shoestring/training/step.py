@@ -1,0 +1,147 @@
+"""Steps of a training, one after the other: what the loop repeats, and what `speed` times."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from shoestring.core.device import Machine
+from shoestring.core.rng import generator
+from shoestring.data.dataset import Images
+from shoestring.data.loader import Feed
+from shoestring.model.train_state import State
+from shoestring.optim.configs import set_learning_rate
+from shoestring.recipes.recipe import Recipe
+from shoestring.tasks.contract import Batch
+
+Update = Callable[[Batch], dict[str, Tensor]]
+"""Takes one step on a batch; gives 0-dimensional facts to log by name. Learning rates are set beforehand."""
+
+Lap = Callable[[str], None]
+"""Told of a part of a step, by name, when it is over."""
+
+WARM_UP = 3  # eager steps before a capture, so that libraries have allocated what they need
+
+
+def unwatched(_: str) -> None:
+    """The lap that nobody times."""
+
+
+def make_update(recipe: Recipe, state: State, machine: Machine, lap: Lap = unwatched) -> Update:
+    """The update that suits the machine; a lap hears of each phase's forward, backward and update (not in a graph)."""
+
+    def update(batch: Batch) -> dict[str, Tensor]:
+        facts: dict[str, Tensor] = {}
+        batch = dict(batch)
+        for phase in recipe.task.phases:
+            with machine.autocast():
+                loss, more = recipe.task.loss(phase, state.nets, batch)
+            lap("forward")
+            optimiser = state.optimisers[phase]
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # pyright: ignore[reportUnknownMemberType]
+            lap("backward")
+            with machine.autocast():  # Muon's matrix products, as Jordan et al. 2024 take them
+                optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+            lap("update")
+            facts |= {f"{phase}/loss": loss.detach()} | more
+        return facts
+
+    if machine.compile:
+        for net in state.nets.values():
+            net.compile(dynamic=False)  # a phase may call a net with two sizes of batch; both are always the same
+    return GraphedUpdate(update) if machine.graphs else update
+
+
+class GraphedUpdate:
+    """Runs the first steps eagerly, then captures the update once and replays it.
+
+    Nets this small keep a GPU waiting for kernel launches; a replay launches all kernels of a step at once. Every
+    step that runs is a step of the training: warming up takes real steps, and capturing itself computes nothing.
+    """
+
+    def __init__(self, update: Update) -> None:
+        self.update = update
+        self.taken = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.stream = torch.cuda.Stream()
+        self.inputs: Batch = {}
+        self.facts: dict[str, Tensor] = {}
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Takes one step."""
+        if self.taken < WARM_UP:
+            self.taken += 1
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                facts = self.update(batch)
+            torch.cuda.current_stream().wait_stream(self.stream)
+            return facts
+        if self.graph is None:
+            self.inputs = {name: tensor.clone() for name, tensor in batch.items()}
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.facts = self.update(self.inputs)
+        for name, tensor in batch.items():
+            self.inputs[name].copy_(tensor)
+        self.graph.replay()
+        return {name: tensor.clone() for name, tensor in self.facts.items()}
+
+
+class Stepper:
+    """Takes optimisation steps. Waits for a device nowhere, so that a GPU works while the next batch is queued.
+
+    Attributes:
+        rate: Learning rate of the last step.
+    """
+
+    def __init__(self, recipe: Recipe, state: State, machine: Machine, images: Images, lap: Lap = unwatched) -> None:
+        """Moves the images to the device.
+
+        Args:
+            recipe: What to learn and how.
+            state: Where to go on from; changed in place.
+            machine: How the arithmetic is done.
+            images: The training split.
+            lap: Told of each part of a step when it is over: "data", "forward", "backward", "update", "average".
+        """
+        self.recipe = recipe
+        self.state = state
+        self.machine = machine
+        self.lap = lap
+        self.rate = 0.0
+        self.feed = Feed(
+            images,
+            recipe.normalisation,
+            recipe.augment,
+            recipe.batch_size,
+            recipe.seed,
+            machine.device,
+            recipe.budget.steps,
+        )
+        self.update = make_update(recipe, state, machine, lap)
+
+    def __call__(self) -> dict[str, Tensor]:
+        """Takes the next step; gives its facts by name, 0-dimensional, on the device.
+
+        Raises:
+            OverBudgetError: All steps of the budget are spent.
+        """
+        recipe, state = self.recipe, self.state
+        taken = recipe.budget.take_step(state.step)
+        self.rate = recipe.optimiser.learning_rate * recipe.schedule.factor(state.step, recipe.budget.steps)
+        for optimiser in state.optimisers.values():
+            set_learning_rate(optimiser, self.rate)
+        batch = self.batch()
+        self.lap("data")
+        facts = self.update(batch)
+        state.step = taken
+        state.average()
+        self.lap("average")
+        return facts
+
+    def batch(self) -> Batch:
+        """The batch of the next step, with everything that the task draws at random."""
+        recipe, step = self.recipe, self.state.step
+        noise = generator(recipe.seed, "noise", step, device=self.machine.device)
+        return recipe.task.draw(self.feed(step), recipe.latent_shape, step, noise)

@@ -1,0 +1,177 @@
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors import safe_open
+
+from shoestring.core.budget import Layer
+from shoestring.core.errors import RunError
+from shoestring.core.run import Run, write_atomic
+
+CPU = torch.device("cpu")
+LAYERS = [Layer("classifier.0", "Conv2d 3x3", (16, 28, 28), 432, 338_688)]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_was_asked_for_comes_back(tmp_path: Path) -> None:
+    run = Run(tmp_path / "a" / "b")
+    assert not run.exists()
+    run.write_recipe({"name": "x"}, LAYERS, {"seed": [0, 1]})
+    assert run.exists()
+    assert run.name == "b"
+    assert run.read_recipe() == {"name": "x"}
+    assert run.layers() == LAYERS
+    assert run.read_json("overrides.json") == {"seed": [0, 1]}
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"is not a run: it has no recipe.json"):
+        Run(tmp_path).read_recipe()
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(RunError, match=r"recipe.json cannot be read .* is .* a complete run\?"):
+        Run(tmp_path).read_recipe()
+    with pytest.raises(RunError, match=r"layers.json cannot be read"):
+        Run(tmp_path).layers()
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(failing: str, tmp_path: Path, monkeypatch) -> None:
+    path = write_atomic(tmp_path / "file.json", b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "replace")), fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file.json"]
+
+
+def test_the_content_is_on_disk_before_the_name_points_to_it(tmp_path: Path, monkeypatch) -> None:
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("fsync"), fsync(handle))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("replace"), replace(self, target))[1])
+    path = write_atomic(tmp_path / "deep" / "file", b"content")
+    assert order[:2] == ["fsync", "replace"]
+    assert path.read_bytes() == b"content"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_log_records_come_back_in_order_and_by_kind(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.log() == []
+    train, tune = {"step": 1, "kind": "train", "mean": {"loss": 0.1}}, {"step": 1, "kind": "tune"}
+    run.append_log([train, tune])
+    run.append_log([{"step": 2, "kind": "train"}])
+    assert run.log() == [train, tune, {"step": 2, "kind": "train"}]
+    assert run.log("tune") == [tune]
+
+
+def test_a_torn_last_line_is_left_out_and_rewinding_forgets_it(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.append_log([{"step": step, "kind": "train"} for step in (1, 2, 3)])
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(b'{"step": 4, "ki\xff')
+    assert [record["step"] for record in run.log()] == [1, 2, 3]
+    run.rewind(2)
+    run.append_log([{"step": 5, "kind": "train"}])
+    assert [record["step"] for record in run.log()] == [1, 2, 5]
+
+
+def test_two_checkpoints_are_kept_and_the_newest_is_read(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.read_checkpoint(tiny.Heard(), CPU) is None
+    assert run.last_checkpoint() is None
+    for step in (9, 10, 100):
+        run.write_checkpoint(step, {"step": step, "weight": torch.full((3,), step / 3)})
+    assert [name[:25] for name in names(tmp_path)] == ["checkpoints/step-00000010", "checkpoints/step-00000100"]
+    found = run.read_checkpoint(tiny.Heard(), CPU)
+    assert found is not None
+    assert found["step"] == 100
+    assert torch.equal(found["weight"], torch.full((3,), 100 / 3))
+    assert run.last_checkpoint() == tmp_path / names(tmp_path)[1]
+
+
+def test_damaged_checkpoints_stay_for_readers_and_are_no_longer_in_the_way_of_a_training(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for step in (500, 1000):
+        run.write_checkpoint(step, {"step": step}).write_bytes(b"damaged")
+    assert run.read_checkpoint(tiny.Heard(), CPU) is None
+    assert len(names(tmp_path)) == 2
+    run.rewind(0)
+    run.write_checkpoint(200, {"step": 200})
+    assert run.read_checkpoint(tiny.Heard(), CPU) == {"step": 200}
+
+
+def test_half_a_checkpoint_of_a_killed_process_is_no_checkpoint(tmp_path: Path) -> None:
+    run, heard = Run(tmp_path), tiny.Heard()
+    run.write_checkpoint(1, {"step": 1})
+    (tmp_path / "checkpoints" / ".step-00000002-0123456789abcdef.pt.tmp").write_bytes(b"half")
+    found = run.read_checkpoint(heard, CPU)
+    assert found == {"step": 1}
+    assert heard.messages == []
+
+
+def test_only_the_weights_are_safetensors_at_the_top(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert not run.finished()
+    run.write_average(0.999, {"weight": torch.zeros(2)})
+    assert not run.finished()
+    run.write_weights({"weight": torch.tensor([1.0, 2.0])[::1]}, {"recipe": "x"})
+    assert run.finished()
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["weights.safetensors"]
+    assert torch.equal(run.read_weights()["weight"], torch.tensor([1.0, 2.0]))
+    assert torch.equal(run.read_weights(0.999)["weight"], torch.zeros(2))
+    with pytest.raises(RunError, match=r"0\.5"):
+        run.read_weights(0.5)
+
+
+def test_equal_weights_and_facts_give_equal_bytes_in_whatever_order_they_come(tmp_path: Path) -> None:
+    tensors = {name: torch.full((size,), float(size)) for name, size in (("b", 3), ("a", 5), ("Z", 1))}
+    facts = {f"fact {index}": "é" * index for index in range(7)}
+    one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
+    one.write_weights(tensors, facts)
+    two.write_weights(dict(reversed(tensors.items())), dict(reversed(facts.items())))
+    assert one.weights_file.read_bytes() == two.weights_file.read_bytes()
+    with safe_open(one.weights_file, "pt") as file:
+        assert file.metadata() == facts
+        assert all(torch.equal(file.get_tensor(name), tensor) for name, tensor in tensors.items())
+    assert int.from_bytes(one.weights_file.read_bytes()[:8], "little") % 8 == 0
+
+
+def test_weights_in_another_memory_format_come_back_the_same(tmp_path: Path) -> None:
+    weight = torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last)
+    Run(tmp_path).write_weights({"weight": weight}, {})
+    assert torch.equal(Run(tmp_path).read_weights()["weight"], weight)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 64], ids=["empty", "short", "header"])
+def test_damaged_weights_are_an_error_with_the_path(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(RunError, match=r"weights.safetensors"):
+        Run(tmp_path).read_weights()
+
+
+def test_weights_of_an_unfinished_run_are_an_error_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="train"):
+        Run(tmp_path).read_weights()
+
+
+def test_measures_are_added_by_split_and_replaced_by_name(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.measures() == {}
+    run.write_measures("tune", {"accuracy": {"value": 1}, "loss": {"value": 2}})
+    run.write_measures("test", {"accuracy": {"value": 3}})
+    run.write_measures("tune", {"loss": {"value": 4}})
+    expected = {"tune": {"accuracy": {"value": 1}, "loss": {"value": 4}}, "test": {"accuracy": {"value": 3}}}
+    assert run.measures() == expected
+    assert json.loads((tmp_path / "measures.json").read_text()) == expected

@@ -1,0 +1,201 @@
+"""What was chosen after a training becomes the run's own, and nothing is lost on the way."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from shoestring import api, zoo
+from shoestring.core.errors import OverBudgetError, RecipeError, RunError
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run, write_atomic
+from shoestring.model.load import recipe_of
+from shoestring.model.model import Model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("adopt")
+    pictures = tiny.write_pictures(folder / "pictures", train=40, test=20, size=32)
+    recipe = tiny.gan(pictures, ema=(0.9, 0.2), budget__evaluations=10)
+    return api.train(recipe, folder / "run", device="cpu")
+
+
+@pytest.fixture
+def gan(trained: Run, tmp_path) -> Run:
+    return Run(shutil.copytree(trained.folder, tmp_path / "run"))
+
+
+def test_run_answers_as_chosen_and_says_so(gan: Run) -> None:
+    gan.write_measures("test", {"fid": {"value": 1.0}})
+    former, heard = recipe_of(gan), tiny.Heard()
+    wanted = api.sample(gan.folder, 4, device="cpu", average=0.2, refinements=2, step_size=0.5)
+    pictures, report = (gan.pictures / "samples.png").read_bytes(), gan.report_file.read_bytes()
+    api.adopt(gan.folder, 0.2, "cpu", heard, refinements=2, step_size=0.5)
+    assert api.sample(gan.folder, 4, device="cpu").equal(wanted)
+    recipe = recipe_of(gan)
+    assert recipe.ema == (0.2, 0.9)
+    assert (recipe.task.sampling.refinements, recipe.task.sampling.step_size) == (2, 0.5)
+    assert gan.read_json("overrides.json")["ema"][1] == [0.2, 0.9]
+    assert gan.read_json("environment.json")["evaluations"] == 5
+    assert gan.read_json("environment.json")["sessions"]
+    aside = Run(gan.folder / "former" / former.fingerprint())
+    assert gan.measures() == {}
+    assert aside.measures()["test"] == {"fid": {"value": 1.0}}
+    assert (aside.pictures / "samples.png").read_bytes() == pictures
+    assert str(aside.folder) in heard.messages[0]
+    assert (gan.pictures / "samples.png").read_bytes() != pictures
+    assert gan.report_file.read_bytes() != report
+
+
+def test_choice_can_be_taken_back_and_the_same_one_again_changes_nothing(gan: Run) -> None:
+    recipe, weights = gan.read_recipe(), gan.read_weights()
+    overrides = gan.read_json("overrides.json")
+    api.adopt(gan.folder, 0.2, "cpu", candidates=2)
+    assert any(not tensor.equal(weights[name]) for name, tensor in gan.read_weights().items())
+
+    def state() -> dict[str, int]:  # the report may be written again, as it was
+        files = [file for file in gan.folder.rglob("*") if file.is_file()]
+        return {str(file): file.stat().st_mtime_ns for file in files if file != gan.report_file}
+
+    before, report, heard = state(), gan.report_file.read_bytes(), tiny.Heard()
+    api.adopt(gan.folder, 0.2, "cpu", heard, candidates=2)
+    assert state() == before
+    assert gan.report_file.read_bytes() == report
+    assert heard.messages == [f"{gan.folder} answers like that already"]
+    api.adopt(gan.folder, 0.9, "cpu", candidates=1)
+    assert gan.read_recipe() == recipe
+    assert gan.read_json("overrides.json") == overrides
+    assert all(tensor.equal(weights[name]) for name, tensor in gan.read_weights().items())
+
+
+def contents(run: Run) -> dict[str, bytes]:
+    """All files of a run but those of its former answers."""
+    files = {str(file.relative_to(run.folder)): file for file in run.folder.rglob("*") if file.is_file()}
+    return {name: file.read_bytes() for name, file in files.items() if not name.startswith("former")}
+
+
+OF_THE_TRAINING = ("averages/", "checkpoints/", "classes.json", "layers.json", "log.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["gan", "classifier"])
+def test_nothing_of_the_former_answers_is_left_to_be_shown(tmp_path, gan: Run, kind: str) -> None:
+    pictures = recipe_of(gan).data.path
+    recipe = tiny.classifier(pictures, ema=(0.9, 0.2))
+    run = gan if kind == "gan" else api.train(recipe, tmp_path / "classifier", device="cpu")
+    api.evaluate(run.folder, device="cpu", data_folder=tmp_path, **({"inception": "none"} if kind == "gan" else {}))
+    api.write_report([run])
+    before = contents(run)
+    made = {"measures.json", "report.html", f"samples/{'neighbours' if kind == 'gan' else 'mistakes'}.png"}
+    assert made < set(before)
+    former = recipe_of(run).fingerprint()
+    api.adopt(run.folder, 0.2, "cpu")
+    after = contents(run)
+    # What is as it was is of the training or was written anew; so each new kind of file must be thought of here.
+    as_it_was = [name for name in after if after[name] == before.get(name) and not name.startswith(OF_THE_TRAINING)]
+    assert set(as_it_was) <= {"environment.json", "splits.json", "samples/pictures.json"}
+    assert not made & set(after) - {"report.html"}
+    for name in made:
+        assert (run.folder / "former" / former / name).read_bytes() == before[name]
+    page = after["report.html"].decode()
+    assert not any(title in page for title in ("Nearest training images", "Most confident mistakes", "memorised"))
+
+
+def test_a_kill_between_any_two_writes_leaves_nothing_stale_and_the_same_call_completes_it(
+    tmp_path, gan: Run, monkeypatch
+) -> None:
+    def answers(run: Run) -> bytes:  # stands for all that is made with them, and is made faster
+        return run.weights_file.read_bytes() + run.recipe_file.read_bytes()
+
+    def draw(model: Model, run: Run, progress: Progress) -> None:
+        run.write_bytes("samples/samples.png", answers(run))
+        run.write_bytes("samples/pictures.json", answers(run))
+
+    def report(runs: list[Run]) -> None:
+        runs[0].write_bytes("report.html", answers(runs[0]))
+
+    monkeypatch.setattr("shoestring.evaluation.promote.draw_generator", draw)
+    monkeypatch.setattr("shoestring.api.write_report", report)
+    shutil.rmtree(gan.pictures)
+    draw(api.load(gan.folder, "cpu"), gan, Progress())
+    report([gan])
+    gan.write_measures("test", {"fid": {"value": 1.0}})
+    former, fingerprint = contents(gan), recipe_of(gan).fingerprint()
+    derived = {name for name in former if name.startswith(("measures.json", "samples/", "report.html"))}
+    calls, limit = 0, 0
+
+    def counted(function):
+        def call(*given, **named):
+            nonlocal calls
+            calls += 1
+            if calls > limit:
+                raise tiny.Crash
+            return function(*given, **named)
+
+        return call
+
+    while True:
+        run, calls = Run(tmp_path / f"killed-{limit}"), 0
+        shutil.copytree(gan.folder, run.folder)
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", counted(Path.rename))
+            patched.setattr("shoestring.core.run.write_atomic", counted(write_atomic))
+            try:
+                api.adopt(run.folder, 0.2, "cpu", refinements=1)
+                break
+            except tiny.Crash:
+                pass
+        left = contents(run)
+        if any(left[name] != former[name] for name in ("weights.safetensors", "recipe.json")):
+            assert not any(left.get(name) == former[name] for name in derived), f"after {limit} writes"
+        api.adopt(run.folder, 0.2, "cpu", refinements=1)
+        assert recipe_of(run).ema == (0.2, 0.9)
+        assert not any(contents(run).get(name) == former[name] for name in derived)
+        aside = Run(run.folder / "former" / fingerprint)
+        assert aside.measures() == gan.measures()
+        assert contents(aside) == {name: former[name] for name in derived}
+        limit += 1
+    assert limit > 10
+    assert not any(contents(run).get(name) == former[name] for name in derived)
+
+
+def test_what_was_measured_between_an_interruption_and_its_completion_is_not_lost_or_mixed_up(gan: Run) -> None:
+    gan.write_measures("test", {"fid": {"value": 1.0}})
+    fingerprint = recipe_of(gan).fingerprint()
+    gan.put_aside(fingerprint)  # and killed after it
+    gan.write_measures("test", {"fid": {"value": 2.0}})
+    api.adopt(gan.folder, 0.2, "cpu")
+    former = gan.folder / "former"
+    assert Run(former / fingerprint).measures()["test"]["fid"]["value"] == 1
+    assert Run(former / f"{fingerprint}-1").measures()["test"]["fid"]["value"] == 2
+    assert gan.measures() == {}
+
+
+def test_classifier_can_answer_with_another_average(tmp_path) -> None:
+    pictures = tiny.write_pictures(tmp_path / "pictures")
+    run = api.train(tiny.classifier(pictures, ema=(0.9, 0.2)), tmp_path / "run", device="cpu")
+    api.adopt(run.folder, 0.2, "cpu")
+    kept = run.read_weights(0.2)
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in run.read_weights().items())
+    assert api.evaluate(run.folder, "tune", device="cpu")["accuracy"].n > 0
+    assert "accuracy" in run.measures()["tune"]
+
+
+def test_what_cannot_be_adopted_is_refused_before_anything_is_written(gan: Run, tmp_path) -> None:
+    before = {file: file.read_bytes() for file in gan.folder.rglob("*") if file.is_file()}
+    with pytest.raises(RunError, match=r"of decay 0\.7; it has: 0\.2, 0\.9"):
+        api.adopt(gan.folder, 0.7, "cpu")
+    with pytest.raises(RecipeError, match="takes no guidance"):
+        api.adopt(gan.folder, None, "cpu", guidance=2.0)
+    with pytest.raises(OverBudgetError, match="13 net calls, 3 over the budget of 10"):
+        api.adopt(gan.folder, 0.2, "cpu", candidates=6)
+    assert {file: file.read_bytes() for file in gan.folder.rglob("*") if file.is_file()} == before
+    with pytest.raises(RunError, match="is shipped and stays as it is"):
+        api.adopt(next(folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()), 0.9, "cpu")
+    recipe = tiny.classifier(tiny.write_pictures(tmp_path / "more"))
+    with pytest.raises(tiny.Crash):
+        api.train(recipe, tmp_path / "half", device="cpu", progress=tiny.Crashing(8))
+    with pytest.raises(RunError, match="is not finished"):
+        api.adopt(tmp_path / "half", 0.9, "cpu")
