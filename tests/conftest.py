@@ -30,6 +30,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect_ex", guarded)
 
 
+@pytest.fixture(autouse=True)
+def own_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the user's record of allowed code out of it."""
+    monkeypatch.setenv("SHOESTRING_TRUST", str(tmp_path / "trusted"))
+
+
 def _is_here(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

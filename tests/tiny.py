@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from shoestring.core import outside, registry, trust
 from shoestring.core.budget import Budget
 from shoestring.core.image_grid import to_pil
 from shoestring.core.progress import Advance, Progress
@@ -96,6 +98,14 @@ def toml(values: dict[str, Any], path: str = "") -> str:
     plain = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, dict) and v is not None]
     tables = [f"[{path}{key}]\n{toml(v, f'{path}{key}.')}" for key, v in values.items() if isinstance(v, dict)]
     return "\n".join([*plain, *tables]) + "\n"
+
+
+def forget_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes this process one that has seen no code of users, and was told to run none."""
+    for module, names in ((registry, ("_code", "_modules", "_given")), (outside, ("_types",))):
+        for name in names:
+            monkeypatch.setattr(module, name, {})
+    monkeypatch.setattr(trust, "_allowed", set())
 
 
 class Heard(Progress):

@@ -8,7 +8,7 @@ from pages.tables import Table, score
 from shoestring import api
 from shoestring.report.format import integer
 from shoestring.report.run_data import Measure
-from shoestring.tasks.classification import Classify
+from shoestring.tasks.classification import ClassifierTask
 from shoestring.tasks.flow.flow_matching import Flow
 from shoestring.tasks.flow.samplers import Sampling
 from shoestring.tasks.gan.discriminator_guidance import CriticSampling
@@ -45,7 +45,7 @@ def sampled(name: str, options: dict[str, Any]) -> Adversarial | Flow:
     known = (*Sampling.model_fields, *CriticSampling.model_fields)
     own = {field: value for field, value in options.items() if field in known}
     task = api.recipe(name, **({"task": {"sampling": own}} if own else {})).task
-    if isinstance(task, Classify):
+    if isinstance(task, ClassifierTask):
         raise ValueError(f"{FOLDER} has a sampling of {name}, which makes no images")
     return task
 

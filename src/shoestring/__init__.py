@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from shoestring.api import adopt, load, predict, sample, train, write_report
+    from shoestring.api import adopt, load, predict, sample, train, trust, write_report
     from shoestring.core.budget import Budget
     from shoestring.core.errors import ShoestringError
     from shoestring.core.run import Run
@@ -40,6 +40,7 @@ _HOMES = {
     "recipe": "recipes.lookup",
     "sample": "api",
     "train": "api",
+    "trust": "api",
     "write_report": "api",
 }
 
@@ -59,6 +60,7 @@ __all__ = [
     "recipe",
     "sample",
     "train",
+    "trust",
     "write_report",
 ]
 

@@ -19,6 +19,7 @@ from shoestring.evaluation.evaluate import assess_run
 from shoestring.evaluation.evaluate import compare_images as compare_images
 from shoestring.evaluation.evaluate import evaluate as evaluate
 from shoestring.evaluation.promote import adopt as adopt_run
+from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.load import load as load_run
 from shoestring.model.load import open_run, usual_run, whole_recipe
 from shoestring.model.model import BATCH, Model
@@ -37,6 +38,7 @@ def train(
     device: str | None = None,
     progress: Progress | None = None,
     base: Recipe | None = None,
+    **fields: Any,
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
 
@@ -49,11 +51,13 @@ def train(
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of everything that takes time.
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
+        fields: Values that replace the recipe's own, as of `recipe`, such as net=TinyNet or budget={"steps": 60}.
 
     Raises:
         RunError: Another process writes into the folder, or it holds a run of another recipe.
     """
-    given = what if isinstance(what, Recipe) else recipe(what)
+    given = recipe(what, **fields)
+    base = recipe(what) if fields and base is None else base
     asked = located(given, data_folder)
     home = Run(Path(run)) if run else usual_run(asked)
     folder, progress = resolve_data_folder(data_folder), progress or Progress()
@@ -77,7 +81,13 @@ def train(
 
 
 def load(
-    what: Path | str, device: str | None = None, average: float | None = None, progress: Progress | None = None
+    what: Path | str,
+    device: str | None = None,
+    average: float | None = None,
+    progress: Progress | None = None,
+    *,
+    trust_code: bool = False,
+    **parts: Any,
 ) -> Model:
     """The model of a run, or shipped weights by recipe name.
 
@@ -87,8 +97,30 @@ def load(
         device: "cpu", "cuda", …; by default a GPU when there is one.
         average: Decay of a running mean of the weights that the run kept; by default the final weights.
         progress: Told when the run is not finished.
+        trust_code: Allow the code that the run keeps to run, for this process; `trust` allows it for good.
+        parts: Classes or functions that the run was trained with and that were written in a notebook or script, such as
+            net=TinyNet; this process remembers them.
+
+    Raises:
+        RunError: There are no such weights; or the run has code of its own that was not allowed or given.
     """
-    return load_run(open_run(what), device, average, progress)
+    run = open_run(what)
+    if trust_code:
+        allow_code(run)
+    give_parts(run, parts, progress or Progress())
+    return load_run(run, device, average, progress)
+
+
+def trust(what: Path | str) -> list[Kept]:
+    """Allows the code that a run keeps to run, in this process and later ones; gives what was allowed.
+
+    Args:
+        what: The run's folder. Its code is what its `source` folder holds.
+
+    Raises:
+        RunError: There is no such run, or its code is not as `train` wrote it.
+    """
+    return trust_run(open_run(what))
 
 
 def adopt(
@@ -134,6 +166,7 @@ def sample(
     progress: Progress | None = None,
     class_name: str | None = None,
     average: float | None = None,
+    trust_code: bool = False,
     **sampling: Any,
 ) -> Tensor:
     """Images made by a generator: uint8 (count, c, h, w).
@@ -147,6 +180,7 @@ def sample(
         class_name: The class of all images; "", or "none" if no class is called so, for no class in particular; by
             default every class in turn.
         average: Decay of a running mean of the weights that the run kept; by default the final weights.
+        trust_code: As of `load`.
         sampling: Options of the recipe's `task.sampling` to change, such as steps=18 or guidance=1.5.
 
     Raises:
@@ -156,7 +190,7 @@ def sample(
     """
     require_at_least(1, count=count)
     progress = progress or Progress()
-    model = load(what, device, average, progress).sampling(**sampling)
+    model = load(what, device, average, progress, trust_code=trust_code).sampling(**sampling)
     with model.machine.running():
         return model.sample(count, seed, progress, model.labels(count, class_name))
 
@@ -167,6 +201,7 @@ def predict(
     top: int = 5,
     device: str | None = None,
     progress: Progress | None = None,
+    trust_code: bool = False,
 ) -> list[dict[str, Any]]:
     """The likeliest classes of image files, best first.
 
@@ -176,6 +211,7 @@ def predict(
         top: How many classes to name.
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Told of every batch, and when the run is not finished.
+        trust_code: As of `load`.
 
     Returns:
         For each file {"image": path, "classes": [{"class": name, "probability": 0..1}, …]}; of a net that reads a digit
@@ -188,7 +224,7 @@ def predict(
     """
     require_at_least(1, top=top)
     progress = progress or Progress()
-    model = load(what, device, progress=progress)
+    model = load(what, device, progress=progress, trust_code=trust_code)
     files = [files] if isinstance(files, str | Path) else files
     found: list[dict[str, Any]] = []
     with progress.task("naming images", len(files), "images") as advance:

@@ -105,7 +105,7 @@ def test_settings_of_the_papers(name: str) -> None:
         ({"budget": {"parameters": 9, "step": 1}}, r"budget: unknown key of Budget 'step'; did you mean 'steps'\?"),
         ({"optimiser": {"kind": "adam", "learningrate": 1}}, r"'learningrate'; did you mean 'learning_rate'\?"),
         ({"net": {"kind": "mbconv", "width": [1]}}, r"net\.mbconv: .*'width'; did you mean 'widths'\?"),
-        ({"net": {"kind": "mbcon"}}, r"net: .*'mbcon'.*'mbconv'"),
+        ({"net": {"kind": "mbcon"}}, r"unknown net 'mbcon'.*'mbconv'"),
         ({"batch_size": 0}, r"batch_size: .*greater than 0"),
         ({"seed": -1}, r"seed: .*greater than or equal to 0"),
         ({"ema": [1.0]}, r"ema\.0: .*less than 1"),

@@ -12,6 +12,7 @@ import shoestring
 from shoestring.cli import options, verbs
 from shoestring.cli import profile as timing
 from shoestring.cli import sample as making
+from shoestring.cli import trust as trusting
 from shoestring.cli import verbs as adopting
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
@@ -29,6 +30,7 @@ Verb = (
     | Annotated[making.Interpolate, tyro.conf.subcommand("interpolate")]
     | Annotated[verbs.Predict, tyro.conf.subcommand("predict")]
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
+    | Annotated[trusting.Trust, tyro.conf.subcommand("trust")]
 )
 
 UNREAD = 141  # 128 + SIGPIPE, as shells say of a program whose reader went away

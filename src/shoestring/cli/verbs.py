@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from tyro.conf import Positional, Suppress, arg
+from tyro.conf import FlagCreatePairsOff, Positional, Suppress, arg
 
 from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName, Sampling, Verb
@@ -19,10 +19,20 @@ DESCRIPTION = "Image models under a hard budget of parameters and optimisation s
 class List(Options):
     """Every recipe: task, data, parameters, budget, published result, our measured result."""
 
+    parts: FlagCreatePairsOff[bool] = False
+    """Instead, every kind of net, data, task, augmentation, optimiser and schedule, and the package it comes from."""
+
     def do(self, display: Display) -> None:
         """Prints the table."""
         from shoestring.cli.overview import overview
+        from shoestring.cli.parts import parts_overview
 
+        if self.parts:
+            found = parts_overview()
+            display.result({"parts": found})
+            display.table("Parts", ("part", "kind", "package", "what it is"), [list(row.values()) for row in found])
+            display.line("One of your own is file.py:Name or module:Name, such as --net my_net.py:TinyNet.")
+            return
         rows = overview()
         display.result({"recipes": rows})
         columns = ("recipe", "task", "data", "parameters", "budget", "steps", "published", "measured")
@@ -57,7 +67,8 @@ class Show(Options):
 class Train(Options):
     """Train a recipe to the end of its budget, measure it, write a report. The same command again resumes.
 
-    After NAME come typed overrides, such as --budget.steps 60: `shoestring train NAME --help` lists them.
+    After NAME come typed overrides, such as --budget.steps 60: `shoestring train NAME --help` lists them. --net,
+    --data, --task, --augment, --optimiser and --schedule take another kind, be it your own: --net my_net.py:TinyNet.
     """
 
     target: Annotated[Positional[str], arg(metavar="NAME_OR_FILE")]
@@ -252,11 +263,13 @@ def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:
     from pydantic import ValidationError
 
     from shoestring import api
+    from shoestring.cli.parts import with_kinds
     from shoestring.recipes.recipe import Recipe, explain
 
     fields = [("target", Suppress[str]), ("recipe", Annotated[Recipe, arg(name="")])]
     whole = dataclasses.make_dataclass(verb.__name__, fields, bases=(verb,), frozen=True, kw_only=True)
-    default = whole(target=name, recipe=api.recipe(name))
+    start, words = with_kinds(api.recipe(name), words)
+    default = whole(target=name, recipe=start)
     prog = f"shoestring {verb.__name__.lower()} {name}"
     try:
         parsed = tyro.cli(  # pyright: ignore[reportUnknownVariableType]

@@ -15,6 +15,8 @@ from shoestring.core.config import Spec
 from shoestring.core.errors import ShoestringError
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+KEEPS_MEMORY_ORDER = "keeps_memory_order"
+"""Attribute of nets whose memory order is not to be changed."""
 
 
 class Engine(Spec):
@@ -105,9 +107,12 @@ class Machine:
         return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
     def place(self, nets: nn.ModuleDict) -> nn.ModuleDict:
-        """The nets on the device, in the memory format."""
+        """The nets on the device, in the memory format unless they say that they keep their own."""
         nets = nets.to(self.device)
-        return nets.to(memory_format=torch.channels_last) if self.channels_last else nets  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
+        for net in nets.values() if self.channels_last else ():
+            if not hasattr(net, KEEPS_MEMORY_ORDER):
+                net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return nets
 
     def describe(self) -> dict[str, object]:
         """The facts about hardware and choices that a run records."""

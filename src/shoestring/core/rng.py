@@ -1,7 +1,8 @@
 """Randomness as a function of (seed, purpose, step): nothing to save, nothing to restore."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -23,6 +24,14 @@ def derive(seed: int, *path: str | int) -> int:
 def generator(seed: int, *path: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh generator on a device, seeded from the path."""
     return torch.Generator(device=device).manual_seed(derive(seed, *path))
+
+
+@contextmanager
+def seeded(seed: int, *path: str | int, device: torch.device | str = "cpu") -> Generator[None]:
+    """Inside, torch's own random numbers, such as those of dropout, are a function of the path; outside, as before."""
+    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+        torch.manual_seed(derive(seed, *path))
+        yield
 
 
 def in_blocks(draw: Callable[..., Tensor], count: int, shape: tuple[int, ...], seed: int, *path: str | int) -> Tensor:

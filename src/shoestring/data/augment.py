@@ -88,6 +88,10 @@ class Augment(Spec):
         whole = {name: round(strength * getattr(self, name)) for name in ("crop_padding", "cutout")}
         return self.replace(**scaled, **whole, scale=(low, high), fade=0.0)
 
+    def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """The batch, each image changed by its own random draw, as `augment` does."""
+        return augment(images, self, generator)
+
     @property
     def warps(self) -> bool:
         """True where pixels are interpolated: any of rotation, translation, scale, shear and elastic is on."""

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from shoestring.core import rng
-from shoestring.data.augment import Augment, augment
+from shoestring.data.augment import Augment
+from shoestring.data.custom_augment import CustomAugment
 from shoestring.data.dataset import Images, Normalisation, normalise
 
 
@@ -22,7 +23,7 @@ class Feed:
         self,
         images: Images,
         normalisation: Normalisation,
-        augment: Augment,
+        augment: Augment | CustomAugment,
         batch_size: int,
         seed: int,
         device: torch.device,
@@ -58,7 +59,7 @@ class Feed:
         """
         chosen = self.indices(step)
         generator = rng.generator(self.seed, "augment", step, device=self.device)
-        images = augment(self.images[chosen], self.augment.at(step, self.steps), generator)
+        images = self.augment.at(step, self.steps).apply(self.images[chosen], generator)
         return {"images": normalise(images, self.normalisation), "labels": self.labels[chosen]}
 
     def indices(self, step: int) -> Tensor:

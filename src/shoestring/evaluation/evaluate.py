@@ -22,6 +22,7 @@ from shoestring.metrics.generative.real_baseline import not_among
 from shoestring.metrics.generative.suite import check_asked, check_sets
 from shoestring.metrics.score import Score
 from shoestring.metrics.statistics import Measure
+from shoestring.model.code import allow_code
 from shoestring.model.load import load, open_run, recipe_of
 from shoestring.model.model import Model
 from shoestring.model.run_splits import load_split
@@ -41,6 +42,7 @@ def evaluate(
     resizing: Resizing = "clean",
     average: float | None = None,
     class_name: Literal["none"] | None = None,
+    trust_code: bool = False,
     **sampling: Any,
 ) -> dict[str, Measure]:
     """Measures of a run, or of shipped weights by recipe name, on a split; recorded in the run.
@@ -64,6 +66,7 @@ def evaluate(
         average: Decay of a running mean of the weights that the run kept.
         class_name: "none" tells a generator that knows classes none, or one by chance if it was always told one; by
             default it makes every class in turn.
+        trust_code: Allow the code that the run keeps to run, for this process.
         sampling: Of a generator: options of its `task.sampling` to change.
 
     Returns:
@@ -77,6 +80,8 @@ def evaluate(
         ShoestringError: A count is below 1.
     """
     home, progress = open_run(what), progress or Progress()
+    if trust_code:
+        allow_code(home)
     recipe = recipe_of(home)
     generates = recipe.task.maker is not None
     if split == "test" and not home.finished():

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from shoestring.core.device import Machine
-from shoestring.core.rng import generator
+from shoestring.core.rng import generator, seeded
 from shoestring.model.model import Model
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
-from shoestring.tasks.classification import Classify
+from shoestring.tasks.classification import ClassifierTask
 
 COUNT, BATCH = 4096, 128  # images to take the statistics of; a mean over so many errs by 1.6 % of a deviation
 
@@ -36,7 +36,7 @@ def standing(model: Model) -> Model:
     """
     recipe, task = model.recipe, model.recipe.task
     maker = task.maker
-    if maker is None or isinstance(task, Classify) or not any(_norms(model.nets[maker])):
+    if maker is None or isinstance(task, ClassifierTask) or not any(_norms(model.nets[maker])):
         return model
     nets = copy.deepcopy(model.nets)
     for norm in _norms(nets[maker]):
@@ -45,8 +45,11 @@ def standing(model: Model) -> Model:
     draws = generator(recipe.seed, "standing statistics")
     latents = torch.randn(COUNT, *recipe.latent_shape, generator=draws)
     nets.train()
-    for some, labels in zip(torch.split(latents, BATCH), torch.split(model.labels(COUNT), BATCH), strict=True):
-        with model.machine.autocast():
+    for i, (some, labels) in enumerate(
+        zip(torch.split(latents, BATCH), torch.split(model.labels(COUNT), BATCH), strict=True)
+    ):
+        # Nets of users may draw random numbers of their own.
+        with seeded(recipe.seed, "standing statistics", i, device=model.machine.device), model.machine.autocast():
             task.generate(nets, some.to(model.machine.device), labels.to(model.machine.device))
     return replace(model, nets=nets.eval())
 

@@ -8,8 +8,9 @@ from torch import nn
 from shoestring.core.budget import Layer
 from shoestring.core.errors import RecipeError
 from shoestring.core.rng import derive
+from shoestring.model.soundness import require_sound
 from shoestring.nets.summary import layer_table
-from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.recipe import Recipe, has_outside
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,12 @@ def build(recipe: Recipe) -> Built:
 
     Raises:
         OverBudgetError: The nets have more parameters than the budget; the message holds the layer table.
-        RecipeError: A net cannot learn from one image a step, as the recipe asks.
+        RecipeError: A net cannot learn from one image a step, as the recipe asks; or a part from outside the package is
+            not sound.
     """
     nets = initialise(recipe)
+    if has_outside(recipe):
+        require_sound(recipe, nets, initialise(recipe, "initialise again"))
     if recipe.batch_size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in nets.modules()):
         raise RecipeError(
             f"net {recipe.net.kind!r} normalises features over the images of a step, so batch_size 1 tells it nothing; "
@@ -44,10 +48,15 @@ def build(recipe: Recipe) -> Built:
     return Built(nets, layers, recipe.budget.admit(layers))
 
 
-def initialise(recipe: Recipe) -> nn.ModuleDict:
-    """The nets of a recipe, initialised from its seed. Leaves torch's global random state as it was."""
+def initialise(recipe: Recipe, purpose: str = "initialise") -> nn.ModuleDict:
+    """The nets of a recipe, initialised from its seed. Leaves torch's global random state as it was.
+
+    Args:
+        recipe: What to build.
+        purpose: Another one gives other random numbers.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(recipe.seed, "initialise"))
+        torch.manual_seed(derive(recipe.seed, purpose))
         return recipe.net.build(recipe.data.shape, len(recipe.data.classes))
 
 

@@ -4,7 +4,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from shoestring import zoo
 from shoestring.core.config import unknown
@@ -14,8 +14,10 @@ from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.model.bn_recalibration import answering
 from shoestring.model.build import initialise
+from shoestring.model.code import open_code
 from shoestring.model.model import Model
 from shoestring.model.train_state import State
+from shoestring.model.weights import kept_weights as kept_weights
 from shoestring.recipes import RECIPES
 from shoestring.recipes.former import completed
 from shoestring.recipes.recipe import Recipe
@@ -33,7 +35,7 @@ def load(run: Run, device: str | None, average: float | None = None, progress: P
     Raises:
         RunError: There are no such weights, or they do not fit the recipe.
     """
-    recipe = recipe_of(run)
+    recipe = recipe_of(run, progress)
     machine = Machine.choose(recipe.engine.elsewhere(), device)
     if run.finished():
         return Model(recipe, machine.place(load_nets(run, recipe, average)).eval(), machine)
@@ -108,12 +110,18 @@ def load_nets(run: Run, recipe: Recipe, average: float | None = None) -> nn.Modu
     return nets
 
 
-def recipe_of(run: Run) -> Recipe:
+def recipe_of(run: Run, progress: Progress | None = None) -> Recipe:
     """The recipe that a run was trained by.
+
+    Args:
+        run: The run.
+        progress: Told when code that the run was trained with has changed since.
 
     Raises:
         RecipeError: Its file is not valid.
+        RunError: It has code of its own that the user has not allowed to run.
     """
+    open_code(run, progress or Progress())
     return Recipe.from_json(completed(run.read_recipe()), str(run.recipe_file))
 
 
@@ -123,8 +131,3 @@ def whole_recipe(run: Run) -> dict[str, Any]:
         return recipe_of(run).to_json()
     except ShoestringError:
         return run.read_recipe()
-
-
-def kept_weights(nets: nn.ModuleDict) -> dict[str, Tensor]:
-    """What of trained nets a run keeps, by name: parameters and statistics of batch norm, but not its step counters."""
-    return {name: tensor for name, tensor in nets.state_dict().items() if tensor.is_floating_point()}

@@ -20,7 +20,7 @@ from shoestring.model.pixels import as_seen, check_pixels, finite
 from shoestring.nets.digit_sum import DigitReader
 from shoestring.nets.fuse_bn import folded
 from shoestring.recipes.recipe import Recipe
-from shoestring.tasks.classification import Classify
+from shoestring.tasks.classification import ClassifierTask
 from shoestring.tasks.gan.task import Adversarial, frozen
 
 BATCH = 500  # images per forward pass: large enough to be fast, small enough for any memory
@@ -96,7 +96,7 @@ class Model:
         given = {name: value for name, value in options.items() if value is not None}
         if not given:
             return self
-        if isinstance(task := self.recipe.task, Classify):
+        if isinstance(task := self.recipe.task, ClassifierTask):
             raise RecipeError(f"{self.recipe.name} classifies images; {' and '.join(given)} are for generators")
         known = sorted(type(task.sampling).model_fields)
         if strange := sorted(given.keys() - set(known)):
@@ -202,7 +202,7 @@ class Model:
     def _make(self, latents: Tensor, progress: Progress, labels: Tensor | None) -> Tensor:
         """As `decode`, without refinements."""
         task, device = self.recipe.task, self.machine.device
-        if isinstance(task, Classify):
+        if isinstance(task, ClassifierTask):
             raise RecipeError(f"{self.recipe.name} classifies images; it cannot make them. Use a generator recipe")
         nets = nn.ModuleDict({name: folded(self.nets[name]) for name in self.nets if name == task.maker})
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from shoestring.core.budget import Layer
 
@@ -38,9 +39,10 @@ def _rows(name: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Layer]:
         return hook
 
     def after(path: str) -> Any:
-        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+        def hook(_: nn.Module, __: object, output: Any) -> None:
             counts[path] += counter.multiply_adds
-            outputs[path] = tuple(output.shape[1:])
+            first = next((leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)), None)
+            outputs[path] = () if first is None else tuple(first.shape[1:])
 
         return hook
 
@@ -48,12 +50,16 @@ def _rows(name: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Layer]:
     owners = {path: module for path, module in modules.items() if _own_parameters(module)}
     handles = [module.register_forward_pre_hook(before(path)) for path, module in owners.items()]
     handles += [module.register_forward_hook(after(path)) for path, module in owners.items()]
-    training = net.training
+    modes = {module: module.training for module in modules.values()}
+    fast_path = torch.backends.mha.get_fastpath_enabled()
     try:
+        torch.backends.mha.set_fastpath_enabled(False)  # attention in one operator, whose parts nobody could count
         with torch.no_grad(), counter:
             net.eval()(*inputs)
     finally:
-        net.train(training)
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        for module, training in modes.items():
+            module.training = training
         for handle in handles:
             handle.remove()
     order = [*outputs, *(path for path in owners if path not in outputs)]
@@ -82,11 +88,11 @@ class Counter(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Calls a function and counts it."""
-        result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if name in ("conv2d", "linear"):  # every output looks at the inputs that its own weights weigh
+        result = func(*args, **(kwargs or {}))
+        if name in ("conv1d", "conv2d", "conv3d", "linear"):  # an output takes in the inputs that its weights weigh
             self.multiply_adds += result.numel() * args[1][0].numel()
-        elif name == "conv_transpose2d":  # every input goes to the outputs that its own weights weigh
+        elif name.startswith("conv_transpose"):  # an input goes to the outputs that its weights weigh
             self.multiply_adds += args[0].numel() * args[1][0].numel()
         elif name in ("matmul", "__matmul__", "mm", "bmm"):
             self.multiply_adds += result.numel() * args[0].shape[-1]
@@ -94,7 +100,15 @@ class Counter(TorchFunctionMode):
             query, key, value = args[:3]
             pairs = query.numel() // query.shape[-1] * key.shape[-2]
             self.multiply_adds += pairs * (query.shape[-1] + value.shape[-1])
+        elif name == "multi_head_attention_forward":  # nn.MultiheadAttention, whose operators cannot be seen from here
+            self.multiply_adds += _attention(*args[:4])
         return result
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, width: int) -> int:
+    """Multiply-adds of attention with its projections, of (tokens, n, features)."""
+    projected = 2 * query.shape[0] * width + key.shape[0] * (key.shape[-1] + value.shape[-1])
+    return query[0].numel() // width * width * (projected + 2 * query.shape[0] * key.shape[0])
 
 
 def _own_parameters(module: nn.Module) -> bool:

@@ -97,9 +97,6 @@ class Muon(Spec):
         )
 
 
-Optimiser = Annotated[Adam | Muon, Field(discriminator="kind")]
-
-
 def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
     """Makes every group use a learning rate, times its own "relative_rate" if it has one, from the next step on.
 

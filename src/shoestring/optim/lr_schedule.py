@@ -73,8 +73,5 @@ class Trapezoid(Spec):
         return min(1.0, rising, falling)
 
 
-Schedule = Annotated[Constant | StepDecay | OneCycle | Trapezoid, Field(discriminator="kind")]
-
-
 def _cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2

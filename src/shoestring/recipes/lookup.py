@@ -9,31 +9,37 @@ from pydantic_core import to_jsonable_python
 
 from shoestring.core.config import changed, fits_into, merged, unknown
 from shoestring.core.errors import DataError, RecipeError
+from shoestring.data.custom import CustomData
 from shoestring.data.image_folder import ImageFolder
 from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.recipes import RECIPES
-from shoestring.recipes.recipe import Recipe
-from shoestring.tasks.classification import Classify
+from shoestring.recipes.recipe import OPEN, Recipe
+from shoestring.tasks.classification import ClassifierTask
 
 TOLD = ("name", "base", "summary", "published")
 """The fields of a recipe that tell of it; all others decide what is done."""
 
 
-def recipe(name_or_file: str | Path, **fields: Any) -> Recipe:
-    """A recipe by name or from a TOML or JSON file.
+def recipe(name_or_file: Recipe | str | Path, **fields: Any) -> Recipe:
+    """A recipe by name or from a TOML or JSON file, or another one with other values.
 
     A file with `base` says only in what it differs from that shipped recipe. Under another name or with other data, the
     base's summary and published result are left behind.
 
     Args:
-        name_or_file: Such as "cifar100-resnet" or "my.toml".
+        name_or_file: Such as "cifar100-resnet" or "my.toml"; or a recipe.
         fields: Values that replace the recipe's own; nested ones as dicts, such as budget={"steps": 60}. A dict of
-            another kind, such as net={"kind": "bottleneck"}, replaces all of what was there.
+            another kind, such as net={"kind": "bottleneck"}, replaces all of what was there. A part of your own is its
+            class or function, such as net=TinyNet, or its kind, "my_net.py:TinyNet", or a dict with "options".
 
     Raises:
         RecipeError: No such recipe, file or base; the file cannot be parsed; a key is unknown, a value out of range, or
             parts do not fit.
     """
+    for part in OPEN.keys() & fields.keys():
+        fields[part] = OPEN[part][0].from_object(fields[part]) or fields[part]
+    if isinstance(name_or_file, Recipe):
+        return _made_from(name_or_file, fields, name_or_file.name) if fields else name_or_file
     name = str(name_or_file)
     if name in RECIPES:
         found = RECIPES[name]()
@@ -52,13 +58,26 @@ def _from_file(path: Path) -> Recipe:
         raise RecipeError(f"there is no recipe file {path}") from error
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
-    fields = cast(dict[str, Any], values) if isinstance(values, dict) else {}
+    fields = _anchored(cast(dict[str, Any], values), path.parent) if isinstance(values, dict) else {}
     base = fields.get("base")
     if base is None:
-        return Recipe.from_json(values, str(path))
+        return Recipe.from_json(fields or values, str(path))
     if str(base) not in RECIPES:
         raise RecipeError(f"{path}: {unknown('base', str(base), RECIPES)}")
     return _made_from(RECIPES[base](), {key: value for key, value in fields.items() if key != "base"}, str(path))
+
+
+def _anchored(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields with files of code found from the recipe's own folder, or where a run keeps them."""
+    found = dict(fields)
+    for part in OPEN.keys() & fields.keys():
+        values: dict[str, Any] = {"kind": fields[part]} if isinstance(fields[part], str) else fields[part]
+        place, colon, name = str(values.get("kind", "")).rpartition(":")
+        for file in (folder / place, folder / "source" / place):
+            if colon and file.is_file():
+                found[part] = values | {"kind": f"{file}:{name}"}
+                break
+    return found
 
 
 def _made_from(start: Recipe, fields: dict[str, Any], origin: str) -> Recipe:
@@ -80,14 +99,14 @@ def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
     Raises:
         DataError: The folder of images is missing or has no class, or a classifier's has one.
     """
-    if not isinstance(asked.data, ImageFolder):
+    if not isinstance(asked.data, ImageFolder | CustomData):
         return asked
     data = asked.data.named(resolve_data_folder(data_folder))
-    if isinstance(asked.task, Classify) and len(data.classes) < 2:
-        raise DataError(
-            f"{data.path} has one class, {', '.join(data.classes)}, so there is nothing to tell apart; is data.path "
-            "one folder too high?"
+    if isinstance(asked.task, ClassifierTask) and len(data.classes) < 2:
+        place, hint = (
+            (data.path, "; is data.path one folder too high?") if isinstance(data, ImageFolder) else (data.words, "")
         )
+        raise DataError(f"{place} has one class, {', '.join(data.classes)}, so there is nothing to tell apart{hint}")
     return asked.replace(data=data)
 
 

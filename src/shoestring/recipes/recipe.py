@@ -6,33 +6,48 @@ import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 
 from shoestring.core.budget import Budget
 from shoestring.core.config import Spec, counting, explain
 from shoestring.core.device import Engine
 from shoestring.core.errors import RecipeError
+from shoestring.core.outside import Outside, is_outside, opened
 from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
 from shoestring.data.cifar100 import CIFAR100
+from shoestring.data.custom import CustomData
+from shoestring.data.custom_augment import CustomAugment
 from shoestring.data.dataset import Normalisation, Signed
+from shoestring.data.given import GivenData
 from shoestring.data.image_folder import ImageFolder
 from shoestring.data.mnist import MNISTDigits
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
+from shoestring.nets.custom import CustomNet
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.resnet import BasicNet, BottleneckNet
 from shoestring.nets.unet import ThriftyUNet
-from shoestring.optim.configs import Adam, Optimiser
-from shoestring.optim.lr_schedule import Constant, Schedule
+from shoestring.optim.configs import Adam, Muon
+from shoestring.optim.custom import CustomSchedule, TorchOptimiser
+from shoestring.optim.lr_schedule import Constant, OneCycle, StepDecay, Trapezoid
 from shoestring.tasks.classification import Classify
+from shoestring.tasks.custom import CustomLoss
 from shoestring.tasks.flow.flow_matching import Flow
 from shoestring.tasks.gan.task import Adversarial
 
-Data = Annotated[CIFAR100 | AddNIST | MNISTDigits | ImageFolder, Field(discriminator="kind")]
-Net = Annotated[
+ShippedData = CIFAR100 | AddNIST | MNISTDigits | ImageFolder | GivenData
+ShippedNet = (
     MBConvNet
     | BottleneckNet
     | BasicNet
@@ -41,11 +56,28 @@ Net = Annotated[
     | PlainDCGAN
     | RefinedDCGAN
     | ConditionalDCGAN
-    | ThriftyUNet,
-    Field(discriminator="kind"),
-]
-Learning = Annotated[Classify | Adversarial | Flow, Field(discriminator="kind")]
+    | ThriftyUNet
+)
+ShippedTask = Classify | Adversarial | Flow
+ShippedOptimiser = Adam | Muon
+ShippedSchedule = Constant | StepDecay | OneCycle | Trapezoid
 
+OPEN: dict[str, tuple[type[Outside], Any]] = {
+    "data": (CustomData, ShippedData),
+    "augment": (CustomAugment, Augment),
+    "net": (CustomNet, ShippedNet),
+    "task": (CustomLoss, ShippedTask),
+    "optimiser": (TorchOptimiser, ShippedOptimiser),
+    "schedule": (CustomSchedule, ShippedSchedule),
+}
+"""For each part that may come from outside the package, what takes it in, and the shipped ones."""
+
+Data = Annotated[SerializeAsAny[ShippedData | CustomData], opened(*OPEN["data"])]
+Augmentation = Annotated[SerializeAsAny[Augment | CustomAugment], opened(*OPEN["augment"])]
+Net = Annotated[SerializeAsAny[ShippedNet | CustomNet], opened(*OPEN["net"])]
+Learning = Annotated[SerializeAsAny[ShippedTask | CustomLoss], opened(*OPEN["task"])]
+Optimiser = Annotated[SerializeAsAny[ShippedOptimiser | TorchOptimiser], opened(*OPEN["optimiser"])]
+Schedule = Annotated[SerializeAsAny[ShippedSchedule | CustomSchedule], opened(*OPEN["schedule"])]
 
 UNCOUNTED = ("base", "cadence", "engine", "summary", "published")
 """The fields of a recipe that change nothing that is learnt."""
@@ -113,7 +145,7 @@ class Recipe(Spec):
     """The hard limits."""
     data: Data
     """Where images come from."""
-    augment: Augment = Augment()
+    augment: Augmentation = Augment()
     """Random changes to training images."""
     net: Net
     """The architecture."""
@@ -196,3 +228,13 @@ class Recipe(Spec):
         """
         values = {name: value for name, value in counting(self).items() if name not in UNCOUNTED}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def parts_of(recipe: Recipe) -> dict[str, Spec]:
+    """The parts of a recipe that may come from outside the package, by field."""
+    return {name: getattr(recipe, name) for name in OPEN}
+
+
+def has_outside(recipe: Recipe) -> bool:
+    """Whether any part of a recipe is from outside the package."""
+    return any(is_outside(part) for part in parts_of(recipe).values())

@@ -99,7 +99,8 @@ class Facts:
     @property
     def classifies(self) -> bool:
         """Whether the task is to classify."""
-        return self.part("task").get("kind") == "classify"
+        nets = {layer.name.split(".")[0] for layer in self.layers}
+        return "classifier" in nets or self.part("task").get("kind") == "classify"
 
     @property
     def parameters(self) -> int | None:

@@ -12,12 +12,9 @@ from shoestring.core.config import Spec
 from shoestring.tasks.contract import Batch, Loss
 
 
-class Classify(Spec):
-    """Classification by cross-entropy; one phase that trains the classifier."""
+class ClassifierTask(Spec):
+    """Classification by any loss; one phase that trains the classifier."""
 
-    kind: Literal["classify"] = "classify"
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability moved from the true class to all classes alike (Szegedy et al. 2016)."""
     mixup: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Largest weight of another image, and of its class, in a training image; uniform from 0 (Zhang et al. 2018)."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
@@ -44,14 +41,27 @@ class Classify(Spec):
             "mixed_weight": weight,
         }
 
+    def each(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each image (n,), of logits (n, num_classes) and labels (n,)."""
+        raise NotImplementedError
+
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        """Mean cross-entropy of a batch, and its accuracy; of a mixed image, by the class of its larger part."""
+        """Mean loss of a batch, and its accuracy; of a mixed image, by the class of its larger part."""
         logits = nets["classifier"](batch["images"]).float()
-        loss = self._cross_entropy(logits, batch["labels"])
+        loss = self.each(logits, batch["labels"])
         if self.mixup:
-            loss = torch.lerp(loss, self._cross_entropy(logits, batch["mixed_labels"]), batch["mixed_weight"])
+            loss = torch.lerp(loss, self.each(logits, batch["mixed_labels"]), batch["mixed_weight"])
         accuracy = (logits.detach().argmax(1) == batch["labels"]).float().mean()
         return loss.mean(), {"accuracy": accuracy}
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+
+class Classify(ClassifierTask):
+    """Classification by cross-entropy; one phase that trains the classifier."""
+
+    kind: Literal["classify"] = "classify"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability moved from the true class to all classes alike (Szegedy et al. 2016)."""
+
+    def each(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The cross-entropy of each image (n,)."""
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="none")

@@ -1,17 +1,18 @@
 """Steps of a training, one after the other: what the loop repeats, and what `speed` times."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from shoestring.core.device import Machine
-from shoestring.core.rng import generator
+from shoestring.core.rng import generator, seeded
 from shoestring.data.dataset import Images
 from shoestring.data.loader import Feed
 from shoestring.model.train_state import State
 from shoestring.optim.configs import set_learning_rate
-from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.recipe import Recipe, has_outside
 from shoestring.tasks.contract import Batch
 
 Update = Callable[[Batch], dict[str, Tensor]]
@@ -50,7 +51,8 @@ def make_update(recipe: Recipe, state: State, machine: Machine, lap: Lap = unwat
     if machine.compile:
         for net in state.nets.values():
             net.compile(dynamic=False)  # a phase may call a net with two sizes of batch; both are always the same
-    return GraphedUpdate(update) if machine.graphs else update
+    # What users wrote may ask the device within a step, and their optimisers read the learning rate on the CPU.
+    return GraphedUpdate(update) if machine.graphs and not has_outside(recipe) else update
 
 
 class GraphedUpdate:
@@ -134,11 +136,18 @@ class Stepper:
             set_learning_rate(optimiser, self.rate)
         batch = self.batch()
         self.lap("data")
-        facts = self.update(batch)
+        with self.randomness():
+            facts = self.update(batch)
         state.step = taken
         state.average()
         self.lap("average")
         return facts
+
+    def randomness(self) -> AbstractContextManager[None]:
+        """Inside, what parts from outside the package draw without a generator depends on seed and step alone."""
+        if not has_outside(self.recipe):
+            return nullcontext()
+        return seeded(self.recipe.seed, "net", self.state.step, device=self.machine.device)
 
     def batch(self) -> Batch:
         """The batch of the next step, with everything that the task draws at random."""

@@ -12,6 +12,7 @@ from shoestring.core.provenance import Session, seconds_so_far
 from shoestring.core.run import Run
 from shoestring.model.bn_recalibration import answering
 from shoestring.model.build import Built, build
+from shoestring.model.code import keep_code, remember_code, require_same_code
 from shoestring.model.load import kept_weights, load, recipe_of
 from shoestring.model.model import Model
 from shoestring.model.run_splits import TrainingData, load_training_data
@@ -63,6 +64,7 @@ def train(
     machine = Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
     started = run.started()
     if started:
+        require_same_code(run, recipe)
         _require_same(run, recipe)
     if run.finished():
         progress.say(f"{run.folder} is finished; there is nothing left to train")
@@ -73,6 +75,7 @@ def train(
     require_memory(recipe, machine, data.train)
     if not started:
         _claim(run, recipe, built, overrides)
+    remember_code(recipe, progress)
     data.record(run)
     machine = Machine.choose(settle(recipe, run, device, progress), device)
     with machine.running():
@@ -121,6 +124,7 @@ def _claim(run: Run, recipe: Recipe, built: Built, overrides: Mapping[str, Any])
     """Makes a folder in which no step was taken this recipe's, whichever was to be trained there before."""
     if run.exists() and run.read_recipe() != recipe.to_json():
         run.forget_starts()
+    keep_code(run, recipe)
     run.write_json("classes.json", list(recipe.data.classes))
     run.write_recipe(recipe.to_json(), built.layers, overrides)  # last: it is what makes the folder a run
 
