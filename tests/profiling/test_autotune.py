@@ -63,19 +63,19 @@ def test_a_run_records_its_trial_and_goes_on_with_what_it_found(pictures, tmp_pa
     recipe = tiny.classifier(pictures, engine__trial=True, engine__threads=1)
     run = Run(tmp_path)
     with pytest.raises(tiny.Crash):
-        train(recipe, run, tmp_path, "cpu", tiny.Crashing(after=8), {})
+        train(recipe, run, tmp_path, "cpu", tiny.Crashing(after=8), {}, trial.settled)
     recorded = json.loads((tmp_path / "trial.json").read_text())
     assert recorded["chosen"]["channels_last"] is False
     assert [t["milliseconds"] for t in recorded["tried"]] == [4000, 2000, 3000]
     tried = len(timed)
-    train(recipe, run, tmp_path, "cpu", Progress(), {})
+    train(recipe, run, tmp_path, "cpu", Progress(), {}, trial.settled)
     assert len(timed) == tried
     machine = json.loads((tmp_path / "environment.json").read_text())["machine"]
     assert machine["channels_last"] is False
 
 
 def test_nothing_is_tried_unasked(pictures, tmp_path, timed) -> None:
-    train(tiny.classifier(pictures), Run(tmp_path), tmp_path, "cpu", Progress(), {})
+    train(tiny.classifier(pictures), Run(tmp_path), tmp_path, "cpu", Progress(), {}, trial.settled)
     assert timed == []
     assert not (tmp_path / "trial.json").exists()
 
@@ -89,5 +89,7 @@ def test_a_processor_that_multiplies_bfloat16_is_told_of(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     heard = tiny.Heard()
-    train(tiny.classifier(pictures, engine__precision=precision), Run(tmp_path), tmp_path, "cpu", heard, {})
+    train(
+        tiny.classifier(pictures, engine__precision=precision), Run(tmp_path), tmp_path, "cpu", heard, {}, trial.settled
+    )
     assert sum("--engine.precision bfloat16" in message for message in heard.messages) == hinted
