@@ -14,14 +14,14 @@ from shoestring.core.progress import Progress
 from shoestring.data.paths import VARIABLE
 from shoestring.evaluation.compare import DATA_SETS, read_set
 from shoestring.recipes.lookup import located
-from shoestring.recipes.recipe import Data
+from shoestring.recipes.recipe import ShippedData
 
 real = pytest.mark.skipif(VARIABLE not in os.environ, reason=f"{VARIABLE} names no folder with the real data")
 
 
 def test_every_kind_of_data_without_a_path_is_a_set_with_all_of_train() -> None:
-    kinds = {kind.model_fields["kind"].default for kind in get_args(get_args(Data)[0])}
-    assert set(DATA_SETS) == kinds - {"folder"}
+    kinds = {kind.model_fields["kind"].default for kind in get_args(ShippedData)}
+    assert set(DATA_SETS) == kinds - {"folder", "given"}
     assert {"cifar100", "mnist", "addnist"} <= set(DATA_SETS)
     assert [getattr(source, "tune", None) for source in DATA_SETS.values()] == [0] * len(DATA_SETS)
 

@@ -47,7 +47,7 @@ def remember(keys: Iterable[str]) -> None:
         OSError: The file cannot be written.
     """
     _allowed.update(keys := set(keys))
-    new = sorted(keys.difference(_lines()))
+    new = sorted(keys.difference(_lines())) if keys else []
     if not new:
         return
     file = trust_file()
@@ -65,9 +65,16 @@ def _lines() -> list[str]:
 
 def _configuration_folder(platform: str) -> Path:
     if platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+        return Path(os.environ.get("APPDATA") or _home() / "AppData" / "Roaming")
     if platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
+        return _home() / "Library" / "Application Support"
     # The XDG specification says that a relative path is to be ignored.
     named = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    return named if named.is_absolute() else Path.home() / ".config"
+    return named if named.is_absolute() else _home() / ".config"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:  # in a container, of a user whom the system does not know
+        raise FileNotFoundError(f"this user has no home folder; name a file in {VARIABLE}") from error

@@ -21,9 +21,9 @@ from shoestring.metrics.generative.suite import check_sets, scores
 from shoestring.metrics.score import Score, over_seeds, with_floor
 from shoestring.recipes import RECIPES
 from shoestring.recipes.lookup import located, recipe
-from shoestring.recipes.recipe import Data
+from shoestring.recipes.recipe import ShippedData
 
-_KINDS: tuple[Any, ...] = get_args(get_args(Data)[0])
+_KINDS: tuple[Any, ...] = get_args(ShippedData)
 DATA_SETS: Mapping[str, Source] = {
     kind.model_fields["kind"].default: kind(tune=0)
     for kind in _KINDS

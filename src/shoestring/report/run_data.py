@@ -99,8 +99,10 @@ class Facts:
     @property
     def classifies(self) -> bool:
         """Whether the task is to classify."""
-        nets = {layer.name.split(".")[0] for layer in self.layers}
-        return "classifier" in nets or self.part("task").get("kind") == "classify"
+        kind = self.part("task").get("kind")
+        if kind in ("classify", "adversarial", "flow"):
+            return kind == "classify"
+        return "classifier" in {layer.name.split(".")[0] for layer in self.layers}  # a task of the user's own
 
     @property
     def parameters(self) -> int | None:
