@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,21 +21,24 @@ else:
 
 HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what systems say of a lock that another process holds
 
+LOOK_SECONDS = 0.2  # between looks whether another process has ended
+
 
 @contextmanager
-def locked(file: Path, progress: Progress) -> Generator[None]:
+def locked(file: Path, progress: Progress, awaited: Path | None = None) -> Generator[None]:
     """Inside, no other process, and no other thread of this one, holds the lock of this file.
 
-    Where the file system knows no locks, says so and goes on without.
+    Where the file system knows no locks, goes on without.
 
     Args:
         file: Made for the lock, in the folder that is locked; names the holder; removed at the end.
-        progress: Told when there can be no lock.
+        progress: Told of waiting, or when there can be no lock.
+        awaited: What others may be making under this lock, to wait for; by default nobody waits.
 
     Raises:
-        RunError: Another process holds it; names that process, its host and since when.
+        RunError: Another process holds it, and nothing is waited for; names that process, its host and since when.
     """
-    with _acquired(file, progress) as held:
+    with _acquired(file, progress, awaited) as held:
         held.truncate(0)
         held.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
         held.flush()
@@ -45,18 +49,27 @@ def locked(file: Path, progress: Progress) -> Generator[None]:
                 file.unlink()
 
 
-def _acquired(file: Path, progress: Progress) -> TextIO:
+def _acquired(file: Path, progress: Progress, awaited: Path | None) -> TextIO:
+    told = False
     while True:
         held = file.open("a+", encoding="utf-8")
         try:
             _lock(held)
         except OSError as error:
+            if error.errno in HELD and awaited:
+                held.close()
+                if not told:
+                    progress.say(f"{awaited} is being made by another process; waiting for it")
+                told = True
+                time.sleep(LOOK_SECONDS)
+                continue
             if error.errno in HELD:
                 with held:
                     held.seek(0)
                     holder = held.read() or "another process"
                 raise RunError(f"{file.parent} is in use by {holder}; wait until that ends, or stop it") from None
-            progress.say(f"{file.parent} lies on a file system without locks ({error}): start nothing else there")
+            if not awaited:
+                progress.say(f"{file.parent} lies on a file system without locks ({error}): start nothing else there")
             return held
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(held.fileno()), file.stat()):

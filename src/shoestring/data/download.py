@@ -1,30 +1,22 @@
 """Files from the network, whole and checked, or not at all."""
 
-import errno
 import hashlib
 import http.client
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
 
 from shoestring.core.errors import DataError
+from shoestring.core.lock import locked
 from shoestring.core.progress import Progress
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 AS_FOUND = "files as found, whose checksum is not the official one"
 """How reports call data that may be damaged or another version."""
 _BLOCK = 1 << 18
-_LOOK_SECONDS = 0.2  # between looks whether another download has ended
 
 
 class _UnfinishedError(Exception):
@@ -116,46 +108,14 @@ def fetch(
     )
 
 
-@contextmanager
-def alone(path: Path, progress: Progress) -> Generator[None]:
+def alone(path: Path, progress: Progress) -> AbstractContextManager[None]:
     """Inside, no other process or thread makes this file; waits for one that does, however that ends.
 
     Args:
         path: The file; PATH.lock beside it is locked by the operating system, and removed at the end.
         progress: Told of waiting.
     """
-    lock = path.with_name(path.name + ".lock")
-    told = False
-    while True:
-        held = lock.open("a")
-        free = _locked(held)
-        with suppress(FileNotFoundError):
-            if free and os.path.samestat(os.fstat(held.fileno()), lock.stat()):
-                break
-        held.close()  # it is another's, or its last holder has removed it
-        if not free:
-            if not told:
-                progress.say(f"{path} is being made by another process; waiting for it")
-            told = True
-            time.sleep(_LOOK_SECONDS)
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # Windows removes no open file; one that stays locks nobody out
-            lock.unlink()
-        held.close()
-
-
-def _locked(file: IO[str]) -> bool:
-    """Takes a lock; gives whether that went well, as it does where the file system knows no locks."""
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-    return True
+    return locked(path.with_name(path.name + ".lock"), progress, awaited=path)
 
 
 def _expected(path: Path, checksum: str) -> Path:
