@@ -143,7 +143,7 @@ def train(name: str, recipe: Recipe) -> None:
     """Trains an experiment and keeps it, unless it is kept already."""
     kept = ROOT / "results" / name
     if (found := state(kept, recipe)) == "stale":
-        raise ShoestringError(f"{kept} was trained by another recipe than today's; delete it to train it anew")
+        raise ShoestringError(f"{kept} was trained by another recipe than today's; move it away to train that one anew")
     trained = state(ROOT / "runs" / name, recipe) == "kept"
     doing = "kept already" if found == "kept" else "trained already, being kept" if trained else "training"
     print(f"{name}: {doing}", file=sys.stderr)

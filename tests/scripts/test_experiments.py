@@ -81,7 +81,7 @@ def test_runs_of_a_recipe_that_has_changed_are_stale_and_stay(tmp_path: Path, mo
     run.write_weights({"weight": torch.zeros(1)}, {})
     assert experiments.state(run.folder, recipe) == "kept"
     experiments.train("x", recipe)  # is done at once
-    with pytest.raises(ShoestringError, match="delete it to train it anew"):
+    with pytest.raises(ShoestringError, match="move it away to train that one anew"):
         experiments.train("x", KNOWN["addnist-best-seed2"])
 
 

@@ -187,7 +187,7 @@ def require_same_code(run: Run, recipe: Recipe) -> None:
         if kept.kind != kind:
             raise RunError(
                 f"{run.folder} holds a run of another recipe ({part} is {kept.kind} there, {kind} now). Name another "
-                "folder with --run, or delete it."
+                "folder with --run."
             )
         own = f"--{part} '{kept.file}:{kind.rpartition(':')[2]}'"
         ways = "" if kind.startswith(f"{NOTEBOOK}:") else f" To go on, name the run's own copy: {own}."
