@@ -33,7 +33,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         self.labels = images.labels.tolist()
         self.augment = recipe.augment
         self.mean = torch.tensor(recipe.data.mean).view(-1, 1, 1)
-        self.deviation = torch.tensor(recipe.data.deviation).view(-1, 1, 1)
+        self.std = torch.tensor(recipe.data.std).view(-1, 1, 1)
 
     def __len__(self) -> int:
         """How many."""
@@ -43,7 +43,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         """One image, changed and normalised, with its label."""
         picture = changed(self.pictures[index], self.augment)
         tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-        return (tensor - self.mean) / self.deviation, self.labels[index]
+        return (tensor - self.mean) / self.std, self.labels[index]
 
 
 def changed(picture: Image.Image, spec: Augment) -> Image.Image:

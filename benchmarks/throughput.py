@@ -81,7 +81,7 @@ def compared(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     from shoestring.recipes.lookup import recipe
 
     rows = [versus(name, "train", given, "ms a step", given.steps)] if given.only != "sample" else []
-    if recipe(name).task.maker and given.only != "train":
+    if recipe(name).task.factory and given.only != "train":
         rows.append(versus(name, "sample", given, "ms an image", given.samples))
     return rows
 
@@ -203,17 +203,17 @@ def plain_train(name: str, device: str) -> Callable[[int], float]:
     import plain_loop
     import torch
 
-    from shoestring.profiling.profile import random_images
+    from shoestring.profiling.profile import synthetic_batch
     from shoestring.recipes.lookup import recipe
 
-    step = plain_loop.plain_training(recipe(name), random_images(recipe(name)), torch.device(device))
+    step = plain_loop.plain_training(recipe(name), synthetic_batch(recipe(name)), torch.device(device))
     return trainer(step, torch.cuda.synchronize if device.startswith("cuda") else lambda: None)
 
 
 def our_train(name: str, device: str) -> Callable[[int], float]:
     """Our training, with the changes asked for."""
     from shoestring.core.device import Machine
-    from shoestring.profiling.profile import practice
+    from shoestring.profiling.profile import warm_step
     from shoestring.profiling.roofline import synchronise
     from shoestring.recipes.lookup import recipe
 
@@ -227,7 +227,7 @@ def our_train(name: str, device: str) -> Callable[[int], float]:
     )
     machine = Machine.choose(ours.engine, device)
     with machine.running():
-        turn = trainer(practice(ours, machine), lambda: synchronise(machine))
+        turn = trainer(warm_step(ours, machine), lambda: synchronise(machine))
     return running(machine, turn)
 
 

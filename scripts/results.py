@@ -22,12 +22,12 @@ from pages.samplings import samplings
 from pages.speed import growth, making, rooflines, versus, waiting
 from pages.tables import Table, classifier_runs, classifiers, cost, generators, markdown, summary
 
-from shoestring.report.run_data import Facts
+from shoestring.report.run_data import RunData
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 FIGURES = ROOT / "docs" / "figures"
 CONTESTS = ("addnist", "cifar100")
-TABLES: dict[str, Callable[[Sequence[Facts]], Table]] = {
+TABLES: dict[str, Callable[[Sequence[RunData]], Table]] = {
     "summary": summary,
     "classifiers": classifiers,
     "classifier-runs": classifier_runs,
@@ -43,12 +43,12 @@ TABLES: dict[str, Callable[[Sequence[Facts]], Table]] = {
 }
 
 
-def block(name: str, runs: Sequence[Facts]) -> str:
+def block(name: str, runs: Sequence[RunData]) -> str:
     """What stands between the marks of a name; an unknown name is a KeyError."""
     return ablations() if name == "ablations" else markdown(TABLES[name](runs))
 
 
-def with_tables(text: str, runs: Sequence[Facts]) -> str:
+def with_tables(text: str, runs: Sequence[RunData]) -> str:
     """A page with each of its blocks written anew."""
 
     def written(found: re.Match[str]) -> str:
@@ -57,7 +57,7 @@ def with_tables(text: str, runs: Sequence[Facts]) -> str:
     return re.sub(r"<!-- begin: (\S+) -->\n.*?<!-- end: \1 -->", written, text, flags=re.DOTALL)
 
 
-def stale_pages(runs: Sequence[Facts], check: bool) -> list[str]:
+def stale_pages(runs: Sequence[RunData], check: bool) -> list[str]:
     """The pages whose tables are out of date; rewritten unless it is only a check."""
     stale: list[str] = []
     for page in PAGES:
@@ -70,7 +70,7 @@ def stale_pages(runs: Sequence[Facts], check: bool) -> list[str]:
     return stale
 
 
-def stale_figures(runs: Sequence[Facts], check: bool) -> list[str]:
+def stale_figures(runs: Sequence[RunData], check: bool) -> list[str]:
     """The figures that show other data than there is; drawn anew unless it is only a check."""
     stale: list[str] = []
     for data in CONTESTS:

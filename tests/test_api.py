@@ -14,6 +14,7 @@ from shoestring.core.errors import DataError, OverBudgetError, RecipeError, RunE
 from shoestring.core.run import Run
 from shoestring.data.embedded_digits import read_embedded_digits
 from shoestring.model.build import build
+from shoestring.model.generator import Generator
 
 SYSTEMS = {
     "addnist-effnet": 98_720,
@@ -26,11 +27,11 @@ SYSTEMS = {
 def test_training_leaves_a_whole_run(classifier_run: Run) -> None:
     assert classifier_run.finished()
     assert classifier_run.report_file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert set(classifier_run.measures()) == {"train", "tune"}  # development does not look at test
-    assert classifier_run.measures()["tune"]["accuracy"]["n"] == 6
+    assert set(classifier_run.metrics()) == {"train", "tune"}  # development does not look at test
+    assert classifier_run.metrics()["tune"]["accuracy"]["n"] == 6
     assert sum(layer.parameters for layer in classifier_run.layers()) == 1_157
     assert classifier_run.read_json("classes.json") == list(tiny.CLASSES)
-    assert classifier_run.averages() == [0.9]
+    assert classifier_run.ema() == [0.9]
 
 
 def test_generators_leave_pictures(gan_run: Run) -> None:
@@ -66,16 +67,16 @@ def test_fields_that_a_run_is_too_old_to_have_are_no_differences(classifier_run:
 def test_measuring_is_finished_when_it_was_cut_off(classifier_run: Run, pictures: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     shutil.copytree(classifier_run.folder, run.folder)
-    for name in ("measures.json", "report.html"):
+    for name in ("metrics.json", "report.html"):
         (run.folder / name).unlink()
     api.train(tiny.classifier(pictures), run.folder, device="cpu")
-    assert run.measures()["tune"]["accuracy"]["value"] == classifier_run.measures()["tune"]["accuracy"]["value"]
+    assert run.metrics()["tune"]["accuracy"]["value"] == classifier_run.metrics()["tune"]["accuracy"]["value"]
     assert run.report_file.is_file()
 
 
 def test_a_run_without_tune_is_measured_on_test(pictures: Path, tmp_path: Path) -> None:
     run = api.train(tiny.classifier(pictures, data__tune=0, budget__steps=2), tmp_path, device="cpu")
-    assert run.measures()["test"]["accuracy"]["n"] == 15
+    assert run.metrics()["test"]["accuracy"]["n"] == 15
     with pytest.raises(RecipeError, match=r"data\.tune is 0.*--split test"):
         api.evaluate(tmp_path, "tune", device="cpu")
 
@@ -158,15 +159,15 @@ def test_evaluation_measures_the_whole_split_and_is_recorded(classifier_run: Run
     accuracy = found["accuracy"]
     assert (accuracy.value, accuracy.n) == (right / 15, 15)
     assert accuracy.interval[0] < accuracy.value < accuracy.interval[1]
-    assert run.measures()["test"]["accuracy"]["value"] == accuracy.value
-    assert run.measures()["tune"] == classifier_run.measures()["tune"]
+    assert run.metrics()["test"]["accuracy"]["value"] == accuracy.value
+    assert run.metrics()["tune"] == classifier_run.metrics()["tune"]
 
 
 def test_measures_of_other_weights_are_not_recorded_as_the_run_s_own(classifier_run: Run, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     shutil.copytree(classifier_run.folder, run.folder)
-    assert api.evaluate(run.folder, "test", device="cpu", average=0.9)["accuracy"].n == 15
-    assert "test" not in run.measures()
+    assert api.evaluate(run.folder, "test", device="cpu", ema_decay=0.9)["accuracy"].n == 15
+    assert "test" not in run.metrics()
 
 
 def test_a_loaded_model_is_the_running_mean_in_evaluation_mode(classifier_run: Run) -> None:
@@ -175,8 +176,8 @@ def test_a_loaded_model_is_the_running_mean_in_evaluation_mode(classifier_run: R
     saved = torch.load(classifier_run.last_checkpoint(), weights_only=True)
     for name, tensor in model.nets.state_dict().items():
         if tensor.is_floating_point():
-            assert torch.equal(tensor, saved["averages"][0.9][name])
-    assert any(not torch.equal(saved["averages"][0.9][name], saved["nets"][name]) for name in saved["nets"])
+            assert torch.equal(tensor, saved["ema"][0.9][name])
+    assert any(not torch.equal(saved["ema"][0.9][name], saved["nets"][name]) for name in saved["nets"])
 
 
 def test_predictions_are_the_model_s_probabilities_best_first(classifier_run: Run, pictures: Path) -> None:
@@ -239,7 +240,7 @@ def test_shipped_systems_load_and_answer(name: str) -> None:
     model = shoestring.load(name, "cpu")
     assert sum(parameter.numel() for parameter in model.nets.parameters()) == SYSTEMS[name]
     assert model.recipe.budget.steps == shoestring.recipe(name).budget.steps
-    if model.generates:
+    if isinstance(model, Generator):
         images = shoestring.sample(name, 16, device="cpu")
         assert images.shape == (16, 3, 32, 32)
         assert images.float().std(0).mean() > 20  # not all the same
@@ -279,7 +280,7 @@ def test_any_images_are_compared_from_python(tmp_path: Path) -> None:
     made, real, further = (tmp_path / f"{name}.npy" for name in ("made", "real", "further"))
     found = shoestring.compare_images(made, real, further, tmp_path, "cpu", count=50, inception="none")
     assert found["diversity_pixels"].value == pytest.approx(1, rel=0.05)
-    assert found["diversity_pixels"].floor == pytest.approx(1, rel=0.05)
+    assert found["diversity_pixels"].real_baseline == pytest.approx(1, rel=0.05)
     assert (found["diversity_pixels"].n, found["diversity_pixels"].n_real) == (50, 50)
     assert shoestring.compare_images(real, real, None, tmp_path, "cpu", inception="none")[
         "high_frequency_energy"

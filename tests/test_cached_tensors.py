@@ -13,12 +13,12 @@ import shoestring
 from shoestring.data.dataset import normalise
 from shoestring.metrics.features.resize import resize
 from shoestring.recipes import RECIPES
-from shoestring.tasks.gan.spectral_weighting import whitened
+from shoestring.tasks.gan.spectral_weighting import weight_frequencies
 
 CPU = torch.device("cpu")
 ARGUMENTS = {
     "shoestring.data.dataset._per_channel": ((0.5, 0.5, 0.5), CPU),
-    "shoestring.metrics.features.inception_net.cyclic_convolution": (17, 7),
+    "shoestring.metrics.features.inception_net.circular_convolution": (17, 7),
     "shoestring.metrics.features.resize.bicubic_matrix": (8, 299),
     "shoestring.tasks.gan.spectral_weighting._transform": (8, 1.0, CPU),
 }
@@ -49,7 +49,7 @@ def test_all_of_them_are_plain_when_first_asked_for_inside_inference_mode() -> N
     "use",
     [
         lambda images: normalise(images, RECIPES["cifar100-resnet"]().data),
-        lambda images: whitened(images, 1.0),
+        lambda images: weight_frequencies(images, 1.0),
         lambda images: resize(images, "clean"),
     ],
 )

@@ -16,7 +16,7 @@ from shoestring.cli.main import main
 from shoestring.core.device import Machine
 from shoestring.core.run import Run
 from shoestring.data.embedded_digits import read_embedded_digits
-from shoestring.model.model import Model
+from shoestring.model.classifier import Classifier
 from shoestring.nets.digit_sum import DigitAdder, DigitReader, DigitSum
 from shoestring.recipes import RECIPES
 
@@ -33,9 +33,9 @@ class OfBrightness(nn.Module):
         return math.log(9 * CERTAINTY / (1 - CERTAINTY)) * nn.functional.one_hot(digits, 10).float()
 
 
-def model(net: nn.Module) -> Model:
+def model(net: nn.Module) -> Classifier:
     machine = Machine(torch.device("cpu"), torch.float32, channels_last=False, graphs=False, compile=False)
-    return Model(RECIPES["addnist-quick"](), nn.ModuleDict({"classifier": net}).eval(), machine)
+    return Classifier(RECIPES["addnist-quick"](), nn.ModuleDict({"classifier": net}).eval(), machine)
 
 
 def plain_pictures(folder: Path) -> list[Path]:

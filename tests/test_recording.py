@@ -63,7 +63,7 @@ def test_the_command_line_shows_the_measures_and_succeeds(run: Run, read_only: N
     assert said.err.count("not recorded") == 1
 
 
-@pytest.mark.parametrize("name", ["measures.json", "samples/mistakes.png"])
+@pytest.mark.parametrize("name", ["metrics.json", "samples/mistakes.png"])
 def test_a_record_that_fails_at_the_end_costs_no_measure(run: Run, capsys, name: str) -> None:
     (run.folder / name).unlink(missing_ok=True)
     (run.folder / name).mkdir(parents=True)
@@ -78,7 +78,7 @@ def test_adopt_and_report_are_refused_before_any_work(run: Run, read_only: None,
     monkeypatch.setattr("shoestring.evaluation.promote.load", lambda *_: pytest.fail("the weights were read"))
     before = contents(run)
     with pytest.raises(RunError, match=r"Read-only file system\); copy the run to a folder of yours"):
-        api.adopt(run.folder, 0.9, "cpu")
+        api.promote(run.folder, 0.9, "cpu")
     with pytest.raises(RunError, match=r"nothing can be written into .*--out"):
         api.write_report([run])
     assert contents(run) == before
@@ -97,18 +97,18 @@ def test_shipped_weights_are_measured_and_it_is_said_that_nothing_is_recorded(ru
 def test_measures_of_answers_that_were_replaced_meanwhile_are_not_recorded(tmp_path: Path, monkeypatch) -> None:
     pictures = tiny.write_pictures(tmp_path / "pictures")
     run = api.train(tiny.classifier(pictures, ema=(0.9, 0.2)), tmp_path / "run", device="cpu")
-    measure = evaluation.assess_classifier
+    usual = evaluation.evaluate_classifier
 
-    def adopt_meanwhile(*given: object):
-        api.adopt(run.folder, 0.2, "cpu")
-        return measure(*given)
+    def promote_meanwhile(*given: object):
+        api.promote(run.folder, 0.2, "cpu")
+        return usual(*given)
 
-    monkeypatch.setattr(evaluation, "assess_classifier", adopt_meanwhile)
+    monkeypatch.setattr(evaluation, "evaluate_classifier", promote_meanwhile)
     monkeypatch.setattr(Run, "locked", lambda *_: nullcontext())  # as on a file system that has no locks
     heard = tiny.Heard()
     assert api.evaluate(run.folder, "tune", device="cpu", progress=heard)["accuracy"].n == 6
-    assert "answers otherwise" in heard.messages[-1]
-    assert run.measures() == {}
+    assert "has other weights" in heard.messages[-1]
+    assert run.metrics() == {}
     monkeypatch.undo()
     api.evaluate(run.folder, "tune", device="cpu", progress=Progress())
-    assert run.measures()["tune"]["accuracy"]["n"] == 6
+    assert run.metrics()["tune"]["accuracy"]["n"] == 6

@@ -69,7 +69,7 @@ def gan(pictures: Path, **changes: Any) -> Recipe:
     """12 steps of both nets, with soft labels and instance noise."""
     recipe = Recipe(
         name="tiny-gan",
-        budget=Budget(parameters=20_000, steps=12, evaluations=1),
+        budget=Budget(parameters=20_000, steps=12, nfe=1),
         data=ImageFolder(path=pictures, size=32),
         net=PlainDCGAN(latent=4, width=4),
         task=Adversarial(label_bound=0.1, instance_noise=0.25, noise_decay=0.9),

@@ -9,17 +9,18 @@ from pages.runs import ROOT, over_seeds, where
 from pages.tables import Table, markdown
 from shoestring.core.run import Run
 from shoestring.report.format import ABSENT, integer, interval, number, percent, plain, points
-from shoestring.report.run_data import Facts, read
+from shoestring.report.run_data import RunData, read
 
 HOME = ROOT / "results" / "ablations"
 TITLE = "## What each idea is worth"
 EXPLAINED = (
-    "Each row changes the recipe in one place and is measured on the tune split, never on test. The difference is that "
-    "to the recipe as it is, trained under the same conditions: percentage points of accuracy, or of a generator the "
-    "fast distance of its samples, where less is better; seeds alone make some of it."
+    "Each row changes the recipe in one place and is measured on the tune split, never on test. The last column is the "
+    "difference to the unchanged recipe, trained under the same conditions: percentage points of accuracy, or, for a "
+    "generator, the Fréchet distance of its samples in features of the shipped CIFAR-100 ResNet (CIFAR-ResNet FD), of "
+    "which lower is better. Part of each difference is due to the seed."
 )
 ACCURACY = ("tune accuracy", "95 % interval")
-DISTANCE = ("fast distance to tune",)
+DISTANCE = ("CIFAR-ResNet FD to tune",)
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,15 @@ class Variant:
     Attributes:
         runs: Its runs, which differ in their seed alone.
         name: What was changed, in words.
-        value: Its mean accuracy, or fast distance.
-        told: The same as cells of the table.
+        value: Its mean accuracy, or CIFAR-ResNet FD.
+        cells: The same as cells of the table.
         images: How many images each run was measured on.
     """
 
-    runs: list[Facts]
+    runs: list[RunData]
     name: str
     value: float
-    told: list[str]
+    cells: list[str]
     images: int | None
 
 
@@ -48,18 +49,18 @@ def ablations(home: Path = HOME) -> str:
         runs = [Run(variant) for variant in sorted(folder.glob("*")) if Run(variant).exists()]
         table, conditions = ablation(read(runs))
         if table[1]:
-            told = [f"In all rows: {conditions}."] if conditions else []
-            parts += [f"### `{folder.name}`", *told, markdown(table)]
+            said = [f"In all rows: {conditions}."] if conditions else []
+            parts += [f"### `{folder.name}`", *said, markdown(table)]
     return "\n\n".join([TITLE, EXPLAINED, *parts]) if parts else ""
 
 
-def ablation(runs: Sequence[Facts]) -> tuple[Table, str]:
+def ablation(runs: Sequence[RunData]) -> tuple[Table, str]:
     """The table of a recipe's variants, the recipe as it is first, then by what they cost; and what all have in common.
 
     The recipe as it is: the variant that changes nothing but what every variant changes. Without it differences are
-    not known. Classifiers are told by their accuracy, generators by the last fast distance of their logs.
+    not known. Classifiers are compared by accuracy, generators by the last CIFAR-ResNet FD of their logs.
     """
-    classify = any(facts.classifies for facts in runs)
+    classify = any(run_data.classifies for run_data in runs)
     variants = classifiers(runs) if classify else generators(runs)
     shared = common([variant.runs[0].overrides for variant in variants])
     changes = {id(variant): own_changes(variant.runs[0].overrides, shared) for variant in variants}
@@ -72,7 +73,7 @@ def ablation(runs: Sequence[Facts]) -> tuple[Table, str]:
         return [
             where(variant.runs[0], variant.name if changed else "nothing"),
             "; ".join(_change(field, values) for field, values in sorted(changed.items())),
-            *variant.told,
+            *variant.cells,
             str(len(variant.runs)),
             integer(variant.images),
             "" if variant is whole else ABSENT if whole is None else difference,
@@ -84,28 +85,30 @@ def ablation(runs: Sequence[Facts]) -> tuple[Table, str]:
     return (columns, list(map(row, ordered))), "; ".join(_change(*change) for change in sorted(shared.items()))
 
 
-def classifiers(runs: Sequence[Facts]) -> list[Variant]:
+def classifiers(runs: Sequence[RunData]) -> list[Variant]:
     """The variants among runs that were measured on tune, seeds together."""
     return [
         Variant(
             runs=entry.runs,
             name=entry.folder.replace("-", " "),
             value=entry.accuracy,
-            told=[percent(entry.accuracy, 2), interval(entry.interval, in_percent=True)],
+            cells=[percent(entry.accuracy, 2), interval(entry.interval, in_percent=True)],
             images=entry.images,
         )
         for entry in over_seeds(runs, "tune")
     ]
 
 
-def generators(runs: Sequence[Facts]) -> list[Variant]:
-    """The variants among runs that told their distance to tune at their end, each run by itself."""
+def generators(runs: Sequence[RunData]) -> list[Variant]:
+    """The variants among runs that logged their distance to tune at their end, each run by itself."""
     found: list[Variant] = []
-    for facts in runs:
-        told = [record for record in facts.log if record.get("kind") == "distance" and record.get("to") == "tune"]
-        if told:
-            value = told[-1]["mean"]["fast_distance"]
-            found.append(Variant([facts], facts.run.name.replace("-", " "), value, [number(value)], told[-1]["n"]))
+    for run_data in runs:
+        logged = [record for record in run_data.log if record.get("kind") == "distance" and record.get("to") == "tune"]
+        if logged:
+            value = logged[-1]["mean"]["cifar_resnet_fd"]
+            found.append(
+                Variant([run_data], run_data.run.name.replace("-", " "), value, [number(value)], logged[-1]["n"])
+            )
     return found
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from pages.runs import ROOT, Entry, entries, hardware, where
 from pages.tables import Table
 from shoestring.report.format import duration, integer, interval, is_number, large, percent
-from shoestring.report.run_data import Facts
+from shoestring.report.run_data import RunData
 
 RIVALS = ROOT / "results" / "rivals.toml"
 COLUMNS = (
-    "system", "accuracy", "deviation", "95 % interval", "seeds", "test images", "parameters", "multiply-adds", "steps",
+    "system", "accuracy", "std", "95 % interval", "seeds", "test images", "parameters", "multiply-adds", "steps",
     "images seen", "wall time", "machine", "source",
 )  # fmt: skip
 
@@ -61,25 +61,25 @@ def read_rivals(data: str, file: Path = RIVALS) -> list[Rival]:
     return [Rival(**row) for row in rows if row["data"] == data]
 
 
-def papers(runs: Sequence[Facts], data: str) -> list[Rival]:
+def papers(runs: Sequence[RunData], data: str) -> list[Rival]:
     """The published results that recipes of the kept classifiers name, each once."""
     found: dict[str, Rival] = {}
-    for facts in runs:
-        result = facts.part("published")
-        if facts.classifies and facts.part("data").get("kind") == data and is_number(result.get("value")):
-            name = f"published `{facts.recipe['name']}`"
+    for run_data in runs:
+        result = run_data.part("published")
+        if run_data.classifies and run_data.part("data").get("kind") == data and is_number(result.get("value")):
+            name = f"published `{run_data.recipe['name']}`"
             found.setdefault(
                 name,
                 Rival(
                     data=data, system=name, accuracy=result["value"], source=result["source"], paper=True,
-                    parameters=facts.parameters, steps=facts.part("budget")["steps"],
-                    batch_size=facts.recipe["batch_size"],
+                    parameters=run_data.parameters, steps=run_data.part("budget")["steps"],
+                    batch_size=run_data.recipe["batch_size"],
                 ),
             )  # fmt: skip
     return list(found.values())
 
 
-def contest(runs: Sequence[Facts], data: str) -> Table:
+def contest(runs: Sequence[RunData], data: str) -> Table:
     """Everyone's accuracy on a data set, best first, with what it took; last those measured on another set."""
     rows = [(False, -entry.accuracy, _ours(entry)) for entry in entries(runs, data)]
     others = [*papers(runs, data), *read_rivals(data)]
@@ -90,14 +90,14 @@ def contest(runs: Sequence[Facts], data: str) -> Table:
 def _ours(entry: Entry) -> list[str]:
     first = entry.runs[0]
     batch = first.recipe["batch_size"]
-    times = [facts.seconds for facts in entry.runs if facts.seconds is not None]
-    machines = dict.fromkeys(hardware(facts.environment["machine"]) for facts in entry.runs)
-    measure = first.measure(entry.split, "accuracy")
+    times = [run_data.seconds for run_data in entry.runs if run_data.seconds is not None]
+    machines = dict.fromkeys(hardware(run_data.environment["machine"]) for run_data in entry.runs)
+    metric = first.metric(entry.split, "accuracy")
     several = len(entry.runs) > 1
     return [
         where(first, entry.label),
         f"**{percent(entry.accuracy, 2)}**",
-        percent(entry.deviation, 2) if several else "",
+        percent(entry.std, 2) if several else "",
         interval(entry.interval, in_percent=True),
         f"{len(entry.runs)} ({', '.join(map(str, entry.seeds))})",
         integer(entry.images),
@@ -107,7 +107,7 @@ def _ours(entry: Entry) -> list[str]:
         large(first.steps * batch),
         (duration(sum(times) / len(times)) + (" each" if several else "")) if times else "",
         " and ".join(machines),
-        measure.rest.get("source", "") if measure else "",
+        metric.rest.get("source", "") if metric else "",
     ]
 
 

@@ -11,41 +11,43 @@ import torch
 from shoestring.core.run import Run
 from shoestring.metrics.statistics import mean
 from shoestring.model.load import recipe_of
-from shoestring.report.run_data import Facts, read
+from shoestring.report.run_data import RunData, read
 
 ROOT = Path(__file__).parents[2]
 HOMES = (ROOT / "src" / "shoestring" / "zoo", ROOT / "results")
 
 
-def kept_runs(homes: Sequence[Path] = HOMES) -> list[Facts]:
+def kept_runs(homes: Sequence[Path] = HOMES) -> list[RunData]:
     """The runs right in these folders that were trained to the end: by recipe, seeds in order, tune runs last."""
     runs = [Run(folder) for home in homes for folder in sorted(home.glob("*")) if Run(folder).exists()]
-    found = [facts for facts in read(runs) if facts.run.finished()]
-    return sorted(found, key=lambda facts: (facts.recipe["name"], held_out(facts), facts.recipe["seed"]))
+    found = [run_data for run_data in read(runs) if run_data.run.finished()]
+    return sorted(found, key=lambda run_data: (run_data.recipe["name"], held_out(run_data), run_data.recipe["seed"]))
 
 
-def held_out(facts: Facts) -> int:
+def held_out(run_data: RunData) -> int:
     """How many images the run kept from training, to be measured on."""
-    return facts.part("data").get("tune", 0)
+    return run_data.part("data").get("tune", 0)
 
 
-def by_recipe(runs: Sequence[Facts]) -> dict[str, list[Facts]]:
+def by_recipe(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
     """The seeds of each recipe: final runs (those that trained on all of train) with no other field changed."""
-    groups: dict[str, list[Facts]] = {}
-    for facts in runs:
-        if not held_out(facts) and as_named(facts):
-            groups.setdefault(facts.recipe["name"], []).append(facts)
+    groups: dict[str, list[RunData]] = {}
+    for run_data in runs:
+        if not held_out(run_data) and as_named(run_data):
+            groups.setdefault(run_data.recipe["name"], []).append(run_data)
     return groups
 
 
-def as_named(facts: Facts) -> bool:
+def as_named(run_data: RunData) -> bool:
     """Whether the run learnt what the recipe of its name says; seed, engine and cadence may differ."""
-    return all(field in ("data.tune", "seed") or field.startswith(("engine.", "cadence.")) for field in facts.overrides)
+    return all(
+        field in ("data.tune", "seed") or field.startswith(("engine.", "cadence.")) for field in run_data.overrides
+    )
 
 
-def accuracies(seeds: Sequence[Facts]) -> list[float]:
+def accuracies(seeds: Sequence[RunData]) -> list[float]:
     """Test accuracy of each run that was measured on test."""
-    found = [facts.value("test", "accuracy") for facts in seeds]
+    found = [run_data.value("test", "accuracy") for run_data in seeds]
     return [value for value in found if value is not None]
 
 
@@ -58,7 +60,7 @@ class Entry:
         split: What it was measured on.
     """
 
-    runs: list[Facts]
+    runs: list[RunData]
     split: str
 
     @property
@@ -74,7 +76,7 @@ class Entry:
     @property
     def values(self) -> list[float]:
         """Accuracy of each run."""
-        return [value for facts in self.runs if (value := facts.value(self.split, "accuracy")) is not None]
+        return [value for run_data in self.runs if (value := run_data.value(self.split, "accuracy")) is not None]
 
     @property
     def accuracy(self) -> float:
@@ -82,9 +84,9 @@ class Entry:
         return sum(self.values) / len(self.values)
 
     @property
-    def deviation(self) -> float | None:
+    def std(self) -> float | None:
         """Standard deviation of one seed; None of a single run."""
-        return mean(torch.tensor(self.values, dtype=torch.float64), "").deviation
+        return mean(torch.tensor(self.values, dtype=torch.float64), "").std
 
     @property
     def interval(self) -> list[float] | None:
@@ -92,46 +94,46 @@ class Entry:
         if len(self.runs) > 1:
             bounds = mean(torch.tensor(self.values, dtype=torch.float64), "", scale="logit").interval
             return None if bounds is None else list(bounds)
-        measure = self.runs[0].measure(self.split, "accuracy")
-        return measure.interval if measure else None
+        metric = self.runs[0].metric(self.split, "accuracy")
+        return metric.interval if metric else None
 
     @property
     def images(self) -> int | None:
         """How many images each run was measured on."""
-        measure = self.runs[0].measure(self.split, "accuracy")
-        return measure.n if measure else None
+        metric = self.runs[0].metric(self.split, "accuracy")
+        return metric.n if metric else None
 
     @property
     def seeds(self) -> list[int]:
         """The seeds, in order."""
-        return sorted(facts.recipe["seed"] for facts in self.runs)
+        return sorted(run_data.recipe["seed"] for run_data in self.runs)
 
 
-def entries(runs: Sequence[Facts], data: str | None = None) -> list[Entry]:
+def entries(runs: Sequence[RunData], data: str | None = None) -> list[Entry]:
     """Final classifiers (trained on all of train, measured on test) of a data set, most accurate first."""
-    final = [facts for facts in runs if facts.classifies and not held_out(facts)]
-    chosen = [facts for facts in final if data is None or facts.part("data").get("kind") == data]
+    final = [run_data for run_data in runs if run_data.classifies and not held_out(run_data)]
+    chosen = [run_data for run_data in final if data is None or run_data.part("data").get("kind") == data]
     return sorted(over_seeds(chosen, "test"), key=lambda entry: -entry.accuracy)
 
 
-def over_seeds(runs: Sequence[Facts], split: str) -> list[Entry]:
+def over_seeds(runs: Sequence[RunData], split: str) -> list[Entry]:
     """The runs that were measured on a split, those that differ in their seed alone together."""
-    groups: dict[str, list[Facts]] = {}
-    for facts in runs:
-        if facts.value(split, "accuracy") is not None:
-            groups.setdefault(seedless(facts), []).append(facts)
-    return [Entry(sorted(group, key=lambda facts: facts.recipe["seed"]), split) for group in groups.values()]
+    groups: dict[str, list[RunData]] = {}
+    for run_data in runs:
+        if run_data.value(split, "accuracy") is not None:
+            groups.setdefault(seedless(run_data), []).append(run_data)
+    return [Entry(sorted(group, key=lambda run_data: run_data.recipe["seed"]), split) for group in groups.values()]
 
 
-def seedless(facts: Facts) -> str:
+def seedless(run_data: RunData) -> str:
     """The fingerprint that the run's recipe would have with seed 0."""
-    return recipe_of(facts.run).replace(seed=0).fingerprint()
+    return recipe_of(run_data.run).replace(seed=0).fingerprint()
 
 
-def command(facts: Facts) -> str:
+def command(run_data: RunData) -> str:
     """The command that trained a run."""
-    words = ["shoestring", "train", facts.recipe["name"]]
-    for field, (_, value) in facts.overrides.items():
+    words = ["shoestring", "train", run_data.recipe["name"]]
+    for field, (_, value) in run_data.overrides.items():
         items = value if isinstance(value, list) else [value]
         words += ["--" + field.replace("_", "-"), *(str(item) for item in items)]
     return " ".join(words)
@@ -142,11 +144,11 @@ def hardware(machine: dict[str, Any]) -> str:
     return f"{machine['processor']}, {machine['cores']} cores" if machine["device"] == "cpu" else machine["device"]
 
 
-def where(facts: Facts, text: str | None = None) -> str:
+def where(run_data: RunData, text: str | None = None) -> str:
     """The run's folder as a link from the docs folder, under its name or another text."""
-    folder = facts.run.folder
+    folder = run_data.run.folder
     path = folder.relative_to(ROOT).as_posix() if folder.is_relative_to(ROOT) else folder.name
-    return f"[{text or facts.run.name}](../{path})"
+    return f"[{text or run_data.run.name}](../{path})"
 
 
 def plural(count: int, word: str) -> str:

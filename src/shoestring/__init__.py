@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from shoestring.api import adopt, load, predict, sample, train, trust, write_report
+    from shoestring.api import interpolate, load, predict, promote, sample, train, trust, write_report
     from shoestring.core.budget import Budget
     from shoestring.core.errors import ShoestringError
     from shoestring.core.run import Run
     from shoestring.evaluation.evaluate import compare_images, evaluate
+    from shoestring.model.classifier import Classifier
+    from shoestring.model.generator import Generator
     from shoestring.model.load import open_run
-    from shoestring.model.model import Model
     from shoestring.recipes import RECIPES
     from shoestring.recipes.lookup import recipe
     from shoestring.recipes.recipe import Recipe
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "RECIPES": "recipes",
     "Budget": "core.budget",
-    "Model": "model.model",
+    "Classifier": "model.classifier",
+    "Generator": "model.generator",
     "Recipe": "recipes.recipe",
     "Run": "core.run",
     "ShoestringError": "core.errors",
-    "adopt": "api",
+    "promote": "api",
     "compare_images": "evaluation.evaluate",
     "evaluate": "evaluation.evaluate",
+    "interpolate": "api",
     "load": "api",
     "open_run": "model.load",
     "predict": "api",
@@ -47,16 +50,18 @@ _HOMES = {
 __all__ = [
     "RECIPES",
     "Budget",
-    "Model",
+    "Classifier",
+    "Generator",
     "Recipe",
     "Run",
     "ShoestringError",
-    "adopt",
     "compare_images",
     "evaluate",
+    "interpolate",
     "load",
     "open_run",
     "predict",
+    "promote",
     "recipe",
     "sample",
     "train",

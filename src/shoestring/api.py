@@ -1,6 +1,6 @@
 """What a user of the package calls; the command line calls the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,20 @@ from shoestring.core.run import Run
 from shoestring.data.dataset import Split
 from shoestring.data.image_folder import read_image
 from shoestring.data.paths import data_folder as resolve_data_folder
-from shoestring.evaluation.classifier import draw_generator, record_classifier
-from shoestring.evaluation.evaluate import assess_run
+from shoestring.evaluation.classifier import record_classifier
 from shoestring.evaluation.evaluate import compare_images as compare_images
 from shoestring.evaluation.evaluate import evaluate as evaluate
-from shoestring.evaluation.promote import adopt as adopt_run
+from shoestring.evaluation.evaluate import evaluate_run
+from shoestring.evaluation.promote import promote as promote_run
+from shoestring.evaluation.sample_grids import draw_samples
+from shoestring.model.classifier import Classifier
 from shoestring.model.code import Kept, allow_code, give_parts, trust_run
+from shoestring.model.generator import Generator
 from shoestring.model.load import load as load_run
 from shoestring.model.load import open_run, usual_run, whole_recipe
-from shoestring.model.model import BATCH, Model
-from shoestring.profiling.autotune import settled
+from shoestring.model.model import Model, require_classifier, require_generator
+from shoestring.model.pixels import BATCH
+from shoestring.profiling.autotune import resolve_engine
 from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
 from shoestring.training.train import train as train_run
@@ -42,14 +46,14 @@ def train(
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
 
-    Measures on the tune split; when the recipe holds none out, on the test split.
+    Evaluates on the tune split; when the recipe holds none out, on the test split.
 
     Args:
         what: A recipe, or the name or file of one.
         run: The run's folder; by default runs/NAME-FINGERPRINT.
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Told of everything that takes time.
+        progress: Reports everything that takes time.
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
         fields: Values that replace the recipe's own, as of `recipe`, such as net=TinyNet or budget={"steps": 60}.
 
@@ -65,13 +69,13 @@ def train(
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
     with home.locked(progress):
-        model = train_run(asked, home, folder, device, progress, overrides, settled)
+        model = train_run(asked, home, folder, device, progress, overrides, resolve_engine)
         with model.machine.running():
-            if model.generates:
+            if isinstance(model, Generator):
                 if not home.has_pictures():
-                    draw_generator(model, home, progress)
-            elif split not in home.measures():
-                found = assess_run(model, home, split, data_folder, progress)
+                    draw_samples(model, home, progress)
+            elif split not in home.metrics():
+                found = evaluate_run(model, home, split, folder, progress)
                 record_classifier(home, found, model.recipe.data.classes)
         try:
             write_report([home])
@@ -83,20 +87,20 @@ def train(
 def load(
     what: Path | str,
     device: str | None = None,
-    average: float | None = None,
+    ema_decay: float | None = None,
     progress: Progress | None = None,
     *,
     trust_code: bool = False,
     **parts: Any,
 ) -> Model:
-    """The model of a run, or shipped weights by recipe name.
+    """The trained model of a run, or shipped weights by recipe name: a `Classifier` or a `Generator`.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped. A run that is not finished is taken as
             its last checkpoint has it.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        average: Decay of a running mean of the weights that the run kept; by default the final weights.
-        progress: Told when the run is not finished.
+        ema_decay: Of EMA weights that the run kept; by default the final weights.
+        progress: Reports when the run is not finished.
         trust_code: Allow the code that the run keeps to run, for this process; `trust` allows it for good.
         parts: Classes or functions that the run was trained with and that were written in a notebook or script, such as
             net=TinyNet; this process remembers them.
@@ -108,7 +112,7 @@ def load(
     if trust_code:
         allow_code(run)
     give_parts(run, parts, progress or Progress())
-    return load_run(run, device, average, progress)
+    return load_run(run, device, ema_decay, progress)
 
 
 def trust(what: Path | str) -> list[Kept]:
@@ -123,37 +127,37 @@ def trust(what: Path | str) -> list[Kept]:
     return trust_run(open_run(what))
 
 
-def adopt(
+def promote(
     what: Path | str,
-    average: float | None = None,
+    ema_decay: float | None = None,
     device: str | None = None,
     progress: Progress | None = None,
-    **sampling: Any,
+    sampling: Mapping[str, Any] | None = None,
 ) -> Run:
-    """A finished run that from now on answers as was chosen, with pictures and report to match; nothing is trained.
+    """A finished run with other default weights or another sampler, with pictures and report to match.
 
-    Choose by the tune split, or of a generator by train images. Earlier measures and pictures go to the run's folder
-    "former", since they are of other answers: measure anew.
+    Choose by the tune split, or of a generator by train images. Earlier metrics and pictures go to the run's folder
+    "archive", since they are of other weights or samples: evaluate anew. Nothing is trained.
 
     Args:
         what: The run's folder.
-        average: Decay of the running mean of the weights that is to answer; by default the weights stay.
+        ema_decay: Of the EMA weights that become the final ones; by default the weights stay.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Told of everything that takes time.
-        sampling: Options of the recipe's `task.sampling` to change.
+        progress: Reports everything that takes time.
+        sampling: Options of the recipe's `task.sampling` to change, such as {"guidance": 2.0}.
 
     Raises:
-        RunError: The run is shipped, not finished or not to be written to, or kept no such running mean, or another
+        RunError: The run is shipped, not finished or not to be written to, or kept no such EMA weights, or another
             process writes into it.
-        RecipeError: There is no such option.
+        RecipeError: There is no such option of sampling, or the run is a classifier's.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     home, progress = open_run(what), progress or Progress()
     if home.folder.parent == zoo.FOLDER:
         raise RunError(f"{what} is shipped and stays as it is; copy {home.folder} and name the copy")
     with home.locked(progress):
-        if not adopt_run(home, average, sampling, device, progress):
-            progress.say(f"{what} answers like that already")
+        if not promote_run(home, ema_decay, sampling, device, progress):
+            progress.say(f"{what} has these weights and this sampler already")
         write_report([home])
     return home
 
@@ -165,9 +169,9 @@ def sample(
     device: str | None = None,
     progress: Progress | None = None,
     class_name: str | None = None,
-    average: float | None = None,
+    ema_decay: float | None = None,
     trust_code: bool = False,
-    **sampling: Any,
+    sampling: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Images made by a generator: uint8 (count, c, h, w).
 
@@ -176,23 +180,63 @@ def sample(
         count: How many.
         seed: Decides which.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Told of every batch, and when the run is not finished.
+        progress: Reports every batch, and when the run is not finished.
         class_name: The class of all images; "", or "none" if no class is called so, for no class in particular; by
             default every class in turn.
-        average: Decay of a running mean of the weights that the run kept; by default the final weights.
+        ema_decay: Of EMA weights that the run kept; by default the final weights.
         trust_code: As of `load`.
-        sampling: Options of the recipe's `task.sampling` to change, such as steps=18 or guidance=1.5.
+        sampling: Options of the recipe's `task.sampling` to change, such as {"steps": 18, "guidance": 1.5}.
 
     Raises:
         ShoestringError: `count` is below 1.
-        RecipeError: There is no such class or option.
+        RecipeError: There is no such class or option, or the model is a classifier.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     require_at_least(1, count=count)
     progress = progress or Progress()
-    model = load(what, device, average, progress, trust_code=trust_code).sampling(**sampling)
+    model = require_generator(load(what, device, ema_decay, progress, trust_code=trust_code)).with_sampling(sampling)
     with model.machine.running():
         return model.sample(count, seed, progress, model.labels(count, class_name))
+
+
+def interpolate(
+    what: Path | str,
+    pairs: int = 8,
+    steps: int = 8,
+    seed: int = 0,
+    device: str | None = None,
+    progress: Progress | None = None,
+    class_name: str | None = None,
+    to_class: str | None = None,
+    trust_code: bool = False,
+    sampling: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Images of a generator on the way between pairs of latent vectors: uint8 (pairs, steps, c, h, w).
+
+    Args:
+        what: A run's folder, or the name of a recipe whose weights are shipped.
+        pairs: How many paths.
+        steps: Images on each, both ends included.
+        seed: Decides the pairs.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Reports every batch, and when the run is not finished.
+        class_name: The class to start from; by default path i shows class i.
+        to_class: The class to end at; by default the one started from.
+        trust_code: As of `load`.
+        sampling: As of `sample`.
+
+    Raises:
+        ShoestringError: `pairs` is below 1 or `steps` below 2.
+        RecipeError: There is no such class or option, or the model is a classifier.
+        OverBudgetError: An image would take more net calls than the budget allows.
+    """
+    require_at_least(1, pairs=pairs)
+    require_at_least(2, steps=steps)
+    progress = progress or Progress()
+    model = require_generator(load(what, device, progress=progress, trust_code=trust_code)).with_sampling(sampling)
+    labels = model.labels(pairs, class_name), model.labels(pairs, class_name if to_class is None else to_class)
+    with model.machine.running():
+        return model.interpolate(pairs, steps, seed, progress, labels)
 
 
 def predict(
@@ -210,7 +254,7 @@ def predict(
         files: One picture or several, of any size; the middle square is taken and resized.
         top: How many classes to name.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Told of every batch, and when the run is not finished.
+        progress: Reports every batch, and when the run is not finished.
         trust_code: As of `load`.
 
     Returns:
@@ -224,7 +268,7 @@ def predict(
     """
     require_at_least(1, top=top)
     progress = progress or Progress()
-    model = load(what, device, progress=progress, trust_code=trust_code)
+    model = require_classifier(load(what, device, progress=progress, trust_code=trust_code))
     files = [files] if isinstance(files, str | Path) else files
     found: list[dict[str, Any]] = []
     with progress.task("naming images", len(files), "images") as advance:
@@ -235,7 +279,7 @@ def predict(
     return found
 
 
-def _predictions(model: Model, files: Sequence[Path | str], top: int, progress: Progress) -> list[dict[str, Any]]:
+def _predictions(model: Classifier, files: Sequence[Path | str], top: int, progress: Progress) -> list[dict[str, Any]]:
     """What `predict` gives of some files, whose images are held in memory at once."""
     channels, height, _ = model.recipe.data.shape
     images = torch.stack([torch.tensor(read_image(Path(file), height, progress)) for file in files])

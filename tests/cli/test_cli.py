@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from shoestring import api
-from shoestring.cli.main import main, recipe_place, settle_waiting
+from shoestring.cli.main import main, set_wait_policy, target_place
 from shoestring.core.run import Run
 from shoestring.data.addnist import AddNIST
 from shoestring.recipes import RECIPES
@@ -98,7 +98,7 @@ def test_train_evaluate_predict_and_report(tell, recipe_file: Path, pictures: Pa
     assert (done["finished"], done["steps"], done["parameters"], done["run"]) == (True, 6, 1_157, "here")
     assert [path.name for path in (tmp_path / "here").glob("*.safetensors")] == ["weights.safetensors"]
     assert Path(done["report"]) == Path("here") / "report.html"
-    assert done["measures"]["tune"]["accuracy"]["n"] == 6
+    assert done["metrics"]["tune"]["accuracy"]["n"] == 6
     assert len(Run(tmp_path / "here").log("train")) > 0
 
     found = tell("evaluate", "here")
@@ -149,8 +149,7 @@ def test_sample_and_interpolate_write_grids(tell, gan_run: Run, tmp_path: Path) 
 
 def test_sampling_out_of_order_is_refused_in_the_options_terms(say) -> None:
     for words, message in (
-        (("--span", 80, 0.02), "span: 80 is not below 0.02"),
-        (("--steps", 60), "a sample takes 120 net calls, 20 over the budget of 100. Take fewer steps"),
+        (("--sampling.steps", 60), "a sample takes 120 net calls, 20 over the budget of 100. Take fewer steps"),
     ):
         for verb in ("sample", "evaluate"):
             status, _, err = say(verb, "cifar100-flow-quick", *words)
@@ -159,15 +158,16 @@ def test_sampling_out_of_order_is_refused_in_the_options_terms(say) -> None:
             assert "--budget" not in err
 
 
-def test_adopt_changes_how_a_run_answers(say, tell, gan_run: Run, tmp_path: Path) -> None:
+def test_promote_changes_how_a_run_samples(say, tell, gan_run: Run, tmp_path: Path) -> None:
     mine = Run(tmp_path / "mine")
     shutil.copytree(gan_run.folder, mine.folder)
-    found = tell("adopt", "mine", "--refinements", 0, "--step-size", 0.5)
-    assert found == {"run": str(mine.folder), "average": None, "refinements": 0, "step_size": 0.5}
-    assert mine.read_recipe()["task"]["sampling"]["step_size"] == 0.5
-    status, _, err = say("adopt", "mine")
-    assert status == 1
-    assert "say what to adopt" in err
+    found = tell("promote", "mine", "--sampling.pixel-ascent-steps", 0, "--sampling.pixel-ascent-step-size", 0.5)
+    assert (found["run"], found["ema_decay"]) == (str(mine.folder), None)
+    assert found["sampling"] == mine.read_recipe()["task"]["sampling"]
+    assert found["sampling"]["pixel_ascent_step_size"] == 0.5
+    status, _, err = say("promote", "mine")
+    assert status == 0
+    assert "mine has these weights and this sampler already" in err
 
 
 def test_a_net_over_budget_is_refused_with_its_table(say, recipe_file: Path, tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def test_a_folder_of_another_recipe_is_refused(say, classifier_run: Run, recipe_
         (["sample", "cifar100-dcgan-44", "--count", "0"], 1, "--count 0: give a whole number of at least 1"),
         (["interpolate", "cifar100-dcgan-44", "--pairs", "-2"], 1, "--pairs -2"),
         (["predict", "addnist-effnet"], 1, "name at least one picture"),
-        (["predict", "addnist-effnet", "nothing.png"], 1, "nothing.png"),
-        (["predict", "cifar100-dcgan-44", "nothing.png"], 1, "nothing.png"),
+        (["predict", "addnist-effnet", "nothing.png"], 1, "cannot classify them"),
+        (["predict", "cifar100-dcgan-44", "nothing.png"], 1, "cannot classify them"),
         (["report"], 1, "name at least one run"),
         (["report", "nothing"], 1, "unknown run"),
         (["report", "."], 1, ". is a folder but holds no run"),
@@ -290,7 +290,7 @@ def test_help_lists_typed_overrides_with_meaning_and_default(say) -> None:
     ],
 )
 def test_where_the_recipe_is_named(words: str, place: int | None) -> None:
-    assert recipe_place(words.split()) == place
+    assert target_place(words.split()) == place
 
 
 def test_lines_for_logs_are_few_and_always_have_the_last(monkeypatch, capsys) -> None:
@@ -361,5 +361,5 @@ def test_threads_sleep_while_they_wait_only_where_the_cores_are_busy(load, asked
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     if asked:
         monkeypatch.setenv("OMP_WAIT_POLICY", asked)
-    settle_waiting()
+    set_wait_policy()
     assert os.environ.get("OMP_WAIT_POLICY") == policy

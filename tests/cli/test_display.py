@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from shoestring.cli.display import Display
-from shoestring.cli.verbs import show_measures
-from shoestring.metrics.score import Score
+from shoestring.cli.evaluate import show_metrics
+from shoestring.metrics.score import GenerativeMetric
 
 pty = pytest.importorskip("pty")  # not on Windows
 
@@ -119,10 +119,17 @@ sys.stdout.close()
 
 
 def test_measures_have_significant_digits_and_their_cautions(capsys: pytest.CaptureFixture[str]) -> None:
-    tiny = Score(0.00002, 40, (-0.00001, 0.0001), caution="40 images for 64 dimensions", floor=0.00001, excess=0.00001)
-    exact = Score(0.0, 40, (-0.0000001, 0.0021), floor=-0.0)
-    measures = {name: score.to_json() for name, score in {"fid_64_clean": tiny, "kid_64_clean": exact}.items()}
-    show_measures(Display(as_json=False), measures, "test")
+    tiny = GenerativeMetric(
+        0.00002,
+        40,
+        (-0.00001, 0.0001),
+        caution="40 images for 64 dimensions",
+        real_baseline=0.00001,
+        gap_to_real=0.00001,
+    )
+    exact = GenerativeMetric(0.0, 40, (-0.0000001, 0.0021), real_baseline=-0.0)
+    metrics = {name: score.to_json() for name, score in {"fid_64_clean": tiny, "kid_64_clean": exact}.items()}
+    show_metrics(Display(as_json=False), metrics, "test")
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "fid 64 clean 2.000e-05 1.000e-05 1.000e-05 -0.00001 to 0.00010 40" in lines
     assert "kid 64 clean 0 0 0.0000 to 0.0021 40" in lines

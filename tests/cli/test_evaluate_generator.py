@@ -65,35 +65,35 @@ def stand_in(monkeypatch):
 
 
 def test_folders_give_numbers_that_arrays_of_the_same_images_give(sets, say, stand_in, tmp_path):
-    status, found, _ = say("--generated", sets[0], "--real", sets[1], "--floor", sets[2])
+    status, found, _ = say("--generated", sets[0], "--real", sets[1], "--real-baseline", sets[2])
     assert status == 0
     assert (found["fid_4_clean"]["n"], found["fid_4_clean"]["n_real"]) == (55, 55)
-    assert found["fid_4_clean"]["excess"] == found["fid_4_clean"]["value"] - found["fid_4_clean"]["floor"]
+    assert found["fid_4_clean"]["gap_to_real"] == found["fid_4_clean"]["value"] - found["fid_4_clean"]["real_baseline"]
     np.save(tmp_path / "generated.npy", noise(55, 0).permute(0, 2, 3, 1).numpy())
     np.savez(tmp_path / "real.npz", images=noise(55, 1).numpy())
     _, again, said = say("--generated", tmp_path / "generated.npy", "--real", tmp_path / "real.npz")
     assert again["fid_4_clean"]["value"] == found["fid_4_clean"]["value"]
-    assert again["fid_4_clean"]["floor"] is None
+    assert again["fid_4_clean"]["real_baseline"] is None
     assert "no floor" in said
 
 
 def test_real_against_themselves_is_zero_and_legacy_is_named(sets, say, stand_in):
-    _, found, _ = say("--generated", sets[1], "--real", sets[1], "--floor", sets[2], "--resizing", "legacy")
+    _, found, _ = say("--generated", sets[1], "--real", sets[1], "--real-baseline", sets[2], "--resizing", "legacy")
     assert found["fid_4_legacy"]["value"] == pytest.approx(0, abs=1e-6)
-    assert found["fid_4_legacy"]["floor"] > 0
+    assert found["fid_4_legacy"]["real_baseline"] > 0
     assert "fid_4_clean" not in found
     assert found["recall_4_legacy"]["value"] == 1
 
 
 def test_a_floor_is_never_of_the_real_images_themselves(sets, say, stand_in, tmp_path):
-    _, alone, _ = say("--generated", sets[0], "--real", sets[1], "--floor", sets[2])
+    _, alone, _ = say("--generated", sets[0], "--real", sets[1], "--real-baseline", sets[2])
     both = torch.cat((noise(55, 1), noise(55, 2)))
     np.save(tmp_path / "both.npy", both.numpy())
-    _, found, said = say("--generated", sets[0], "--real", sets[1], "--floor", tmp_path / "both.npy")
+    _, found, said = say("--generated", sets[0], "--real", sets[1], "--real-baseline", tmp_path / "both.npy")
     assert found == alone
     assert "55 images of" in said
-    _, found, said = say("--generated", sets[0], "--real", sets[1], "--floor", sets[1])
-    assert found["fid_4_clean"]["floor"] is None
+    _, found, said = say("--generated", sets[0], "--real", sets[1], "--real-baseline", sets[1])
+    assert found["fid_4_clean"]["real_baseline"] is None
     assert "no floor: it needs 55 further real images, and there are 0" in said
 
 
@@ -109,17 +109,17 @@ def test_a_run_is_measured_and_recorded(say, stand_in, tmp_path):
     run = api.train(tiny.gan(pictures, budget__steps=2), tmp_path / "run", device="cpu")
     status, found, _ = say(run.folder, "--seeds", 2, "--count", 50)
     assert status == 0
-    recorded = Run(tmp_path / "run").measures()
+    recorded = Run(tmp_path / "run").metrics()
     assert found["fid_4_clean"] == {key: recorded["test"]["fid_4_clean"][key] for key in found["fid_4_clean"]}
     assert recorded["test"]["fid_4_clean"]["n"] == 50
     assert len(recorded["test"]["fid_4_clean"]["by_seed"]) == 2
     assert found["train/fid_4_clean"]["value"] == recorded["train"]["fid_4_clean"]["value"]
-    assert "fast_distance" in recorded["test"]  # 3x32x32, which the shipped classifier sees
+    assert "cifar_resnet_fd" in recorded["test"]  # 3x32x32, which the shipped classifier sees
     page = api.write_report([run]).read_text(encoding="utf-8")
     assert "FID (4, clean)" in page
     assert "Classes of the samples" in page
     assert "Nearest training images" in page
-    assert "excess" in page
+    assert "gap_to_real" in page
 
 
 def test_train_is_not_shown_twice(say, stand_in, tmp_path):
@@ -202,7 +202,7 @@ def test_none_tells_no_class_even_where_a_class_is_called_so(say, monkeypatch, g
         told.append(given[-2])
         raise RecipeError("far enough")
 
-    monkeypatch.setattr("shoestring.evaluation.evaluate.assess_generator", stop)
+    monkeypatch.setattr("shoestring.evaluation.evaluate.evaluate_generator", stop)
     assert say(gan_run.folder, "--class", "none")[0] == 1
     assert say(gan_run.folder)[0] == 1
     assert told == ["", None]
@@ -211,6 +211,5 @@ def test_none_tells_no_class_even_where_a_class_is_called_so(say, monkeypatch, g
 def test_options_that_do_not_go_together_are_refused(sets, say):
     assert "both --generated and --real" in say("--generated", sets[0])[2]
     assert "both --generated and --real" in say("run", "--generated", sets[0], "--real", sets[1])[2]
-    assert "name what to measure" in say()[2]
-    assert "--floor goes with" in say("run", "--floor", sets[0])[2]
-    assert "are for a run" in say("--generated", sets[0], "--real", sets[1], "--seeds", 2)[2]
+    assert "name what to evaluate" in say()[2]
+    assert "--seeds" in say("--generated", sets[0], "--real", sets[1], "--seeds", 2)[2]

@@ -32,7 +32,7 @@ def test_a_training_goes_on_to_its_end_though_nobody_reads(pictures: Path, tmp_p
     os.close(pipe)
     assert process.wait(timeout=100) == 0
     assert run.finished()
-    assert "test" in run.measures() or "tune" in run.measures()
+    assert "test" in run.metrics() or "tune" in run.metrics()
     assert run.report_file.is_file()
 
 

@@ -86,7 +86,7 @@ def test_a_report_that_cannot_be_drawn_ends_no_training(recipe_file: Path, tmp_p
     assert done.returncode == 0
     assert b"no report: matplotlib, which draws the report, cannot be imported" in done.stderr
     assert b"report  " not in done.stdout
-    assert Run(tmp_path / "here").measures()["tune"]["accuracy"]["n"] == 6
+    assert Run(tmp_path / "here").metrics()["tune"]["accuracy"]["n"] == 6
     again = run(tmp_path, "report", "here")
     assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
 

@@ -36,14 +36,14 @@ def test_steps_are_taken_up_to_the_limit_and_not_past_it() -> None:
 
 
 def test_net_calls_of_a_sample_are_limited_only_where_the_budget_says() -> None:
-    assert Budget(parameters=1, steps=1).admit_evaluations(10**6) == 10**6
-    budget = Budget(parameters=1, steps=1, evaluations=100)
-    assert budget.admit_evaluations(100) == 100
-    with pytest.raises(OverBudgetError, match=r"101 net calls, 1 over the budget of 100.*--budget.evaluations 101"):
-        budget.admit_evaluations(101)
+    assert Budget(parameters=1, steps=1).admit_nfe(10**6) == 10**6
+    budget = Budget(parameters=1, steps=1, nfe=100)
+    assert budget.admit_nfe(100) == 100
+    with pytest.raises(OverBudgetError, match=r"101 net calls, 1 over the budget of 100.*--budget.nfe 101"):
+        budget.admit_nfe(101)
 
 
-@pytest.mark.parametrize("field", ["parameters", "steps", "evaluations"])
+@pytest.mark.parametrize("field", ["parameters", "steps", "nfe"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "many"])
 def test_limits_are_positive_whole_numbers(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):

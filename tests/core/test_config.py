@@ -2,7 +2,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from shoestring.core.config import FirstDefault, Spec, changed, counting, unknown
+from shoestring.core.config import FirstDefault, Spec, changed, counting, did_you_mean
 from shoestring.core.errors import RecipeError
 from shoestring.recipes import RECIPES
 
@@ -26,8 +26,8 @@ def test_an_unknown_key_names_the_nearest_one() -> None:
 
 
 def test_a_key_like_no_other_lists_those_there_are() -> None:
-    assert unknown("fruit", "zzz", ["pear", "apple"]) == "unknown fruit 'zzz'; known: apple, pear."
-    assert unknown("fruit", "aple", ["pear", "apple"]) == "unknown fruit 'aple'; did you mean 'apple'?"
+    assert did_you_mean("fruit", "zzz", ["pear", "apple"]) == "unknown fruit 'zzz'; known: apple, pear."
+    assert did_you_mean("fruit", "aple", ["pear", "apple"]) == "unknown fruit 'aple'; did you mean 'apple'?"
 
 
 def test_specs_are_frozen_and_refuse_nan_and_infinity() -> None:
@@ -48,7 +48,7 @@ def test_a_changed_spec_is_validated_as_a_whole_and_keeps_nothing_computed_befor
     for wrong, message in (
         ({"batch_size": 0}, "batch_size: Input should be greater than 0"),
         ({"optimiser": {"learning_rat": 1}}, "did you mean 'learning_rate'"),
-        ({"task": {"conditional": True}}, "net 'plain-dcgan' takes none"),
+        ({"task": {"conditional": True}}, "this net takes none"),
         ({"ema": 0.9}, "ema: Input should be a valid tuple"),
     ):
         with pytest.raises(RecipeError, match=message):

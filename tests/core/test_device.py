@@ -67,8 +67,8 @@ def test_a_loaded_run_suits_this_machine_and_not_the_one_that_trained_it(picture
     ("asked", "kept"), [("auto", "auto"), ("bfloat16", "auto"), ("float32", "float32")], ids=["auto", "half", "full"]
 )
 def test_full_precision_is_asked_for_everywhere(asked: str, kept: str) -> None:
-    assert Engine(precision=asked, threads=3).elsewhere() == Engine(precision=kept)
-    assert Engine(precision=asked, deterministic=True).elsewhere() == Engine(precision=kept, deterministic=True)
+    assert Engine(precision=asked, threads=3).portable() == Engine(precision=kept)
+    assert Engine(precision=asked, deterministic=True).portable() == Engine(precision=kept, deterministic=True)
 
 
 def settings() -> dict[str, object]:
@@ -137,7 +137,7 @@ def test_a_training_from_python_leaves_the_process_as_it_was(
 
     monkeypatch.setattr(trains, "loop", spied)
     before = settings()
-    changes = {"engine__threads": 2, "engine__deterministic": True, "engine__trial": True}
+    changes = {"engine__threads": 2, "engine__deterministic": True, "engine__autotune": True}
     run = api.train(tiny.classifier(pictures, **changes), tmp_path / "run", data_folder=tmp_path, device="cpu")
     assert [(one["threads"], one["deterministic"]) for one in inside] == [(2, True)]
     assert settings() == before

@@ -62,7 +62,7 @@ def test_whatever_writes_into_a_run_is_refused_and_readers_are_not(classifier_ru
         with run.locked(Progress()):
             for write in (
                 lambda run=run: api.train(api.recipe(str(run.recipe_file)), run.folder, device="cpu"),
-                lambda run=run: api.adopt(run.folder, average=0.5, device="cpu"),
+                lambda run=run: api.promote(run.folder, ema_decay=0.5, device="cpu"),
                 lambda run=run: api.evaluate(
                     run.folder, device="cpu", **({"inception": "none"} if run is gan_run else {})
                 ),

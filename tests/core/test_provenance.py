@@ -28,7 +28,7 @@ def test_a_run_says_what_it_was_made_with(classifier_run: Run) -> None:
     assert facts["machine"]["device"] == "cpu"
     assert facts["machine"]["threads"] == torch.get_num_threads()
     assert facts["machine"]["precision"] == "float32"
-    assert facts["evaluations"] == 1
+    assert facts["nfe"] == 1
     assert facts["commit"] is None or len(facts["commit"]) >= 7
 
 

@@ -31,10 +31,10 @@ def file(tmp_path: Path) -> Path:
 def test_a_file_is_found_by_its_path_and_known_by_its_content(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = find("net", f"{file}:make")
     assert (found.kind, found.source) == ("my_net.py:make", hashlib.sha256(TEXT.encode()).hexdigest())
-    assert found.maker() == 3
+    assert found.factory() == 3
     monkeypatch.chdir(file.parent)
     assert find("net", "my_net.py:make") == found  # the same object: a content is run once
-    assert find("net", "my_net.py:Tiny.Inner").maker.__name__ == "Inner"
+    assert find("net", "my_net.py:Tiny.Inner").factory.__name__ == "Inner"
     assert find("net", found.kind, found.source) == found
 
 
@@ -74,13 +74,13 @@ def test_only_trusted_code_runs_when_a_record_names_it(file: Path, monkeypatch: 
         find("net", "my_net.py:make", source)
     assert not ran.exists()
     find("net", f"{file}:make")  # the user's word, for this process
-    assert find("net", "my_net.py:make", source).maker() == 3
+    assert find("net", "my_net.py:make", source).factory() == 3
     forget_code(monkeypatch)
     assert not is_trusted(trust_key("my_net.py:make", source))
     remember([trust_key("my_net.py:make", source)])
     forget_code(monkeypatch)
     offer(Code("my_net.py", file.read_bytes(), file))
-    assert find("net", "other name.py:make", source).maker() == 3
+    assert find("net", "other name.py:make", source).factory() == 3
     with pytest.raises(RecipeError, match="not allowed"):
         find("net", "my_net.py:Tiny", source)  # another name of the same file was not meant
     with pytest.raises(RecipeError, match="not allowed"):
@@ -105,9 +105,9 @@ def test_a_changed_file_is_not_the_recorded_one(file: Path, monkeypatch: pytest.
 def test_classes_of_the_program_are_found_again() -> None:
     found = name_of("net", top_level)
     assert found.kind == "test_registry.py:top_level"
-    assert find("net", found.kind, found.source).maker is top_level
+    assert find("net", found.kind, found.source).factory is top_level
     assert name_of("net", Path).kind == f"{Path.__module__}:Path"
-    assert find("net", name_of("net", json.JSONDecoder).kind).maker is json.JSONDecoder
+    assert find("net", name_of("net", json.JSONDecoder).kind).factory is json.JSONDecoder
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_notebook_asks_for_its_class_again(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(RecipeError, match=r"run that cell again and give it, net=top_level"):
         find("net", found.kind, found.source)
     assert give("net", top_level, found.kind, found.source)
-    assert find("net", found.kind, found.source).maker is top_level
+    assert find("net", found.kind, found.source).factory is top_level
     assert not give("net", top_level, found.kind, "another")
     with pytest.raises(RecipeError, match="the run's net is __main__:Other, not __main__:top_level"):
         give("net", top_level, "__main__:Other", found.source)
@@ -141,7 +141,7 @@ def test_a_notebook_asks_for_its_class_again(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_failure_names_the_line_of_the_users_file(file: Path) -> None:
     file.write_text("def make():\n    return 1 / 0\n")
-    make = find("net", f"{file}:make").maker
+    make = find("net", f"{file}:make").factory
     with pytest.raises(ZeroDivisionError) as error:
         make()
     assert failure(error.value) == "ZeroDivisionError: division by zero (my_net.py, line 2)"

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_half_a_checkpoint_of_a_killed_process_is_no_checkpoint(tmp_path: Path) 
 def test_only_the_weights_are_safetensors_at_the_top(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert not run.finished()
-    run.write_average(0.999, {"weight": torch.zeros(2)})
+    run.write_ema_weights(0.999, {"weight": torch.zeros(2)})
     assert not run.finished()
     run.write_weights({"weight": torch.tensor([1.0, 2.0])[::1]}, {"recipe": "x"})
     assert run.finished()
@@ -154,6 +155,29 @@ def test_weights_in_another_memory_format_come_back_the_same(tmp_path: Path) -> 
     assert torch.equal(Run(tmp_path).read_weights()["weight"], weight)
 
 
+def test_measures_or_final_pictures_tell_of_weights_that_were_taken_away(tmp_path: Path) -> None:
+    for name, write in (
+        ("measured", lambda run: run.write_metrics("test", {"accuracy": {"value": 1}})),
+        ("drawn", lambda run: run.write_bytes("samples/pictures.json", b"[]")),
+    ):
+        run = Run(tmp_path / name)
+        run.write_recipe({}, [], {})
+        run.append_log([{"step": 1, "kind": "train"}])
+        assert not run.finished()
+        run.require_weights_kept()
+        write(run)
+        assert run.finished()
+        assert not run.has_weights()
+        remedy = f"shoestring train {run.recipe_file} --run {Path('runs', name)}-again"
+        for act in (run.require_weights_kept, run.read_weights):
+            with pytest.raises(RunError, match=f"not kept.*{re.escape(remedy)}"):
+                act()
+        run.write_checkpoint(1, {"step": 1})  # from which the same command writes them again
+        run.require_weights_kept()
+        with pytest.raises(RunError, match="run the same `train` command again"):
+            run.read_weights()
+
+
 @pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 64], ids=["empty", "short", "header"])
 def test_damaged_weights_are_an_error_with_the_path(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(content)
@@ -168,10 +192,10 @@ def test_weights_of_an_unfinished_run_are_an_error_with_the_remedy(tmp_path: Pat
 
 def test_measures_are_added_by_split_and_replaced_by_name(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    assert run.measures() == {}
-    run.write_measures("tune", {"accuracy": {"value": 1}, "loss": {"value": 2}})
-    run.write_measures("test", {"accuracy": {"value": 3}})
-    run.write_measures("tune", {"loss": {"value": 4}})
+    assert run.metrics() == {}
+    run.write_metrics("tune", {"accuracy": {"value": 1}, "loss": {"value": 2}})
+    run.write_metrics("test", {"accuracy": {"value": 3}})
+    run.write_metrics("tune", {"loss": {"value": 4}})
     expected = {"tune": {"accuracy": {"value": 1}, "loss": {"value": 4}}, "test": {"accuracy": {"value": 3}}}
-    assert run.measures() == expected
-    assert json.loads((tmp_path / "measures.json").read_text()) == expected
+    assert run.metrics() == expected
+    assert json.loads((tmp_path / "metrics.json").read_text()) == expected

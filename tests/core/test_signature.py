@@ -11,8 +11,10 @@ from shoestring.core.errors import RecipeError
 from shoestring.core.signature import options_type, takes_any
 
 
-def options(maker: Any, given: tuple[str, ...] = (), positional: int = 0, more: tuple[str, ...] = ()) -> dict[str, Any]:
-    fields = options_type(maker, "net 'x'", given, positional, more).model_fields
+def options(
+    factory: Any, given: tuple[str, ...] = (), positional: int = 0, more: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    fields = options_type(factory, "net 'x'", given, positional, more).model_fields
     return {name: field.annotation for name, field in fields.items()}
 
 

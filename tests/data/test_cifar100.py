@@ -281,9 +281,9 @@ def test_the_real_images_have_the_published_mean_and_deviation() -> None:
         counts = torch.bincount(train.images[:, channel].flatten(), minlength=256).double()
         levels = torch.arange(256, dtype=torch.float64) / 255
         mean = (counts * levels).sum() / counts.sum()
-        deviation = ((counts * (levels - mean) ** 2).sum() / counts.sum()).sqrt()
+        std = ((counts * (levels - mean) ** 2).sum() / counts.sum()).sqrt()
         assert mean.item() == pytest.approx(source.mean[channel], abs=6e-7)
-        assert deviation.item() == pytest.approx(source.deviation[channel], abs=6e-7)
+        assert std.item() == pytest.approx(source.std[channel], abs=6e-7)
 
 
 @real

@@ -6,7 +6,7 @@ import torch
 from shoestring.core import rng
 from shoestring.data.augment import Augment, augment
 from shoestring.data.dataset import Images, normalise
-from shoestring.data.loader import Feed, batches
+from shoestring.data.loader import BatchLoader, batches
 
 torch.set_num_threads(1)
 
@@ -19,7 +19,7 @@ JITTER = Augment(horizontal_flip=True, crop_padding=1, brightness=0.3, rotation_
 class Toy:
     shape: tuple[int, int, int] = (3, 4, 4)
     mean: tuple[float, ...] = (0.1, 0.2, 0.3)
-    deviation: tuple[float, ...] = (0.5, 0.25, 2.0)
+    std: tuple[float, ...] = (0.5, 0.25, 2.0)
 
 
 def toy(n):
@@ -29,22 +29,22 @@ def toy(n):
 
 
 def make(n=10, batch_size=4, seed=0, spec=JITTER):
-    return Feed(toy(n), Toy(), spec, batch_size, seed, CPU, STEPS)
+    return BatchLoader(toy(n), Toy(), spec, batch_size, seed, CPU, STEPS)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (12, 4), (7, 7), (3, 8), (1, 5), (9, 1)])
 def test_every_epoch_has_each_image_once(n, batch_size):
-    feed, epochs = make(n, batch_size), 5
+    load_batch, epochs = make(n, batch_size), 5
     steps = -(-n * epochs // batch_size)
-    labels = torch.cat([feed(step)["labels"] for step in range(steps)])
+    labels = torch.cat([load_batch(step)["labels"] for step in range(steps)])
     assert len(labels) == steps * batch_size
     orders = labels[: n * epochs].view(epochs, n)
     assert torch.equal(orders.sort(1).values, torch.arange(n).expand(epochs, n))
 
 
 def test_epochs_differ_in_order_and_are_the_documented_permutations():
-    feed = make(50, 50)
-    orders = [feed(step)["labels"] for step in range(3)]
+    load_batch = make(50, 50)
+    orders = [load_batch(step)["labels"] for step in range(3)]
     assert not torch.equal(orders[0], torch.arange(50))
     assert not torch.equal(orders[0], orders[1])
     for epoch, order in enumerate(orders):
@@ -52,10 +52,10 @@ def test_epochs_differ_in_order_and_are_the_documented_permutations():
 
 
 def test_a_batch_crosses_from_one_epoch_into_the_next():
-    feed = make(10, 4)
+    load_batch = make(10, 4)
     first, second = (torch.randperm(10, generator=rng.generator(0, "order", epoch)) for epoch in (0, 1))
-    assert torch.equal(feed(2)["labels"], torch.cat((first[8:], second[:2])))
-    assert torch.equal(feed(3)["labels"], second[2:6])
+    assert torch.equal(load_batch(2)["labels"], torch.cat((first[8:], second[:2])))
+    assert torch.equal(load_batch(3)["labels"], second[2:6])
 
 
 def test_steps_are_the_same_in_any_order_and_from_a_fresh_feed():
@@ -77,9 +77,9 @@ def test_the_seed_decides_order_and_augmentation():
 
 
 def test_images_are_augmented_then_normalised_and_keep_their_labels():
-    data, feed = toy(10), make()
+    data, load_batch = toy(10), make()
     for step in range(4):
-        batch = feed(step)
+        batch = load_batch(step)
         drawn = augment(data.images[batch["labels"]], JITTER, rng.generator(0, "augment", step))
         assert torch.equal(batch["images"], normalise(drawn, Toy()))
         assert batch["images"].dtype == torch.float32
@@ -88,18 +88,18 @@ def test_images_are_augmented_then_normalised_and_keep_their_labels():
 
 def test_without_augmentation_the_batch_is_the_normalised_pixels():
     data, batch = toy(10), make(spec=Augment())(1)
-    mean, deviation = torch.tensor(Toy.mean).view(3, 1, 1), torch.tensor(Toy.deviation).view(3, 1, 1)
-    torch.testing.assert_close(batch["images"], (data.images[batch["labels"]] / 255 - mean) / deviation)
+    mean, std = torch.tensor(Toy.mean).view(3, 1, 1), torch.tensor(Toy.std).view(3, 1, 1)
+    torch.testing.assert_close(batch["images"], (data.images[batch["labels"]] / 255 - mean) / std)
 
 
 def test_order_is_drawn_once_an_epoch(monkeypatch):
     drawn = []
-    original = Feed._order
-    monkeypatch.setattr(Feed, "_order", lambda self, epoch: drawn.append(epoch) or original(self, epoch))
-    feed = make(10, 4)
+    original = BatchLoader._order
+    monkeypatch.setattr(BatchLoader, "_order", lambda self, epoch: drawn.append(epoch) or original(self, epoch))
+    load_batch = make(10, 4)
     for step in range(10):
-        feed(step)
-        assert len(feed._orders) <= 2
+        load_batch(step)
+        assert len(load_batch._orders) <= 2
     assert drawn == [0, 1, 2, 3]
 
 
@@ -115,7 +115,7 @@ def test_evaluation_batches_are_in_order_and_the_last_is_short():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_has_the_same_order_and_repeats_itself():
     device = torch.device("cuda")
-    here, there = make(), Feed(toy(10), Toy(), JITTER, 4, 0, device, STEPS)
+    here, there = make(), BatchLoader(toy(10), Toy(), JITTER, 4, 0, device, STEPS)
     for step in range(5):
         batch = there(step)
         assert batch["images"].device.type == "cuda"
@@ -124,7 +124,7 @@ def test_gpu_has_the_same_order_and_repeats_itself():
 
 
 def test_batches_are_augmented_less_as_the_training_ends() -> None:
-    feed = make(10, 10, spec=Augment(brightness=0.9, fade=0.1, faded=0.0))
+    load_batch = make(10, 10, spec=Augment(brightness=0.9, fade=0.1, faded=0.0))
     plain = make(10, 10, spec=Augment())
-    assert torch.equal(feed(STEPS - 1)["images"], plain(STEPS - 1)["images"])
-    assert not torch.equal(feed(STEPS - 2)["images"], plain(STEPS - 2)["images"])
+    assert torch.equal(load_batch(STEPS - 1)["images"], plain(STEPS - 1)["images"])
+    assert not torch.equal(load_batch(STEPS - 2)["images"], plain(STEPS - 2)["images"])

@@ -129,6 +129,6 @@ def test_the_real_digits_have_the_published_mean_and_deviation() -> None:
     assert np.bincount(digits.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     counts = np.bincount(digits.images.ravel(), minlength=256)
     mean = np.average(np.arange(256) / 255, weights=counts)
-    deviation = np.sqrt(np.average((np.arange(256) / 255 - mean) ** 2, weights=counts))
+    std = np.sqrt(np.average((np.arange(256) / 255 - mean) ** 2, weights=counts))
     assert mean == pytest.approx(0.1307, abs=5e-5)
-    assert deviation == pytest.approx(0.3081, abs=5e-5)
+    assert std == pytest.approx(0.3081, abs=5e-5)

@@ -29,10 +29,10 @@ def test_hold_out_takes_the_first_of_each_class_equally() -> None:
     mask = hold_out(labels, 22, 4)
     # 22 = 4 * 5 + 2: the first two classes give one more.
     assert np.bincount(labels[mask]).tolist() == [6, 6, 5, 5]
-    for label, share in enumerate([6, 6, 5, 5]):
+    for label, fraction in enumerate([6, 6, 5, 5]):
         of_class = mask[labels == label]
-        assert of_class[:share].all()
-        assert not of_class[share:].any()
+        assert of_class[:fraction].all()
+        assert not of_class[fraction:].any()
 
 
 @pytest.mark.parametrize("count", range(0, 90, 7))

@@ -15,10 +15,10 @@ from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.evaluation import generator as assessing
 from shoestring.evaluation.compare import compare_sets
-from shoestring.evaluation.extractors import Eyes, open_judge
-from shoestring.evaluation.generator import assess_generator, record_generator
+from shoestring.evaluation.extractors import FeatureExtractors, open_classifier_extractor
+from shoestring.evaluation.generator import evaluate_generator, record_generator
 from shoestring.metrics.features.extractor import FeatureSet, FunctionExtractor
-from shoestring.metrics.generative.suite import Seen, scores
+from shoestring.metrics.generative.suite import ImageFeatures, scores
 
 N = 60
 
@@ -48,17 +48,17 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def eyes(tmp_path):
-    return Eyes(projection(), None, tmp_path / "cache")
+def extractors(tmp_path):
+    return FeatureExtractors(projection(), None, tmp_path / "cache")
 
 
-def test_real_images_against_themselves_are_perfect_and_better_than_the_floor(eyes):
+def test_real_images_against_themselves_are_perfect_and_better_than_the_floor(extractors):
     real, further = noise(400, 1), noise(400, 2)
-    found = compare_sets(real, real, further, eyes, None, Progress())
+    found = compare_sets(real, real, further, extractors, None, Progress())
     fid = found["fid_5_clean"]
     assert fid.value == pytest.approx(0, abs=1e-6)
-    assert fid.floor > 1e-3
-    assert fid.excess == pytest.approx(-fid.floor, rel=1e-3)
+    assert fid.real_baseline > 1e-3
+    assert fid.gap_to_real == pytest.approx(-fid.real_baseline, rel=1e-3)
     assert (fid.n, fid.n_real, fid.features) == (400, 400, "stand-in 5 clean 0123456789ab")
     for name in (
         "precision_5_clean",
@@ -68,98 +68,98 @@ def test_real_images_against_themselves_are_perfect_and_better_than_the_floor(ey
         "diversity_pixels",
     ):
         assert found[name].value == pytest.approx(1, rel=1e-12), name
-        assert found[name].excess == pytest.approx(1 - found[name].floor, abs=1e-12), name
-    assert found["kid_5_clean"].value < found["kid_5_clean"].floor
+        assert found[name].gap_to_real == pytest.approx(1 - found[name].real_baseline, abs=1e-12), name
+    assert found["kid_5_clean"].value < found["kid_5_clean"].real_baseline
     assert found["kid_5_clean"].standard_error > 0
 
 
-def test_a_collapsed_generator_has_no_recall_no_diversity_and_one_class(eyes):
+def test_a_collapsed_generator_has_no_recall_no_diversity_and_one_class(extractors):
     real, further = noise(300, 1), noise(300, 2)
     collapsed = noise(1, 3).repeat(300, 1, 1, 1)
-    found = compare_sets(collapsed, real, further, eyes, None, Progress())
+    found = compare_sets(collapsed, real, further, extractors, None, Progress())
     assert found["recall_5_clean"].value == 0
-    assert found["recall_5_clean"].floor > 0.5
+    assert found["recall_5_clean"].real_baseline > 0.5
     assert found["diversity_pixels"].value == pytest.approx(0, abs=1e-9)
-    assert found["fid_5_clean"].excess > 0
+    assert found["fid_5_clean"].gap_to_real > 0
     features = {"fast": FeatureSet(torch.zeros(300, 2), "judge"), "classes": torch.zeros(300, dtype=torch.int64)}
     spread = FeatureSet(noise(300, 4).flatten(1)[:, :2].float(), "judge")
     every = {"fast": spread, "classes": torch.arange(300) % 100}
-    naming = replace(eyes.naming, fast="judge", num_classes=100)
-    judged = scores(Seen(real, **every), Seen(collapsed, **features), naming, Progress())
+    naming = replace(extractors.naming, fast="judge", num_classes=100)
+    judged = scores(ImageFeatures(real, **every), ImageFeatures(collapsed, **features), naming, Progress())
     assert judged["class_entropy"].value == 0
     assert judged["class_entropy_real"].value == pytest.approx(math.log(100))
     assert judged["effective_classes"].value == pytest.approx(1)
-    assert judged["fast_distance"].value > 1000
+    assert judged["cifar_resnet_fd"].value > 1000
     assert not any(name.startswith("fid") for name in judged)
 
 
-def test_a_shift_of_all_features_is_what_the_distance_finds(eyes):
+def test_a_shift_of_all_features_is_what_the_distance_finds(extractors):
     real = noise(300, 1, high=200)
     brighter = real + 40
-    found = compare_sets(brighter, real, None, eyes, None, Progress())
-    shift = (eyes.inception(brighter[:1]) - eyes.inception(real[:1])).square().sum()
+    found = compare_sets(brighter, real, None, extractors, None, Progress())
+    shift = (extractors.inception(brighter[:1]) - extractors.inception(real[:1])).square().sum()
     assert found["fid_5_clean"].value == pytest.approx(float(shift), rel=1e-4)  # covariances are equal
-    assert found["fid_5_clean"].floor is None
+    assert found["fid_5_clean"].real_baseline is None
     assert found["high_frequency_energy"].value == pytest.approx(1, rel=1e-9)
 
 
-def test_a_run_is_measured_over_seeds_beside_its_floor_and_recorded(run, eyes, monkeypatch):
+def test_a_run_is_measured_over_seeds_beside_its_floor_and_recorded(run, extractors, monkeypatch):
     monkeypatch.setattr(assessing, "PAIRS", 3)
     model = api.load(run.folder, "cpu")
-    found = assess_generator(model, run.folder, "test", lambda: eyes, Progress(), None, seeds=3)
+    found = evaluate_generator(model, run.folder, "test", lambda: extractors, Progress(), None, seeds=3)
     fid = found.sections["test"]["fid_5_clean"]
     assert fid.n == N  # all of test, of which there are fewer than of train
     assert len(set(fid.by_seed)) == 3
     assert fid.value == pytest.approx(sum(fid.by_seed) / 3)
     # By hand: the samples of seed 1, through uint8, against test.
     test = model.recipe.data.load("test", run.folder, Progress()).images
-    again = compare_sets(model.sample(N, 1, Progress()), test, None, eyes, None, Progress())["fid_5_clean"]
+    again = compare_sets(model.sample(N, 1, Progress()), test, None, extractors, None, Progress())["fid_5_clean"]
     assert fid.by_seed[1] == pytest.approx(again.value, rel=1e-12)
     # The distance to train has the floor of the distance to test, since that is symmetric.
     to_train = found.sections["train"]["fid_5_clean"]
-    assert to_train.floor == fid.floor > 0
+    assert to_train.real_baseline == fid.real_baseline > 0
     assert to_train.value != fid.value
-    assert {"memorised_pixels", "longest_step", "spectrum", "kid_5_clean", "recall_5_clean"} <= set(
+    assert {"memorised_pixels", "max_over_mean_step", "spectrum", "kid_5_clean", "recall_5_clean"} <= set(
         found.sections["test"]
     )
-    assert found.sections["test"]["memorised_pixels"].floor > 0
-    assert found.sections["test"]["longest_step"].n == 3
+    assert found.sections["test"]["memorised_pixels"].real_baseline > 0
+    assert found.sections["test"]["max_over_mean_step"].n == 3
     assert found.neighbours.shape == (16 * 4, 3, 32, 32)
     train = model.recipe.data.load("train", run.folder, Progress()).images
     first = (train.double() - found.neighbours[0].double()).square().sum((1, 2, 3)).argsort(stable=True)[:3]
     assert torch.equal(found.neighbours[1:4], train[first])
     record_generator(run, found, Progress())
-    recorded = run.measures()
+    recorded = run.metrics()
     assert recorded["test"]["fid_5_clean"]["by_seed"] == list(fid.by_seed)
-    assert recorded["test"]["fid_5_clean"]["excess"] == fid.excess
+    assert recorded["test"]["fid_5_clean"]["gap_to_real"] == fid.gap_to_real
     assert recorded["train"]["fid_5_clean"]["value"] == to_train.value
     assert (run.folder / "samples/neighbours.png").is_file()
     # A quick look afterwards changes nothing of the record; one of more samplings replaces all of it.
-    quick = assess_generator(model, run.folder, "test", lambda: eyes, Progress(), 50)
+    quick = evaluate_generator(model, run.folder, "test", lambda: extractors, Progress(), 50)
     record_generator(run, quick, said := tiny.Heard())
-    assert run.measures() == recorded
+    assert run.metrics() == recorded
     assert "already holds test measures of 60 images and 3 samplings" in said.messages[-1]
-    run.write_measures("test", {"of another time": {"n": 60, "value": 1, "by_seed": [1]}})
-    again = assess_generator(model, run.folder, "test", lambda: eyes, Progress(), seeds=4)
+    run.write_metrics("test", {"of another time": {"n": 60, "value": 1, "by_seed": [1]}})
+    again = evaluate_generator(model, run.folder, "test", lambda: extractors, Progress(), seeds=4)
     record_generator(run, again, Progress())
-    assert "of another time" not in run.measures()["test"]
-    assert len(run.measures()["test"]["fid_5_clean"]["by_seed"]) == 4
+    assert "of another time" not in run.metrics()["test"]
+    assert len(run.metrics()["test"]["fid_5_clean"]["by_seed"]) == 4
 
 
-def test_tune_says_nothing_of_test_or_train(run, eyes):
+def test_tune_says_nothing_of_test_or_train(run, extractors):
     model = api.load(run.folder, "cpu")
-    found = assess_generator(model, run.folder, "tune", lambda: eyes, Progress())
+    found = evaluate_generator(model, run.folder, "tune", lambda: extractors, Progress())
     assert set(found.sections) == {"tune"}
     assert found.sections["tune"]["fid_5_clean"].n == 54
 
 
-def test_train_is_split_in_two_so_that_the_floor_is_of_other_images(run, eyes):
+def test_train_is_split_in_two_so_that_the_floor_is_of_other_images(run, extractors):
     model = api.load(run.folder, "cpu")
     model = replace(model, recipe=tiny.changed(model.recipe, {"data__tune": 0}))
     train = model.recipe.data.load("train", run.folder, Progress()).images
     seen = []
     listening = replace(projection(), function=lambda images: seen.append(images) or projection().function(images))
-    found = assess_generator(model, run.folder, "train", lambda: replace(eyes, inception=listening), Progress())
+    found = evaluate_generator(model, run.folder, "train", lambda: replace(extractors, inception=listening), Progress())
     assert set(found.sections) == {"train"}
     n = len(train) // 2
     assert found.sections["train"]["fid_5_clean"].n == found.sections["train"]["fid_5_clean"].n_real == n
@@ -170,35 +170,35 @@ def test_train_is_split_in_two_so_that_the_floor_is_of_other_images(run, eyes):
     assert further < known
     assert not real & further
     with pytest.raises(DataError, match=f"--count {n} at most"):
-        assess_generator(model, run.folder, "train", lambda: eyes, Progress(), n + 1)
+        evaluate_generator(model, run.folder, "train", lambda: extractors, Progress(), n + 1)
 
 
 @pytest.mark.parametrize("tune", [0, 54])
-def test_copying_is_measured_beside_images_that_were_not_trained_on_or_not_at_all(run, eyes, monkeypatch, tune):
+def test_copying_is_measured_beside_images_that_were_not_trained_on_or_not_at_all(run, extractors, monkeypatch, tune):
     """On train every real image is its own nearest: a floor of 1.0 for "memorised" says nothing."""
     model = api.load(run.folder, "cpu")
     model = replace(model, recipe=tiny.changed(model.recipe, {"data__tune": tune}))
     copies = model.recipe.data.load("train", run.folder, Progress()).images
     monkeypatch.setattr(type(model), "sample", lambda *_, **__: copies[:54])
-    with_judge = replace(eyes, judge=open_judge((3, 32, 32), torch.device("cpu")))
+    with_judge = replace(extractors, judge=open_classifier_extractor((3, 32, 32), torch.device("cpu")))
     for split in ("test", "tune" if tune else "train"):
-        found = assess_generator(model, run.folder, split, lambda: with_judge, Progress(), 54).sections[split]
+        found = evaluate_generator(model, run.folder, split, lambda: with_judge, Progress(), 54).sections[split]
         of_copying = {name: one for name, one in found.items() if name.startswith(("memorised", "nearer"))}
         assert len(of_copying) == (0 if split == "train" else 4)
         for name, score in of_copying.items():
             assert score.value == 1, name
-            assert score.floor <= 0.5, name
+            assert score.real_baseline <= 0.5, name
 
 
-def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
+def test_all_samples_can_be_of_one_class_or_of_none(run, extractors, monkeypatch):
     model, told = api.load(run.folder, "cpu"), []
-    made = model.sample(54, 0, Progress())
-    monkeypatch.setattr(type(model), "sample", lambda self, n, seed, progress, labels: (told.append(labels), made)[1])
-    monkeypatch.setattr(type(model), "interpolate", lambda *_, **__: made[:48].unflatten(0, (6, 8)))
+    fake = model.sample(54, 0, Progress())
+    monkeypatch.setattr(type(model), "sample", lambda self, n, seed, progress, labels: (told.append(labels), fake)[1])
+    monkeypatch.setattr(type(model), "interpolate", lambda *_, **__: fake[:48].unflatten(0, (6, 8)))
     knowing = model.recipe.replace(net={"kind": "conditional-dcgan"}, task={"conditional": True})
     aware = replace(model, recipe=knowing)
-    assess_generator(aware, run.folder, "tune", lambda: eyes, Progress())
-    assess_generator(aware, run.folder, "tune", lambda: eyes, Progress(), class_name="")
+    evaluate_generator(aware, run.folder, "tune", lambda: extractors, Progress())
+    evaluate_generator(aware, run.folder, "tune", lambda: extractors, Progress(), class_name="")
     classes = len(model.recipe.data.classes)
     assert told[0].tolist() == [index % classes for index in range(54)]
     # This net was always told one, so that no class in particular is any of them.
@@ -206,74 +206,74 @@ def test_all_samples_can_be_of_one_class_or_of_none(run, eyes, monkeypatch):
     assert told[1].tolist() != told[0].tolist()
     monkeypatch.undo()
     with pytest.raises(RecipeError, match="was not told of classes"):
-        assess_generator(model, run.folder, "tune", lambda: eyes, Progress(), class_name="")
+        evaluate_generator(model, run.folder, "tune", lambda: extractors, Progress(), class_name="")
 
 
 def test_features_are_computed_once(run, tmp_path):
     calls = []
-    eyes = Eyes(projection(calls), None, tmp_path / "cache")
+    extractors = FeatureExtractors(projection(calls), None, tmp_path / "cache")
     real, further = noise(60, 1), noise(60, 2)
     for expected in (180, 0):
-        compare_sets(noise(60, 3), real, further, eyes, None, Progress())
+        compare_sets(noise(60, 3), real, further, extractors, None, Progress())
         assert sum(calls) == expected
         calls.clear()
 
 
-def test_too_few_and_too_many_images_are_refused_before_any_work(run, eyes):
+def test_too_few_and_too_many_images_are_refused_before_any_work(run, extractors):
     model = api.load(run.folder, "cpu")
     with pytest.raises(DataError, match="49 images of test are too few"):
-        assess_generator(model, run.folder, "test", lambda: eyes, Progress(), 49)
+        evaluate_generator(model, run.folder, "test", lambda: extractors, Progress(), 49)
     with pytest.raises(DataError, match="--count 60 at most"):
-        assess_generator(model, run.folder, "test", lambda: eyes, Progress(), 61)
+        evaluate_generator(model, run.folder, "test", lambda: extractors, Progress(), 61)
     with pytest.raises(ShoestringError, match="--seeds 0"):
-        assess_generator(model, run.folder, "test", lambda: eyes, Progress(), seeds=0)
-    assert not eyes.cache.exists()
+        evaluate_generator(model, run.folder, "test", lambda: extractors, Progress(), seeds=0)
+    assert not extractors.cache.exists()
 
 
-def test_weights_that_are_not_finite_are_refused(run, eyes):
+def test_weights_that_are_not_finite_are_refused(run, extractors):
     model = api.load(run.folder, "cpu")
     next(model.nets["generator"].parameters()).data[0] = math.nan
     with pytest.raises(DivergedError, match="NaN"):
-        assess_generator(model, run.folder, "test", lambda: eyes, Progress())
+        evaluate_generator(model, run.folder, "test", lambda: extractors, Progress())
 
 
-def test_samples_that_are_not_finite_are_refused(run, eyes):
+def test_samples_that_are_not_finite_are_refused(run, extractors):
     model = api.load(run.folder, "cpu")
     for weight in model.nets["generator"].parameters():
         weight.data *= 1e15
     with pytest.raises(DivergedError, match="made images with NaN"):
-        assess_generator(model, run.folder, "test", lambda: eyes, Progress())
+        evaluate_generator(model, run.folder, "test", lambda: extractors, Progress())
 
 
-def test_sets_of_another_size_or_type_are_refused(eyes):
+def test_sets_of_another_size_or_type_are_refused(extractors):
     with pytest.raises(DataError, match="generated images are 3x16x16, real ones 3x32x32"):
-        compare_sets(noise(60, 1, side=16), noise(60, 2), None, eyes, None, Progress())
-    with pytest.raises(DataError, match="images for the floor are 3x16x16, real ones 3x32x32"):
-        compare_sets(noise(60, 1), noise(60, 2), noise(60, 3, side=16), eyes, None, Progress())
+        compare_sets(noise(60, 1, side=16), noise(60, 2), None, extractors, None, Progress())
+    with pytest.raises(DataError, match="images for the baseline are 3x16x16, real ones 3x32x32"):
+        compare_sets(noise(60, 1), noise(60, 2), noise(60, 3, side=16), extractors, None, Progress())
     with pytest.raises(DataError, match="must be uint8"):
-        compare_sets(noise(60, 1).float(), noise(60, 2), None, eyes, None, Progress())
+        compare_sets(noise(60, 1).float(), noise(60, 2), None, extractors, None, Progress())
     with pytest.raises(DataError, match="10 images are too few"):
-        compare_sets(noise(10, 1), noise(60, 2), None, eyes, None, Progress())
+        compare_sets(noise(10, 1), noise(60, 2), None, extractors, None, Progress())
 
 
-def test_unequal_counts_are_warned_of(eyes):
+def test_unequal_counts_are_warned_of(extractors):
     heard = tiny.Heard()
-    found = compare_sets(noise(60, 1), noise(90, 2), None, eyes, None, heard)
+    found = compare_sets(noise(60, 1), noise(90, 2), None, extractors, None, heard)
     assert (found["fid_5_clean"].n, found["fid_5_clean"].n_real) == (60, 90)
     assert any("--count 60" in message for message in heard.messages)
-    found = compare_sets(noise(60, 1), noise(90, 2), None, eyes, 55, heard)
+    found = compare_sets(noise(60, 1), noise(90, 2), None, extractors, 55, heard)
     assert (found["fid_5_clean"].n, found["fid_5_clean"].n_real) == (55, 55)
 
 
 def test_the_judge_gives_the_classifiers_own_features_and_classes(classifier_run):
     model = api.load(classifier_run.folder, "cpu")
-    judge = open_judge(model.recipe.data.shape, torch.device("cpu"), classifier_run)
+    judge = open_classifier_extractor(model.recipe.data.shape, torch.device("cpu"), classifier_run)
     images = noise(20, 1, side=8)
     features = judge.extractor(images)
     logits = model.logits(images)
     assert torch.allclose(judge.last(features), logits, atol=1e-5)
     assert torch.equal(judge.classes(features), logits.argmax(1))
-    assert open_judge((3, 28, 28), torch.device("cpu"), classifier_run) is None
+    assert open_classifier_extractor((3, 28, 28), torch.device("cpu"), classifier_run) is None
 
 
 def test_weights_of_another_net_are_no_judge(classifier_run, tmp_path):
@@ -281,7 +281,7 @@ def test_weights_of_another_net_are_no_judge(classifier_run, tmp_path):
     shutil.copytree(classifier_run.folder, run.folder)
     run.write_json("recipe.json", tiny.changed(api.Recipe.from_json(run.read_recipe()), {"net__stem": 5}).to_json())
     with pytest.raises(RunError, match=r"weights.safetensors does not fit .*recipe.json"):
-        open_judge((3, 8, 8), torch.device("cpu"), run)
+        open_classifier_extractor((3, 8, 8), torch.device("cpu"), run)
 
 
 @pytest.mark.parametrize(("split", "changes"), [("tune", {}), ("train", {"data__tune": 0})])
@@ -298,7 +298,7 @@ def test_the_fast_distance_to_what_is_held_out_or_else_to_train_is_logged_during
     assert all(record["n"] == count and record["to"] == split for record in logged)
     # By hand, of the final weights.
     model = api.load(tmp_path / "run", "cpu")
-    judge = open_judge((3, 32, 32), torch.device("cpu"))
+    judge = open_classifier_extractor((3, 32, 32), torch.device("cpu"))
     means, spreads = zip(
         *(
             (f.mean(0), f.T.cov())
@@ -308,11 +308,11 @@ def test_the_fast_distance_to_what_is_held_out_or_else_to_train_is_logged_during
     )
     root = torch.linalg.eigvals(spreads[0] @ spreads[1]).real.clamp(min=0).sqrt().sum()
     expected = (means[0] - means[1]).square().sum() + spreads[0].trace() + spreads[1].trace() - 2 * root
-    assert logged[-1]["mean"]["fast_distance"] == pytest.approx(float(expected), rel=1e-4)
+    assert logged[-1]["mean"]["cifar_resnet_fd"] == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_scores_are_plain_values(eyes):
-    found = compare_sets(noise(60, 1), noise(60, 2), noise(60, 3), eyes, None, Progress())
+def test_scores_are_plain_values(extractors):
+    found = compare_sets(noise(60, 1), noise(60, 2), noise(60, 3), extractors, None, Progress())
     for name, score in found.items():
         assert dataclasses.is_dataclass(score), name
         assert score.to_json()["n"] > 0, name

@@ -5,14 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from shoestring.metrics import statistics as measure
+from shoestring.metrics import statistics as metric
 from shoestring.metrics.statistics import (
-    Measure,
+    Metric,
     computed_by,
+    fraction,
     mean,
     mean_interval,
     ratio,
-    share,
     source_hash,
     student_quantile,
     wilson_interval,
@@ -71,26 +71,26 @@ def test_the_interval_of_shares_covers_the_true_one(probability):
 
 def test_one_value_has_no_interval():
     assert mean_interval(torch.tensor([2.0])) is None
-    assert mean(torch.tensor([2.0]), "code") == Measure(2.0, 1, None, None, "code")
+    assert mean(torch.tensor([2.0]), "code") == Metric(2.0, 1, None, None, "code")
 
 
 def test_mean_and_share_give_value_count_and_sample_deviation():
-    assert mean(torch.tensor([1, 2, 3, 6]), "code").deviation == pytest.approx((14 / 3) ** 0.5)
-    assert share(3, 4, "code") == Measure(0.75, 4, wilson_interval(3, 4), None, "code")
+    assert mean(torch.tensor([1, 2, 3, 6]), "code").std == pytest.approx((14 / 3) ** 0.5)
+    assert fraction(3, 4, "code") == Metric(0.75, 4, wilson_interval(3, 4), None, "code")
 
 
 def test_json_holds_every_attribute_and_survives_the_round_trip():
-    written = json.loads(json.dumps(Measure(0.5, 4, (0.25, 0.75), 0.5, "code", "note", "caution").to_json()))
+    written = json.loads(json.dumps(Metric(0.5, 4, (0.25, 0.75), 0.5, "code", "note", "caution").to_json()))
     assert written == {
         "value": 0.5,
         "n": 4,
         "interval": [0.25, 0.75],
-        "deviation": 0.5,
+        "std": 0.5,
         "computed_by": "code",
         "note": "note",
         "caution": "caution",
     }
-    assert Measure(0.5, 4).to_json()["interval"] is None
+    assert Metric(0.5, 4).to_json()["interval"] is None
 
 
 def test_the_hash_changes_with_the_source(monkeypatch, tmp_path):
@@ -104,10 +104,10 @@ def test_the_hash_changes_with_the_source(monkeypatch, tmp_path):
 
 def test_computed_by_names_version_and_module_and_hashes_all_that_measures(monkeypatch):
     hashed = []
-    monkeypatch.setattr(measure, "source_hash", lambda *modules: hashed.extend(modules) or "0123456789abcdefXYZ")
+    monkeypatch.setattr(metric, "source_hash", lambda *modules: hashed.extend(modules) or "0123456789abcdefXYZ")
     computed_by.cache_clear()
     expected = f"shoestring {version('shoestring')} metrics.statistics sha256:0123456789abcdef"
-    assert computed_by(measure.__name__) == expected
+    assert computed_by(metric.__name__) == expected
     assert {
         "shoestring.metrics.generative.fid",
         "shoestring.metrics.features.inception_net",
@@ -132,6 +132,6 @@ def test_ratio_and_its_interval_cover_a_known_one():
 def test_ratio_without_a_denominator_or_spread():
     ones = torch.ones(3)
     assert ratio(ones, torch.zeros(3), "code").value is None
-    assert ratio(0 * ones, ones, "code") == Measure(0.0, 3, None, None, "code")
-    assert ratio(ones[:1], ones, "code") == Measure(1.0, 1, None, None, "code")
+    assert ratio(0 * ones, ones, "code") == Metric(0.0, 3, None, None, "code")
+    assert ratio(ones[:1], ones, "code") == Metric(1.0, 1, None, None, "code")
     assert ratio(2 * ones, ones, "code").interval == (2.0, 2.0)

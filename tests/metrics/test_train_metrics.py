@@ -1,4 +1,4 @@
-"""The papers' line as a pair: the training's journal writes the log, the line is made of it."""
+"""The papers' line as a pair: the training's logger writes the log, the line is made of it."""
 
 import json
 
@@ -7,17 +7,17 @@ import pytest
 import torch
 from scipy import stats
 
-from shoestring.metrics.classification import training_line
-from shoestring.training.metric_logger import Journal
+from shoestring.metrics.classification import train_metrics_summary
+from shoestring.training.metric_logger import MetricLogger
 
 
 def logged(values, cadence):
-    """The records that the journal writes of one loss (and a ninth of it) per step, through JSON as in a run's log."""
-    journal, records = Journal(0, batch_size=8), []
+    """The records that the logger writes of one loss (and a ninth of it) per step, through JSON as in a run's log."""
+    logger, records = MetricLogger(0, batch_size=8), []
     for step, value in enumerate(values, start=1):
-        journal.note({"loss": torch.tensor(value), "accuracy": torch.tensor(value / 9)})
+        logger.note({"loss": torch.tensor(value), "accuracy": torch.tensor(value / 9)})
         if step % cadence == 0 or step == len(values):
-            records.append(json.loads(json.dumps(journal.record(learning_rate=0.1))))
+            records.append(json.loads(json.dumps(logger.record(learning_rate=0.1))))
     return records
 
 
@@ -43,7 +43,7 @@ def normal(count):
 )
 def test_the_line_has_the_moments_of_the_last_mini_batches(steps, cadence, covered):
     values = normal(steps)
-    line = training_line(logged(values, cadence))
+    line = train_metrics_summary(logged(values, cadence))
     last = values[-covered:]
     assert list(line) == ["loss", "accuracy"]
     for name, expected in (("loss", last), ("accuracy", last / 9)):
@@ -52,26 +52,26 @@ def test_the_line_has_the_moments_of_the_last_mini_batches(steps, cadence, cover
         assert found.value == pytest.approx(expected.mean(), rel=1e-6)
         assert f"steps {steps - covered + 1:,} to {steps:,}," in found.note
         if covered > 1:
-            assert found.deviation == pytest.approx(expected.std(ddof=1), rel=1e-6)
+            assert found.std == pytest.approx(expected.std(ddof=1), rel=1e-6)
     if covered > 1:
         interval = stats.t.interval(0.95, covered - 1, np.log(last.mean()), stats.sem(last) / last.mean())
         assert line["loss"].interval == pytest.approx(np.exp(interval), rel=1e-6)
     else:
-        assert (line["loss"].deviation, line["loss"].interval) == (None, None)
+        assert (line["loss"].std, line["loss"].interval) == (None, None)
 
 
 def test_intervals_stay_within_what_losses_and_accuracies_can_be():
     values = np.array([9.0, 9.0, 9.0, 1.0])  # and so accuracies of 1, 1, 1 and 1/9
-    line = training_line(logged(values, 4))
+    line = train_metrics_summary(logged(values, 4))
     assert 0 < line["loss"].interval[0] < line["loss"].value
     assert 0 < line["accuracy"].interval[0] < line["accuracy"].value < line["accuracy"].interval[1] < 1
 
 
 def test_small_values_keep_their_digits_in_the_log():
     values = 1e-6 * normal(40)
-    found = training_line(logged(values, 4))["loss"]
-    assert found.deviation == pytest.approx(values[-4:].std(ddof=1), rel=1e-6)
+    found = train_metrics_summary(logged(values, 4))["loss"]
+    assert found.std == pytest.approx(values[-4:].std(ddof=1), rel=1e-6)
 
 
 def test_an_empty_log_has_no_line():
-    assert training_line([]) == {}
+    assert train_metrics_summary([]) == {}

@@ -6,10 +6,10 @@ import torch
 
 from shoestring import api
 from shoestring.core.device import Machine
-from shoestring.model.bn_recalibration import answering, standing
+from shoestring.model.bn_recalibration import ema_or_raw_model, recalibrate_batchnorm
 from shoestring.model.build import build
-from shoestring.model.load import kept_weights
-from shoestring.model.model import Model
+from shoestring.model.generator import Generator
+from shoestring.model.load import inference_state_dict
 from shoestring.model.train_state import State
 
 
@@ -24,7 +24,7 @@ def machine_of(recipe):
 
 
 def fresh(recipe):
-    return Model(recipe, build(recipe).nets.eval(), machine_of(recipe))
+    return Generator(recipe, build(recipe).nets.eval(), machine_of(recipe))
 
 
 def normed(model):
@@ -47,7 +47,7 @@ def normed(model):
 def test_channels_come_out_with_mean_0_and_deviation_1(recipe):
     before = fresh(recipe)
     assert any((spread - 1).abs().max() > 0.3 for _, spread in normed(before))  # statistics of no training at all
-    found = normed(standing(before))
+    found = normed(recalibrate_batchnorm(before))
     assert len(found) == 5
     for mean, spread in found:
         assert mean.abs().max() < 0.05
@@ -57,7 +57,7 @@ def test_channels_come_out_with_mean_0_and_deviation_1(recipe):
 def test_the_model_given_is_left_alone_and_only_its_generators_statistics_change(recipe):
     model = fresh(recipe)
     kept = {name: tensor.clone() for name, tensor in model.nets.state_dict().items()}
-    found = standing(model)
+    found = recalibrate_batchnorm(model)
     assert not any(module.training for nets in (model.nets, found.nets) for module in nets.modules())
     assert all(torch.equal(tensor, kept[name]) for name, tensor in model.nets.state_dict().items())
     new = found.nets.state_dict()
@@ -69,15 +69,15 @@ def test_the_model_given_is_left_alone_and_only_its_generators_statistics_change
 
 def test_a_classifier_is_given_back_as_it_is(tmp_path):
     model = fresh(tiny.classifier(tiny.write_pictures(tmp_path)))
-    assert standing(model) is model
+    assert recalibrate_batchnorm(model) is model
 
 
 def test_a_run_keeps_averages_with_statistics_of_their_own(recipe, tmp_path):
     run = api.train(recipe, tmp_path / "run", device="cpu")
     state = State.start(recipe, build(recipe).nets, machine_of(recipe))
     state.load_state_dict(run.read_checkpoint(tiny.Heard(), torch.device("cpu")))
-    for decay, nets in state.averages.items():
-        expected = kept_weights(standing(Model(recipe, nets, machine_of(recipe))).nets)
+    for decay, nets in state.ema.items():
+        expected = inference_state_dict(recalibrate_batchnorm(Generator(recipe, nets, machine_of(recipe))).nets)
         found = run.read_weights(decay)
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
@@ -88,4 +88,4 @@ def test_a_run_keeps_averages_with_statistics_of_their_own(recipe, tmp_path):
 def test_without_averages_the_nets_keep_the_statistics_of_their_training(recipe):
     plain = tiny.changed(recipe, {"ema": []})
     state = State.start(plain, build(plain).nets, machine_of(plain))
-    assert answering(plain, state, machine_of(plain)).nets is state.nets
+    assert ema_or_raw_model(plain, state, machine_of(plain)).nets is state.nets

@@ -29,10 +29,10 @@ def test_images_are_those_of_the_last_checkpoint_and_one_is_told_so(gan) -> None
     made = api.sample(gan, 4, device="cpu", progress=heard)
     assert heard.messages == [f"{gan} is not finished: this is after 6 of 12 steps"]
     assert files_of(gan) == before
-    torch.testing.assert_close(made, api.sample(gan, 4, device="cpu", average=0.9))
-    assert not made.equal(api.sample(gan, 4, device="cpu", average=0.2))
+    torch.testing.assert_close(made, api.sample(gan, 4, device="cpu", ema_decay=0.9))
+    assert not made.equal(api.sample(gan, 4, device="cpu", ema_decay=0.2))
     with pytest.raises(RunError, match=r"of decay 0\.7; it has: 0\.9, 0\.2"):
-        api.sample(gan, 4, device="cpu", average=0.7)
+        api.sample(gan, 4, device="cpu", ema_decay=0.7)
 
 
 def test_what_is_looked_at_is_what_the_training_would_end_with(tmp_path) -> None:

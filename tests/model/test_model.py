@@ -11,9 +11,9 @@ from shoestring.core.errors import OverBudgetError, RecipeError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.model.build import initialise
+from shoestring.model.generator import Generator
 from shoestring.model.interpolation import great_circle
 from shoestring.model.load import load, open_run
-from shoestring.model.model import Model
 from shoestring.recipes.generators import cifar100_flow_quick, cifar100_gan_best
 from shoestring.recipes.papers import cifar100_dcgan_44, cifar100_resnet
 from shoestring.recipes.recipe import Recipe
@@ -21,7 +21,7 @@ from shoestring.tasks.contract import NO_CLASS
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model() -> Generator:
     changes = {"width": 32, "depths": (1, 1, 1), "embedding": 16, "attention": 32}
     values = cifar100_flow_quick().to_json()
     values["net"] |= changes
@@ -31,7 +31,7 @@ def model() -> Model:
     with torch.no_grad():
         nets["denoiser"].head.strength.factor.fill_(1)
         nets["denoiser"].modulate.gain.fill_(1)
-    return Model(recipe, nets, Machine.choose(recipe.engine, "cpu"))
+    return Generator(recipe, nets, Machine.choose(recipe.engine, "cpu"))
 
 
 def test_latent_of_a_flow_is_an_image_of_noise_and_of_a_gan_its_vector() -> None:
@@ -40,7 +40,7 @@ def test_latent_of_a_flow_is_an_image_of_noise_and_of_a_gan_its_vector() -> None
     assert cifar100_resnet().latent_shape == ()
 
 
-def test_images_are_a_function_of_seed_and_place_and_show_every_class_in_turn(model: Model) -> None:
+def test_images_are_a_function_of_seed_and_place_and_show_every_class_in_turn(model: Generator) -> None:
     three, five = model.sample(3, 1, Progress()), model.sample(5, 1, Progress())
     assert three.dtype == torch.uint8
     assert three.shape == (3, 3, 32, 32)
@@ -50,7 +50,7 @@ def test_images_are_a_function_of_seed_and_place_and_show_every_class_in_turn(mo
     assert five.equal(model.sample(5, 1, Progress(), labels=torch.arange(5)))
 
 
-def test_class_is_chosen_by_name(model: Model) -> None:
+def test_class_is_chosen_by_name(model: Generator) -> None:
     rose = model.recipe.data.classes.index("rose")
     assert model.labels(2, "rose").tolist() == [rose, rose]
     assert model.labels(1, "none").tolist() == [NO_CLASS]
@@ -61,7 +61,7 @@ def test_class_is_chosen_by_name(model: Model) -> None:
         model.labels(1, "roze")
 
 
-def test_a_class_called_none_can_be_made_and_no_class_as_well(model: Model) -> None:
+def test_a_class_called_none_can_be_made_and_no_class_as_well(model: Generator) -> None:
     values = model.recipe.to_json()
     names = ["none", "rose", "sea"]
     values["data"] = {"kind": "folder", "path": "/nowhere", "names": names}
@@ -73,9 +73,9 @@ def test_a_class_called_none_can_be_made_and_no_class_as_well(model: Model) -> N
         named.labels(1, "roze")
 
 
-def test_nets_that_were_always_told_a_class_get_one_by_chance_for_none(model: Model) -> None:
+def test_nets_that_were_always_told_a_class_get_one_by_chance_for_none(model: Generator) -> None:
     recipe = cifar100_gan_best()
-    gan = Model(recipe, initialise(recipe).eval(), model.machine)
+    gan = Generator(recipe, initialise(recipe).eval(), model.machine)
     drawn = gan.labels(20_000, "none")
     assert drawn.bincount(minlength=100).min() > 100  # 200 each on average
     assert drawn.bincount(minlength=100).max() < 300
@@ -89,33 +89,31 @@ def test_flow_that_always_knew_the_class_is_not_guided_away_from_none() -> None:
     with pytest.raises(RecipeError, match="label_dropout above 0"):
         Recipe.from_json(values)
     values["task"]["sampling"]["guidance"] = 1
-    assert not Recipe.from_json(values).task.classless
+    assert not Recipe.from_json(values).task.unconditional
 
 
-def test_options_of_sampling_change_the_images_and_what_is_recorded(model: Model) -> None:
-    other = model.sampling(steps=5, guidance=2.0, solver=None)
+def test_options_of_sampling_change_the_images_and_what_is_recorded(model: Generator) -> None:
+    other = model.with_sampling({"steps": 5, "guidance": 2.0})
     assert (other.recipe.task.sampling.steps, other.recipe.task.sampling.guidance) == (5, 2.0)
     assert other.recipe.task.sampling.solver == model.recipe.task.sampling.solver
     assert not other.sample(2, 0, Progress()).equal(model.sample(2, 0, Progress()))
-    assert model.sampling(steps=None) is model
+    assert model.with_sampling({}) is model
 
 
-def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: Model) -> None:
+def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: Generator) -> None:
     with pytest.raises(OverBudgetError, match="101 net calls, 1 over the budget of 100"):
-        model.sampling(steps=101, solver="euler")
+        model.with_sampling({"steps": 101, "solver": "euler"})
     with pytest.raises(RecipeError, match="solver"):
-        model.sampling(solver="magic")
+        model.with_sampling({"solver": "magic"})
     gan = cifar100_dcgan_44()
-    with pytest.raises(RecipeError, match="takes no steps"):
-        Model(gan, initialise(gan), model.machine).sampling(steps=5)
+    with pytest.raises(RecipeError, match="no option of sampling steps; it has langevin_steps"):
+        Generator(gan, initialise(gan), model.machine).with_sampling({"steps": 5})
     with pytest.raises(OverBudgetError, match="65 net calls"):  # the papers' budget has one call
-        Model(gan, initialise(gan), model.machine).sampling(candidates=32)
-    with pytest.raises(RecipeError, match="takes no candidates"):
-        model.sampling(candidates=4)
+        Generator(gan, initialise(gan), model.machine).with_sampling({"pixel_ascent_steps": 32})
+    with pytest.raises(RecipeError, match="no option of sampling pixel_ascent_steps"):
+        model.with_sampling({"pixel_ascent_steps": 4})
     with pytest.raises(OverBudgetError):
-        Recipe.from_json(
-            cifar100_flow_quick().to_json() | {"budget": {"parameters": 1_000_000, "steps": 9, "evaluations": 3}}
-        )
+        Recipe.from_json(cifar100_flow_quick().to_json() | {"budget": {"parameters": 1_000_000, "steps": 9, "nfe": 3}})
 
 
 @pytest.mark.parametrize(
@@ -125,83 +123,60 @@ def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: 
         ({"span": (80.0, 0.02)}, "span: 80 is not below 0.02"),
         ({"interval": (5.0, 0.1)}, "interval: 5 is not below 0.1"),
         ({"solver": "magic"}, "solver: Input should be 'euler', 'heun' or 'multistep'"),
-        ({"guide": "weak", "guidance": 2.0}, "take guide 'classless', or guidance 1"),
+        ({"guide": "weak", "guidance": 2.0}, "take guide 'unconditional', or guidance 1"),
         ({"steps": 101, "solver": "euler"}, "101 net calls, 1 over the budget of 100"),
     ],
 )
-def test_wrong_options_of_sampling_are_told_in_their_own_terms(model: Model, options, message) -> None:
+def test_wrong_options_of_sampling_are_told_in_their_own_terms(model: Generator, options, message) -> None:
     with pytest.raises((RecipeError, OverBudgetError), match=re.escape(message)) as told:
-        model.sampling(**options)
+        model.with_sampling(options)
     assert "task." not in str(told.value)
     assert "--budget" not in str(told.value)  # an option of `train`
 
 
-def test_langevin_steps_that_overshoot_are_refused(model: Model) -> None:
+def test_langevin_steps_that_overshoot_are_refused(model: Generator) -> None:
     recipe = cifar100_gan_best()
-    gan = Model(recipe, initialise(recipe).eval(), model.machine)
-    with pytest.raises(RecipeError, match="latent_step_size: Input should be less than 4"):
-        gan.sampling(latent_step_size=4)
-
-
-def test_a_gan_gives_those_of_its_candidates_that_its_discriminator_likes(model: Model) -> None:
-    recipe = cifar100_gan_best()
-    gan = Model(recipe, initialise(recipe).eval(), model.machine).sampling(latent_steps=0, refinements=0)
-    # So that latent vectors make a difference.
-    torch.nn.init.normal_(gan.nets["generator"].modulate.weight, generator=torch.Generator().manual_seed(0))
-    plain, labels = gan.sample(6, 3, Progress()), gan.labels(6)
-    assert gan.sampling(candidates=1).sample(6, 3, Progress()).equal(plain)
-    many = [gan.decode(gan.latents(6, 3, candidate), Progress()) for candidate in range(4)]
-    assert many[0].equal(plain)
-    scores = torch.stack([gan.realism(images, labels) for images in many])
-    choosy = gan.sampling(candidates=4, temperature=1e-6)
-    chosen = choosy.sample(6, 3, Progress())
-    favourites = scores.argmax(0)
-    assert len(favourites.unique()) > 1
-    assert chosen.equal(torch.stack([many[best][place] for place, best in enumerate(favourites.tolist())]))
-    few = choosy.sample(3, 3, Progress())  # an image does not depend on how many are asked for, up to rounding
-    assert (few.int() - chosen[:3].int()).abs().max() <= 2
-    assert (few != chosen[:3]).float().mean() < 0.01
-    assert not gan.sampling(candidates=4, temperature=100).sample(6, 3, Progress()).equal(chosen)
+    gan = Generator(recipe, initialise(recipe).eval(), model.machine)
+    with pytest.raises(RecipeError, match="langevin_step_size: Input should be less than 4"):
+        gan.with_sampling({"langevin_step_size": 4})
 
 
 @pytest.fixture(scope="module")
-def gan() -> Model:
+def gan() -> Generator:
     """The shipped one, one call an image."""
-    return load(open_run("cifar100-gan-best"), "cpu").sampling(candidates=1, latent_steps=0, refinements=0)
+    return load(open_run("cifar100-gan-best"), "cpu").with_sampling({"langevin_steps": 0, "pixel_ascent_steps": 0})
 
 
-def test_a_gans_images_are_refined_wherever_they_are_made(gan: Model) -> None:
-    refined = gan.sampling(refinements=3, step_size=0.3)
+def test_a_gans_images_are_refined_wherever_they_are_made(gan: Generator) -> None:
+    refined = gan.with_sampling({"pixel_ascent_steps": 3, "pixel_ascent_step_size": 0.3})
     plain, better = gan.sample(6, 3, Progress()), refined.sample(6, 3, Progress())
     assert better.dtype == torch.uint8
-    assert (gan.realism(better) > gan.realism(plain)).all()
+    assert (gan.score(better) > gan.score(plain)).all()
     alone = refined.sample(2, 3, Progress())
     assert (alone.int() - better[:2].int()).abs().max() <= 1  # an image depends on no other, up to rounding
     assert refined.decode(gan.latents(6, 3), Progress()).equal(better)
     ends = refined.interpolate(3, 2, 3, Progress())[:, 0]
     assert (ends.int() - refined.decode(gan.latents(6, 3)[0::2], Progress(), gan.labels(3)).int()).abs().max() <= 1
-    chosen, both = (gan.sampling(candidates=3, refinements=count).sample(6, 3, Progress()) for count in (0, 3))
-    assert (gan.realism(both) > gan.realism(chosen)).all()
     assert all(parameter.requires_grad for parameter in gan.nets["discriminator"].parameters())
 
 
-def test_latent_vectors_are_led_to_what_the_discriminator_likes(gan: Model) -> None:
-    eager = gan.sampling(latent_steps=10, latent_step_size=0.02, temperature=0.02)
+def test_langevin_steps_raise_the_score(gan: Generator) -> None:
+    eager = gan.with_sampling({"langevin_steps": 10, "langevin_step_size": 0.02, "temperature": 0.02})
     plain, best = gan.sample(20, 3, Progress()), eager.sample(20, 3, Progress())
-    assert gan.realism(best).mean() > gan.realism(plain).mean() + 0.1
-    how = gan.sampling(latent_steps=5, temperature=0.5)
-    led = how.sample(20, 3, Progress())
-    assert (led != plain).flatten(1).any(1).all()
-    latents = how.led(gan.latents(20, 3), 3, Progress())
-    assert gan.decode(latents, Progress()).equal(led)
+    assert gan.score(best).mean() > gan.score(plain).mean() + 0.1
+    how = gan.with_sampling({"langevin_steps": 5, "temperature": 0.5})
+    moved = how.sample(20, 3, Progress())
+    assert (moved != plain).flatten(1).any(1).all()
+    latents = how.moved(gan.latents(20, 3), 3, Progress())
+    assert gan.decode(latents, Progress()).equal(moved)
     alone = how.sample(2, 3, Progress())
-    assert (alone.int() - led[:2].int()).abs().float().mean() < 0.1  # an image depends on no other, up to rounding
+    assert (alone.int() - moved[:2].int()).abs().float().mean() < 0.1  # an image depends on no other, up to rounding
     ends = how.interpolate(3, 2, 3, Progress(), (gan.labels(6)[0::2], gan.labels(6)[1::2]))
-    assert (ends.flatten(0, 1).int() - led[:6].int()).abs().float().mean() < 0.1
+    assert (ends.flatten(0, 1).int() - moved[:6].int()).abs().float().mean() < 0.1
     assert all(parameter.requires_grad for net in gan.nets.values() for parameter in net.parameters())
 
 
-def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Model) -> None:
+def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Generator) -> None:
     first, last = torch.tensor([1, 2]), torch.tensor([1, 7])
     paths = model.interpolate(2, 4, 3, Progress(), (first, last))
     assert paths.shape == (2, 4, 3, 32, 32)
@@ -212,15 +187,15 @@ def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Mod
     assert not paths[0, 1].equal(paths[0, 0])
 
 
-def test_a_flow_leads_latent_vectors_nowhere(model: Model) -> None:
+def test_a_flow_moves_no_latent_vectors(model: Generator) -> None:
     latents = model.latents(2, 3)
-    assert model.led(latents, 3, Progress()) is latents
+    assert model.moved(latents, 3, Progress()) is latents
 
 
-def test_each_refinement_is_judged_in_another_view(gan: Model) -> None:
+def test_each_pixel_ascent_step_sees_another_augmentation(gan: Generator) -> None:
     seen: list[Tensor] = []
     hook = gan.nets["discriminator"].register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
-    gan.sampling(refinements=4).decode(gan.latents(2, 3), Progress())
+    gan.with_sampling({"pixel_ascent_steps": 4}).decode(gan.latents(2, 3), Progress())
     hook.remove()
     assert len(seen) == 4
     left_grey = [view.eq(0).all(1) for view in seen]  # where something was moved away from
@@ -237,14 +212,14 @@ def test_great_circle_keeps_the_length_and_halves_the_angle() -> None:
     assert great_circle(start, start, torch.tensor([0.3])).allclose(start)
 
 
-def test_run_keeps_running_means_apart_from_the_final_weights(tmp_path) -> None:
+def test_run_keeps_ema_weights_apart_from_the_final_weights(tmp_path) -> None:
     run = Run(tmp_path)
     with pytest.raises(RunError, match="no final weights"):
         run.read_weights(0.99)
     run.write_weights({"w": torch.tensor([1.0])}, {"recipe": "x"})
     for decay in (0.999, 0.9):
-        run.write_average(decay, {"w": torch.tensor([decay])})
-    assert run.averages() == [0.9, 0.999]
+        run.write_ema_weights(decay, {"w": torch.tensor([decay])})
+    assert run.ema_decays() == [0.9, 0.999]
     assert run.read_weights()["w"].item() == 1
     assert run.read_weights(0.999)["w"].item() == pytest.approx(0.999)
     assert [file.name for file in tmp_path.glob("*.safetensors")] == ["weights.safetensors"]

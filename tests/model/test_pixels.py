@@ -16,20 +16,21 @@ from shoestring.core.errors import DataError, DivergedError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import normalise
-from shoestring.model.model import BATCH, SMALL_BATCH, Model
+from shoestring.model.classifier import Classifier
+from shoestring.model.pixels import BATCH, SMALL_BATCH
 
 
 @pytest.fixture
-def model(classifier_run: Run) -> Model:
+def model(classifier_run: Run) -> Classifier:
     return api.load(classifier_run.folder, "cpu")
 
 
-def images(model: Model, split: str = "test") -> Tensor:
+def images(model: Classifier, split: str = "test") -> Tensor:
     return model.recipe.data.load(split, Path(), Progress()).images
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
-def test_floats_from_0_to_1_are_the_same_pixels_as_bytes(model: Model, dtype: torch.dtype) -> None:
+def test_floats_from_0_to_1_are_the_same_pixels_as_bytes(model: Classifier, dtype: torch.dtype) -> None:
     pixels = images(model)
     expected = model.logits(pixels)
     tolerance = 0.05 if dtype == torch.float16 else 1e-5
@@ -53,22 +54,22 @@ def test_floats_from_0_to_1_are_the_same_pixels_as_bytes(model: Model, dtype: to
         (lambda x: x[..., :7], r"\(15, 3, 8, 7\), but"),
     ],
 )
-def test_anything_else_is_one_clear_error(model: Model, gan_run: Run, change, said: str) -> None:
+def test_anything_else_is_one_clear_error(model: Classifier, gan_run: Run, change, said: str) -> None:
     with pytest.raises(DataError, match=said):
         model.logits(change(images(model)))
     gan = api.load(gan_run.folder, "cpu")
     with pytest.raises(DataError, match=r"this net takes|the images are"):
-        gan.realism(change(images(model)))
+        gan.score(change(images(model)))
 
 
-def test_no_net_ever_sees_more_than_a_batch_and_all_images_are_answered(model: Model, gan_run: Run) -> None:
+def test_no_net_ever_sees_more_than_a_batch_and_all_images_are_answered(model: Classifier, gan_run: Run) -> None:
     seen: list[int] = []
     hook = nn.modules.module.register_module_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     pixels = images(model).repeat(8, 1, 1, 1)[: 2 * SMALL_BATCH + 7]
     try:
         together = model.logits(pixels)
         gan = api.load(gan_run.folder, "cpu")
-        assert gan.realism(gan.sample(len(pixels), 0, Progress())).shape == (len(pixels),)
+        assert gan.score(gan.sample(len(pixels), 0, Progress())).shape == (len(pixels),)
     finally:
         hook.remove()
     assert max(seen) == SMALL_BATCH
@@ -78,8 +79,8 @@ def test_no_net_ever_sees_more_than_a_batch_and_all_images_are_answered(model: M
 
 def test_predict_holds_the_images_of_a_batch_of_files(classifier_run: Run, pictures: Path, monkeypatch) -> None:
     given: list[int] = []
-    logits = Model.logits
-    monkeypatch.setattr(Model, "logits", lambda self, pixels: (given.append(len(pixels)), logits(self, pixels))[1])
+    logits = Classifier.logits
+    monkeypatch.setattr(Classifier, "logits", lambda self, pixels: (given.append(len(pixels)), logits(self, pixels))[1])
     files = [pictures / "test" / name / "00.png" for name in tiny.CLASSES] * 200
     found = api.predict(classifier_run.folder, files, device="cpu")
     assert given == [BATCH, 100]
@@ -121,16 +122,15 @@ def test_a_discriminator_with_nan_is_refused_whatever_it_does(gan_run: Run, tmp_
     run = broken(gan_run, tmp_path / "gan", "discriminator")
     model = api.load(run.folder, "cpu")
     assert model.sample(2, 0, Progress()).shape == (2, 3, 32, 32)
-    with pytest.raises(DivergedError, match="judges with NaN"):
-        model.realism(model.sample(2, 0, Progress()))
-    recipe = tiny.changed(model.recipe, {"budget__evaluations": 100})
+    with pytest.raises(DivergedError, match="scores with NaN"):
+        model.score(model.sample(2, 0, Progress()))
+    recipe = tiny.changed(model.recipe, {"budget__nfe": 100})
     for options, said in (
-        ({"candidates": 2}, "judges"),
-        ({"latent_steps": 1}, "made"),
-        ({"refinements": 1}, "refines"),
+        ({"langevin_steps": 1}, "generates"),
+        ({"pixel_ascent_steps": 1}, "refines"),
     ):
         with pytest.raises(DivergedError, match=said):
-            replace(model, recipe=recipe).sampling(**options).sample(2, 0, Progress())
+            replace(model, recipe=recipe).with_sampling(options).sample(2, 0, Progress())
 
 
 def test_digits_of_a_net_with_nan_are_refused(monkeypatch) -> None:
@@ -155,7 +155,7 @@ def test_what_is_no_json_is_never_written(tmp_path: Path, capsys, value: float) 
     run = Run(tmp_path)
     for write in (
         lambda: Display(as_json=True).result({"value": value}),
-        lambda: run.write_json("measures.json", {"value": value}),
+        lambda: run.write_json("metrics.json", {"value": value}),
         lambda: run.append_log([{"step": 1, "kind": "train", "mean": {"loss": value}}]),
     ):
         with pytest.raises(ValueError, match="not JSON compliant"):

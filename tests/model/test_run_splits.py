@@ -116,8 +116,8 @@ def test_a_run_without_a_step_takes_what_there_is(folder: Path, tmp_path: Path) 
 
 def test_growing_a_folder_never_tests_on_what_was_trained_on_and_is_said(folder: Path, tmp_path: Path) -> None:
     run = api.train(recipe_for(folder), tmp_path / "run", device="cpu")
-    n = run.measures()["test"]["accuracy"]["n"]
-    assert "changed" not in run.measures()["test"]["accuracy"]["source"]
+    n = run.metrics()["test"]["accuracy"]["n"]
+    assert "changed" not in run.metrics()["test"]["accuracy"]["source"]
     for file in sorted(folder.glob("*/*")):  # the same pixels, saved anew
         Image.open(file).save(file, compress_level=1)
     progress = Listening()
@@ -128,7 +128,7 @@ def test_growing_a_folder_never_tests_on_what_was_trained_on_and_is_said(folder:
     assert grown > n
     (said,) = progress.said
     assert said.startswith(f"test has changed since {run.folder} first had it ({grown - n} added)")
-    recorded = run.measures()["test"]["accuracy"]
+    recorded = run.metrics()["test"]["accuracy"]
     assert (recorded["n"], recorded["source"].split("; ")[1:]) == (
         grown,
         [f"changed since the run first had it: {grown - n} added"],

@@ -15,8 +15,8 @@ MACHINE = Machine.choose(Engine(), "cpu")
 
 def one_weight(*decays: float) -> State:
     nets = nn.ModuleDict({"net": nn.BatchNorm1d(1)})
-    averages = {decay: nn.ModuleDict({"net": nn.BatchNorm1d(1)}) for decay in decays}
-    return State(0, nets, {}, averages)
+    ema = {decay: nn.ModuleDict({"net": nn.BatchNorm1d(1)}) for decay in decays}
+    return State(0, nets, {}, ema)
 
 
 def test_running_means_follow_their_closed_form() -> None:
@@ -28,12 +28,12 @@ def test_running_means_follow_their_closed_form() -> None:
         state.nets["net"].weight.data.fill_(step)
         state.nets["net"].running_var.fill_(step)
         state.nets["net"].num_batches_tracked.fill_(step)
-        state.average()
+        state.update_ema()
         for decay in expected:
             now = min(decay, (1 + step) / (10 + step))
             expected[decay] = now * expected[decay] + (1 - now) * step
     for decay, mean in expected.items():
-        net = state.averages[decay]["net"]
+        net = state.ema[decay]["net"]
         assert net.weight.item() == pytest.approx(mean, rel=1e-6)
         assert net.running_var.item() == pytest.approx(mean, rel=1e-6)
         assert net.num_batches_tracked.item() == 30  # counters are copied
@@ -41,10 +41,10 @@ def test_running_means_follow_their_closed_form() -> None:
 
 
 def test_without_a_running_mean_the_nets_answer_and_else_the_first_mean() -> None:
-    assert one_weight().answering() is not None
+    assert one_weight().ema_or_raw_model() is not None
     plain, averaged = one_weight(), one_weight(0.9, 0.5)
-    assert plain.answering() is plain.nets
-    assert averaged.answering() is averaged.averages[0.9]
+    assert plain.ema_or_raw_model() is plain.nets
+    assert averaged.ema_or_raw_model() is averaged.ema[0.9]
 
 
 def test_starts_with_an_optimiser_for_each_phase_of_its_own_net_alone(pictures: Path) -> None:
@@ -54,14 +54,14 @@ def test_starts_with_an_optimiser_for_each_phase_of_its_own_net_alone(pictures: 
     for phase, optimiser in state.optimisers.items():
         own = {id(parameter) for parameter in state.nets[phase].parameters()}
         assert {id(p) for group in optimiser.param_groups for p in group["params"]} == own
-    mean = state.averages[0.9]
+    mean = state.ema[0.9]
     assert not mean.training
     assert not any(parameter.requires_grad for parameter in mean.parameters())
     assert all(torch.equal(a, b) for a, b in zip(mean.parameters(), state.nets.parameters(), strict=True))
     assert not {p.data_ptr() for p in mean.parameters()} & {p.data_ptr() for p in state.nets.parameters()}
 
 
-@pytest.mark.parametrize("where", ["nets", "averages", "optimisers"])
+@pytest.mark.parametrize("where", ["nets", "ema", "optimisers"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_anything_not_finite_is_found_and_named(where: str, value: float, pictures: Path) -> None:
     recipe = tiny.classifier(pictures)
@@ -72,7 +72,7 @@ def test_anything_not_finite_is_found_and_named(where: str, value: float, pictur
     parameter = next(state.nets.parameters())
     spoilt = {
         "nets": parameter,
-        "averages": next(state.averages[0.9].parameters()),
+        "ema": next(state.ema[0.9].parameters()),
         "optimisers": state.optimisers["classifier"].state[parameter]["exp_avg"],
     }[where]
     spoilt.data[0, 0, 0, 0] = value

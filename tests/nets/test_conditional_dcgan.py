@@ -12,14 +12,14 @@ from shoestring.core.errors import RecipeError
 from shoestring.nets.conditional_dcgan import (
     GAIN,
     ClassEmbedding,
+    ClassLogit,
     ConditionalDCGAN,
-    Judge,
     filled,
     halved,
     normed,
 )
 from shoestring.nets.summary import layer_table
-from shoestring.tasks.gan.gradient_penalty import judge_with_slope
+from shoestring.tasks.gan.gradient_penalty import logits_and_squared_gradients
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
@@ -197,7 +197,7 @@ def test_gradient_penalties_keep_the_memory_order(spec: ConditionalDCGAN) -> Non
     discriminator = make(spec).to(memory_format=torch.channels_last)["discriminator"]
     _, images, labels = inputs()
     with Watched() as watched:
-        logits, slope = judge_with_slope(discriminator, images, labels)
+        logits, slope = logits_and_squared_gradients(discriminator, images, labels)
         (logits.sum() + slope.sum()).backward()
     assert watched.in_order > watched.out_of_order  # the last layer's gradients come from a pattern that has no order
     assert watched.out_of_order <= 2
@@ -228,10 +228,10 @@ def test_embedding_of_a_class_is_its_column_and_of_a_mixture_the_mixture() -> No
 
 def test_logit_is_that_of_the_image_plus_its_projection_on_the_class() -> None:
     torch.manual_seed(0)
-    judge, x, labels = Judge(6, 5), torch.randn(3, 6, 4, 4), torch.tensor([0, 4, 4])
-    features = torch.einsum("nchw,chw->nc", x, judge.pattern)
-    projected = (features * judge.label.weight.T[labels]).sum(1) / math.sqrt(6)
-    assert torch.allclose(judge(x, labels), judge.score(features)[:, 0] + projected, atol=1e-5)
+    head, x, labels = ClassLogit(6, 5), torch.randn(3, 6, 4, 4), torch.tensor([0, 4, 4])
+    features = torch.einsum("nchw,chw->nc", x, head.pattern)
+    projected = (features * head.label.weight.T[labels]).sum(1) / math.sqrt(6)
+    assert torch.allclose(head(x, labels), head.score(features)[:, 0] + projected, atol=1e-5)
 
 
 @both

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from shoestring.model.build import initialise
-from shoestring.nets.fuse_bn import folded
+from shoestring.nets.fuse_bn import fuse_conv_bn
 from shoestring.nets.mirrored import MirroredBatchNorm2d, MirroredConv2d
 from shoestring.nets.resnet import BasicNet
 from shoestring.recipes import RECIPES
@@ -29,7 +29,7 @@ def test_a_folded_net_computes_the_same_without_batch_norms(name: str) -> None:
     nets = initialise(recipe).to(memory_format=torch.channels_last)
     for net, (example,) in recipe.net.examples(recipe.data.shape).items():
         whole = stirred(nets[net])
-        fewer = folded(whole)
+        fewer = fuse_conv_bn(whole)
         inputs = torch.randn(3, *example.shape[1:], generator=torch.Generator().manual_seed(1))
         expected = whole(inputs)
         assert torch.allclose(fewer(inputs), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
@@ -40,7 +40,7 @@ def test_a_folded_net_computes_the_same_without_batch_norms(name: str) -> None:
 def test_a_mirrored_net_becomes_a_plain_one_that_computes_the_same() -> None:
     net = BasicNet(widths=(4, 6), depths=(1, 1), mirrored=True, features=7).build((3, 12, 12), 5)["classifier"]
     whole = stirred(net)
-    fewer = folded(whole)
+    fewer = fuse_conv_bn(whole)
     images = torch.randn(3, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(fewer(images), whole(images), rtol=1e-4, atol=1e-5)
     kinds = [type(module) for module in fewer.modules()]
@@ -65,16 +65,16 @@ class Shifted(nn.BatchNorm2d):
 def test_subclasses_that_compute_something_else_are_not_folded(layers: tuple[nn.Module, nn.Module]) -> None:
     net = stirred(nn.Sequential(*layers))
     inputs = torch.randn(2, 2, 5, 5, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(folded(net)(inputs), net(inputs))
+    assert torch.equal(fuse_conv_bn(net)(inputs), net(inputs))
 
 
 def test_norms_that_follow_something_else_stay() -> None:
     net = stirred(nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 3, 1), nn.ReLU(), nn.BatchNorm2d(3)))
-    assert folded(net) is net
+    assert fuse_conv_bn(net) is net
     mixed = stirred(nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.ReLU(), nn.BatchNorm2d(3)))
-    assert [type(layer) for layer in folded(mixed)] == [nn.Conv2d, nn.Identity, nn.ReLU, nn.BatchNorm2d]
+    assert [type(layer) for layer in fuse_conv_bn(mixed)] == [nn.Conv2d, nn.Identity, nn.ReLU, nn.BatchNorm2d]
 
 
 def test_a_net_in_training_is_refused() -> None:
     with pytest.raises(AssertionError):
-        folded(nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)).train())
+        fuse_conv_bn(nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)).train())

@@ -60,13 +60,13 @@ def test_untrained_net_gives_zeros_of_the_shape_of_the_image() -> None:
 
 
 def test_deviation_of_activations_stays_near_one_through_the_whole_net() -> None:
-    net, deviations = awake(make(ThriftyUNet(width=64))), []
+    net, stds = awake(make(ThriftyUNet(width=64))), []
     for stage in (net.down_full, net.down_half, net.middle, net.middle_too, net.up_half, net.up_full):
-        stage[-1].register_forward_hook(lambda *given: deviations.append(given[2].std().item()))
+        stage[-1].register_forward_hook(lambda *given: stds.append(given[2].std().item()))
     net(torch.randn(4, *SHAPE), torch.randn(4), torch.arange(4))
-    assert len(deviations) == 6
-    assert min(deviations) > 0.7
-    assert max(deviations) < 1.4
+    assert len(stds) == 6
+    assert min(stds) > 0.7
+    assert max(stds) < 1.4
 
 
 def test_filters_have_the_length_of_the_gain_whatever_the_scale_of_the_weights() -> None:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from shoestring.optim.lr_schedule import Constant, OneCycle, StepDecay, Trapezoid
+from shoestring.optim.lr_schedule import Constant, OneCycle, StepDecay, WarmupStableDecay
 
 
 def curve(schedule, steps: int) -> list[float]:
@@ -58,13 +58,13 @@ def test_one_cycle_at_its_edges() -> None:
 
 
 def test_trapezoid_rises_stays_and_falls_along_lines() -> None:
-    found = curve(Trapezoid(warmup=0.2, cooldown=0.4), 10)
+    found = curve(WarmupStableDecay(warmup=0.2, cooldown=0.4), 10)
     assert found == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
-    assert curve(Trapezoid(warmup=0, cooldown=0), 4) == [1, 1, 1, 1]
+    assert curve(WarmupStableDecay(warmup=0, cooldown=0), 4) == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("wrong", [{"warmup": 1.1}, {"warmup": -0.1}])
 def test_fractions_are_fractions(wrong: dict[str, float]) -> None:
-    for kind in (OneCycle, Trapezoid):
+    for kind in (OneCycle, WarmupStableDecay):
         with pytest.raises(ValueError, match="warmup"):
             kind(**wrong)

@@ -26,10 +26,10 @@ def timed(monkeypatch):
 
 
 def test_choices_are_settled_one_after_the_other(pictures, timed) -> None:
-    trials = trial.try_choices(tiny.classifier(pictures, engine__threads=1), "cpu", Progress())
+    timings = trial.try_choices(tiny.classifier(pictures, engine__threads=1), "cpu", Progress())
     assert timed == [(True, torch.float32), (False, torch.float32), (False, torch.bfloat16)]
-    assert [t.milliseconds for t in trials] == [4000, 2000, 3000]
-    assert (trials[1].engine.channels_last, trials[1].engine.precision) == (False, "float32")
+    assert [t.milliseconds for t in timings] == [4000, 2000, 3000]
+    assert (timings[1].engine.channels_last, timings[1].engine.precision) == (False, "float32")
 
 
 def test_what_the_recipe_chose_is_left_alone(pictures) -> None:
@@ -60,24 +60,24 @@ def test_threads_are_as_asked_in_a_trial_and_as_before_after_it(pictures, monkey
 
 
 def test_a_run_records_its_trial_and_goes_on_with_what_it_found(pictures, tmp_path, timed) -> None:
-    recipe = tiny.classifier(pictures, engine__trial=True, engine__threads=1)
+    recipe = tiny.classifier(pictures, engine__autotune=True, engine__threads=1)
     run = Run(tmp_path)
     with pytest.raises(tiny.Crash):
-        train(recipe, run, tmp_path, "cpu", tiny.Crashing(after=8), {}, trial.settled)
-    recorded = json.loads((tmp_path / "trial.json").read_text())
+        train(recipe, run, tmp_path, "cpu", tiny.Crashing(after=8), {}, trial.resolve_engine)
+    recorded = json.loads((tmp_path / "autotune.json").read_text())
     assert recorded["chosen"]["channels_last"] is False
     assert [t["milliseconds"] for t in recorded["tried"]] == [4000, 2000, 3000]
     tried = len(timed)
-    train(recipe, run, tmp_path, "cpu", Progress(), {}, trial.settled)
+    train(recipe, run, tmp_path, "cpu", Progress(), {}, trial.resolve_engine)
     assert len(timed) == tried
     machine = json.loads((tmp_path / "environment.json").read_text())["machine"]
     assert machine["channels_last"] is False
 
 
 def test_nothing_is_tried_unasked(pictures, tmp_path, timed) -> None:
-    train(tiny.classifier(pictures), Run(tmp_path), tmp_path, "cpu", Progress(), {}, trial.settled)
+    train(tiny.classifier(pictures), Run(tmp_path), tmp_path, "cpu", Progress(), {}, trial.resolve_engine)
     assert timed == []
-    assert not (tmp_path / "trial.json").exists()
+    assert not (tmp_path / "autotune.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,12 @@ def test_a_processor_that_multiplies_bfloat16_is_told_of(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     heard = tiny.Heard()
     train(
-        tiny.classifier(pictures, engine__precision=precision), Run(tmp_path), tmp_path, "cpu", heard, {}, trial.settled
+        tiny.classifier(pictures, engine__precision=precision),
+        Run(tmp_path),
+        tmp_path,
+        "cpu",
+        heard,
+        {},
+        trial.resolve_engine,
     )
     assert sum("--engine.precision bfloat16" in message for message in heard.messages) == hinted

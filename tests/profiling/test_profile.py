@@ -10,7 +10,7 @@ from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import OverBudgetError
 from shoestring.core.progress import Progress
 from shoestring.model.build import build
-from shoestring.model.model import Model
+from shoestring.model.generator import Generator
 from shoestring.profiling import profile as speed
 from shoestring.profiling import roofline as limits
 from shoestring.recipes.papers import addnist_effnet, cifar100_dcgan_64, cifar100_resnet
@@ -25,7 +25,7 @@ def cpu() -> Machine:
 def test_operations_of_a_gan_step_are_those_that_run(cpu: Machine) -> None:
     # torch counts what a real step does, forwards and backwards; there is no depthwise convolution here to overcount.
     recipe = tiny.changed(cifar100_dcgan_64(), {"batch_size": 4})
-    once = speed.practice(recipe, cpu)
+    once = speed.warm_step(recipe, cpu)
     with FlopCounterMode(display=False) as counter:
         once()
     assert limits.operations(recipe, build(recipe)) == pytest.approx(counter.get_total_flops(), rel=0.02)
@@ -35,7 +35,7 @@ def test_operations_of_a_classifier_are_six_for_each_multiply_add(cpu: Machine) 
     recipe = tiny.changed(cifar100_resnet(), {"batch_size": 2})
     multiply_adds = sum(layer.multiply_adds for layer in build(recipe).layers)
     assert limits.operations(recipe, build(recipe)) == 2 * 3 * 2 * multiply_adds
-    once = speed.practice(recipe, cpu)
+    once = speed.warm_step(recipe, cpu)
     with FlopCounterMode(display=False) as counter:
         once()
     assert 6 * 2 * multiply_adds == pytest.approx(counter.get_total_flops(), rel=0.02)
@@ -49,29 +49,29 @@ def test_steps_are_timed_one_by_one_and_part_by_part(pictures, monkeypatch) -> N
         return loss(self, phase, nets, batch)
 
     monkeypatch.setattr(Classify, "loss", slow)
-    found = speed.measure(tiny.classifier(pictures), "cpu", 4, Progress())
+    found = speed.profile_step(tiny.classifier(pictures), "cpu", 4, Progress())
     assert len(found.seconds) == 4
     assert 0.05 <= found.median < 0.5
     assert set(found.parts) == set(speed.PARTS)
-    assert found.parts["forward"] >= 0.05 > found.parts["update"] > 0
+    assert found.parts["forward"] >= 0.05 > found.parts["optimiser"] > 0
     assert found.parts["data"] > 0
-    assert found.parts["average"] > 0
+    assert found.parts["ema"] > 0
 
 
 def test_figures_follow_from_the_median() -> None:
-    facts = speed.Speed(
+    facts = speed.StepProfile(
         {}, 10, (0.1, 0.2, 0.9), {"data": 0.05}, 4 * 10**9, 1e11, 10**8, 3 * 10**8, 1e10, 1000
     ).to_json()
     assert facts["milliseconds"] == 200
     assert (facts["fastest_milliseconds"], facts["slowest_milliseconds"]) == (100, 900)
     assert facts["images_per_second"] == pytest.approx(50)
     assert facts["gigaflop_per_second"] == pytest.approx(20)
-    assert facts["share_of_ceiling"] == pytest.approx(0.2)
+    assert facts["fraction_of_ceiling"] == pytest.approx(0.2)
     assert facts["budget_seconds"] == pytest.approx(200)
     assert facts["parts_milliseconds"] == {"data": 50}
     assert facts["moved_megabytes"] == pytest.approx(400)
     assert facts["least_milliseconds"] == pytest.approx(40 + 30)  # arithmetic exceeds the products' own memory
-    slow_memory = speed.Speed({}, 10, (0.1,), {}, 4 * 10**9, 1e11, 10**8, 3 * 10**8, 1e9, 1000)
+    slow_memory = speed.StepProfile({}, 10, (0.1,), {}, 4 * 10**9, 1e11, 10**8, 3 * 10**8, 1e9, 1000)
     assert slow_memory.least == pytest.approx(0.1 + 0.3)
     json.dumps(facts)
 
@@ -83,33 +83,33 @@ def test_generators_are_timed_at_making_images_as_well(pictures, monkeypatch) ->
         sizes.append(count)
         time.sleep(0.001 * count)
 
-    monkeypatch.setattr(Model, "sample", slow)
+    monkeypatch.setattr(Generator, "sample", slow)
     monkeypatch.setattr(speed, "LONG_ENOUGH", 0.3)
-    facts = speed.measure(tiny.gan(pictures), "cpu", 1, Progress()).to_json()
+    facts = speed.profile_step(tiny.gan(pictures), "cpu", 1, Progress()).to_json()
     assert sizes == [100, 400]
     assert 1 <= facts["image_milliseconds"] < 1.5
-    assert facts["evaluations"] == 1
-    assert "image_milliseconds" not in speed.measure(tiny.classifier(pictures), "cpu", 1, Progress()).to_json()
+    assert facts["nfe"] == 1
+    assert "image_milliseconds" not in speed.profile_step(tiny.classifier(pictures), "cpu", 1, Progress()).to_json()
     assert sizes == [100, 400]
 
 
 def test_timing_costs_no_budget_and_needs_none_left(pictures) -> None:
     recipe = tiny.classifier(pictures, budget__steps=2)
-    assert len(speed.measure(recipe, "cpu", 5, Progress()).seconds) == 5
+    assert len(speed.profile_step(recipe, "cpu", 5, Progress()).seconds) == 5
     with pytest.raises(OverBudgetError):
-        speed.measure(tiny.classifier(pictures, budget__parameters=10), "cpu", 5, Progress())
+        speed.profile_step(tiny.classifier(pictures, budget__parameters=10), "cpu", 5, Progress())
 
 
 def test_timing_leaves_random_numbers_alone(pictures) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    speed.measure(tiny.gan(pictures), "cpu", 1, Progress())
+    speed.profile_step(tiny.gan(pictures), "cpu", 1, Progress())
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_noise_has_the_shape_and_classes_of_the_data() -> None:
-    images = speed.random_images(addnist_effnet())
+    images = speed.synthetic_batch(addnist_effnet())
     assert images.images.shape[1:] == (3, 28, 28)
     assert (int(images.labels.min()), int(images.labels.max())) == (0, 19)
     assert abs(float(images.images.float().mean()) - 127.5) < 1

@@ -48,11 +48,11 @@ def test_running_mean_is_that_of_all_weights_and_norms_so_far() -> None:
         state.step = step
         for name in names:
             state.nets.state_dict()[name].fill_(float(step % 7) + len(name) % 3)
-        state.average()
+        state.update_ema()
         decay = min(0.8, (1 + step) / (10 + step))
         for name in names:
             means[name] = decay * means[name] + (1 - decay) * state.nets.state_dict()[name].double()
-    found = state.answering().state_dict()
+    found = state.ema_or_raw_nets().state_dict()
     assert any("running_var" in name for name in names)
     for name in names:
         torch.testing.assert_close(found[name].double(), means[name], rtol=1e-5, atol=1e-6)

@@ -38,7 +38,7 @@ def test_every_recipe_says_its_command_and_keeps_to_its_budget(make) -> None:
 
 PAPERS: dict[str, dict[str, Any]] = {
     "addnist-effnet": {
-        "budget": {"parameters": 100_000, "steps": 10_000, "evaluations": None},
+        "budget": {"parameters": 100_000, "steps": 10_000, "nfe": None},
         "batch_size": 256,
         "optimiser.learning_rate": 0.004,
         "optimiser.weight_decay": 1e-4,
@@ -53,7 +53,7 @@ PAPERS: dict[str, dict[str, Any]] = {
         "published.value": 0.941,
     },
     "cifar100-resnet": {
-        "budget": {"parameters": 100_000, "steps": 10_000, "evaluations": None},
+        "budget": {"parameters": 100_000, "steps": 10_000, "nfe": None},
         "batch_size": 64,
         "optimiser.learning_rate": 0.002,
         "schedule.kind": "constant",
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_refused_with_its_place(changes: dict[str, Any], me
 
 def test_a_recipe_whose_sampling_is_over_its_budget_is_refused() -> None:
     values = RECIPES["cifar100-flow"]().to_json()
-    values["budget"]["evaluations"] = 3
+    values["budget"]["nfe"] = 3
     with pytest.raises((RecipeError, OverBudgetError), match="over the budget of 3"):
         Recipe.from_json(values)
 
@@ -239,7 +239,7 @@ def test_fingerprints_differ_with_what_is_learnt_and_with_nothing_else(pictures:
         {"engine__threads": 3},
         {"engine__channels_last": False},
         {"summary": "other words"},
-        {"published": {"measure": "fid", "value": 1, "line": "", "source": ""}},
+        {"published": {"metric": "fid", "value": 1, "line": "", "source": ""}},
     ]
     assert {tiny.changed(recipe, changes).fingerprint() for changes in same} == {recipe.fingerprint()}
     other: list[dict[str, Any]] = [

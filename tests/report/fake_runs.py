@@ -11,7 +11,7 @@ import torch
 from shoestring.core.budget import Layer
 from shoestring.core.image_grid import grid
 from shoestring.core.run import Run
-from shoestring.metrics.statistics import share
+from shoestring.metrics.statistics import fraction
 
 ANIMALS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lark", "mole", "newt", "owl",
            "pug", "quail", "rat", "seal", "toad")  # fmt: skip
@@ -19,7 +19,7 @@ ANIMALS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay"
 CLASSIFIER: dict[str, Any] = {
     "name": "cifar100-resnet",
     "summary": "Bottleneck ResNet on CIFAR-100 under 100,000 parameters.",
-    "budget": {"parameters": 100_000, "steps": 10_000, "evaluations": None},
+    "budget": {"parameters": 100_000, "steps": 10_000, "nfe": None},
     "data": {"kind": "cifar100", "tune": 0},
     "augment": {"horizontal_flip": True, "brightness": 0.2, "crop_padding": 0},
     "net": {"kind": "bottleneck", "stem": 32, "stages": [[5, 32], [4, 64], [3, 128]]},
@@ -32,7 +32,7 @@ CLASSIFIER: dict[str, Any] = {
     "cadence": {"log": 50, "evaluate": 500, "checkpoint": 500},
     "engine": {"precision": "auto"},
     "published": {
-        "measure": "accuracy",
+        "metric": "accuracy",
         "value": 0.494,
         "line": "train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066",
         "source": "paper 2",
@@ -42,10 +42,10 @@ CLASSIFIER: dict[str, Any] = {
 GENERATOR: dict[str, Any] = CLASSIFIER | {
     "name": "cifar100-dcgan-44",
     "summary": "DCGAN on CIFAR-100 under 1,000,000 parameters.",
-    "budget": {"parameters": 1_000_000, "steps": 50_000, "evaluations": None},
+    "budget": {"parameters": 1_000_000, "steps": 50_000, "nfe": None},
     "net": {"kind": "refined-dcgan", "width": 44, "latent": 110},
     "task": {"kind": "adversarial", "label_noise": 0.1},
-    "published": {"measure": "fid", "value": 50.283, "line": "FID 50.283 against the test set", "source": "paper 1"},
+    "published": {"metric": "fid", "value": 50.283, "line": "FID 50.283 against the test set", "source": "paper 1"},
 }
 
 
@@ -76,8 +76,8 @@ def classifier_log(steps: int) -> list[dict[str, Any]]:
         accuracy = 0.52 * (1 - math.exp(-step / 2_000)) + 0.01 * noise.normal()
         mean = {"classifier/loss": 4.6 - 5.4 * accuracy, "accuracy": accuracy}
         spread = {"classifier/loss": 0.2, "accuracy": 0.065}
-        facts = {"learning_rate": 0.002 * (1 - step / steps), "images_per_second": 1_000.0 + step, "seconds": 2.5}
-        records.append({"step": step, "kind": "train", "count": 50, "mean": mean, "deviation": spread} | facts)
+        run_data = {"learning_rate": 0.002 * (1 - step / steps), "images_per_second": 1_000.0 + step, "seconds": 2.5}
+        records.append({"step": step, "kind": "train", "count": 50, "mean": mean, "std": spread} | run_data)
         if step % 500 == 0:
             tune = {"loss": 4.6 - 5.3 * accuracy, "accuracy": accuracy - 0.02}
             records.append({"step": step, "kind": "tune", "n": 5_000, "mean": tune})
@@ -112,24 +112,24 @@ def classifier(folder: Path, classes: int = 20, steps: int = 10_000, **recipe: A
         {"low": k / 10, "high": (k + 1) / 10, "n": 1_000 * (k > 0), "confidence": k / 10 + 0.05, "accuracy": 0.1 * k}
         for k in range(10)
     ]
-    run.write_measures(
+    run.write_metrics(
         "test",
         {
-            "accuracy": share(5_010, 10_000, "shoestring 0.1.0 measure.accuracy sha256:0123456789abcdef").to_json(),
-            "top5_accuracy": {"value": 0.801, "n": 10_000, "interval": [0.793, 0.809], "deviation": None},
-            "loss": {"value": 1.9123, "n": 10_000, "interval": [1.88, 1.94], "deviation": 1.5},
-            "batch_accuracy": {"value": 0.5012, "n": 156, "interval": [0.491, 0.511], "deviation": 0.0655,
+            "accuracy": fraction(5_010, 10_000, "shoestring 0.1.0 measure.accuracy sha256:0123456789abcdef").to_json(),
+            "top5_accuracy": {"value": 0.801, "n": 10_000, "interval": [0.793, 0.809], "std": None},
+            "loss": {"value": 1.9123, "n": 10_000, "interval": [1.88, 1.94], "std": 1.5},
+            "batch_accuracy": {"value": 0.5012, "n": 156, "interval": [0.491, 0.511], "std": 0.0655,
                                "note": "Over 156 full mini-batches of 64 images."},
-            "calibration_error": {"value": 0.05, "n": 10_000, "interval": None, "deviation": None},
-            "calibration": {"value": bins, "n": 9_000, "interval": None, "deviation": None},
-            "confusion": {"value": counts.tolist(), "n": int(counts.sum()), "interval": None, "deviation": None},
+            "calibration_error": {"value": 0.05, "n": 10_000, "interval": None, "std": None},
+            "calibration": {"value": bins, "n": 9_000, "interval": None, "std": None},
+            "confusion": {"value": counts.tolist(), "n": int(counts.sum()), "interval": None, "std": None},
         },
     )  # fmt: skip
-    run.write_measures(
+    run.write_metrics(
         "train",
         {
-            "classifier/loss": {"value": 1.7654, "n": 1_000, "interval": [1.75, 1.78], "deviation": 0.21},
-            "accuracy": {"value": 0.528, "n": 1_000, "interval": [0.524, 0.532], "deviation": 0.0641},
+            "classifier/loss": {"value": 1.7654, "n": 1_000, "interval": [1.75, 1.78], "std": 0.21},
+            "accuracy": {"value": 0.528, "n": 1_000, "interval": [0.524, 0.532], "std": 0.0641},
         },
     )
     run.write_bytes("samples/mistakes.png", images(16))
@@ -150,16 +150,16 @@ def generator(folder: Path, steps: int = 50_000) -> Run:
         near = math.exp(-step / 10_000)
         mean = {"discriminator/loss": 1.2 - 0.2 * near + 0.03 * chance.normal(), "real": 0.6 + 0.2 * near,
                 "generator/loss": 1.0 + near + 0.1 * chance.normal(), "fake": 0.4 - 0.2 * near}  # fmt: skip
-        facts = {"learning_rate": 0.0002, "images_per_second": 5_000.0, "seconds": 1.0}
+        run_data = {"learning_rate": 0.0002, "images_per_second": 5_000.0, "seconds": 1.0}
         spread = dict.fromkeys(mean, 0.05)
-        records.append({"step": step, "kind": "train", "count": 500, "mean": mean, "deviation": spread} | facts)
+        records.append({"step": step, "kind": "train", "count": 500, "mean": mean, "std": spread} | run_data)
     run.append_log(records)
     features = {"features": "inception-v3", "resizing": "bicubic, antialiased"}
-    run.write_measures(
+    run.write_metrics(
         "test",
         {
-            "fid": {"value": 41.25, "n": 10_000, "deviation": 0.12, "floor": 3.5, "excess": 37.75} | features,
-            "kid": {"value": 0.0212, "n": 10_000, "interval": [0.0202, 0.0222], "excess": 0.0212} | features,
+            "fid": {"value": 41.25, "n": 10_000, "std": 0.12, "real_baseline": 3.5, "gap_to_real": 37.75} | features,
+            "kid": {"value": 0.0212, "n": 10_000, "interval": [0.0202, 0.0222], "gap_to_real": 0.0212} | features,
         },
     )
     for name in ("samples", "interpolations", "picked"):

@@ -10,9 +10,9 @@ from shoestring.report.svg import Key
 KEY = Key("train", 1)
 
 
-def record(step, value, deviation=0.0, count=50, kind="train"):
-    means, deviations = {"loss": value}, {"loss": deviation}
-    return {"step": step, "kind": kind, "count": count, "mean": means, "deviation": deviations, "learning_rate": 0.1}
+def record(step, value, std=0.0, count=50, kind="train"):
+    means, stds = {"loss": value}, {"loss": std}
+    return {"step": step, "kind": kind, "count": count, "mean": means, "std": stds, "learning_rate": 0.1}
 
 
 def test_train_means_belong_to_the_middle_of_their_steps_and_looks_to_their_step():
@@ -30,7 +30,7 @@ def test_long_logs_are_pooled_exactly():
     drawn = curve(log, "train", "loss", KEY)
     pairs = batches.reshape(MOST_POINTS, 20)
     assert drawn.values == pytest.approx(pairs.mean(1))
-    assert drawn.deviations == pytest.approx(pairs.std(1))
+    assert drawn.stds == pytest.approx(pairs.std(1))
     assert drawn.steps[:2] == [10, 30]
 
 
@@ -47,13 +47,13 @@ def test_chart_speaks_its_first_and_last_values_and_draws_all_of_them():
     assert ">accuracy (%)</text>" in picture.content
 
 
-@pytest.mark.parametrize("kind", ["in_percent", "share"])
+@pytest.mark.parametrize("kind", ["in_percent", "fraction"])
 def test_axes_of_shares_end_at_0_and_1(kind, monkeypatch):
     limits = []
     monkeypatch.setattr(curves, "svg", lambda figure, *_: limits.append(figure.axes[0].get_ylim()) or "")
     sure = [record(50, 0.02), record(100, 0.999)]
     for one in sure:
-        one["deviation"] = {"loss": 0.2}
+        one["std"] = {"loss": 0.2}
     drawn = curve(sure, "train", "loss", KEY, band=True)
     chart("a", "Accuracy", "accuracy (%)", [drawn], **{kind: True})
     chart("a", "Loss", "loss (nats)", [drawn])

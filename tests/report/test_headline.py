@@ -3,12 +3,12 @@ import torch
 from fake_runs import CLASSIFIER, classifier, generator, layers
 
 from shoestring.core.run import Run
-from shoestring.metrics.classification import training_line
+from shoestring.metrics.classification import train_metrics_summary
 from shoestring.metrics.features.extractor import FeatureSet
 from shoestring.metrics.generative.suite import Naming, inception_distances
 from shoestring.report.comparison import compare
-from shoestring.report.headline import Bar, headline, limitations, notices, paper_line
-from shoestring.report.metric_table import score_table
+from shoestring.report.headline import BudgetBar, headline, limitations, notices, paper_line
+from shoestring.report.metric_table import metric_table
 from shoestring.report.run_data import read
 
 
@@ -23,26 +23,26 @@ def test_classifier_beside_the_published_result(tmp_path):
     assert said.verdict == "+0.7 points against the published value; that lies within this run's interval"
     assert said.line == "train loss: 1.765, train acc: 0.528±0.064, test acc: 0.501±0.066"
     assert said.published_line == CLASSIFIER["published"]["line"]
-    assert said.bars == [Bar("parameters", 99_364, 100_000), Bar("steps", 10_000, 10_000)]
+    assert said.bars == [BudgetBar("parameters", 99_364, 100_000), BudgetBar("steps", 10_000, 10_000)]
     assert said.bars[0].text == "99,364 of 100,000 (99.4 %)"
 
 
 def test_one_mini_batch_does_not_speak_for_the_split(tmp_path):
     run = classifier(tmp_path / "run")
-    one = {"batch_accuracy": {"value": 0.25, "n": 1, "interval": None, "deviation": None}}
-    run.write_measures("test", one)
+    one = {"batch_accuracy": {"value": 0.25, "n": 1, "interval": None, "std": None}}
+    run.write_metrics("test", one)
     assert headline(facts_of(run)).line == "train loss: 1.765, train acc: 0.528±0.064, test acc: 0.501"
 
 
 def test_generator_is_better_when_its_distance_is_lower(tmp_path):
-    facts = facts_of(generator(tmp_path / "run"))
-    said = headline(facts)
+    run_data = facts_of(generator(tmp_path / "run"))
+    said = headline(run_data)
     assert (said.value, said.label, said.line) == ("41.25", "test FID", "FID 41.25")
     assert said.verdict == "9.033 lower (better) than published"
     assert [bar.used for bar in said.bars] == [998_553, 50_000]
-    assert any("(here n = 10,000)" in line for line in limitations(facts))
-    balance = next(line for line in limitations(facts) if line.startswith("Balance"))
-    assert "a probability of 0.60 and made ones 0.40" in balance
+    assert any("(here n = 10,000)" in line for line in limitations(run_data))
+    balance = next(line for line in limitations(run_data) if line.startswith("Balance"))
+    assert "a probability of 0.60 and fake ones 0.40" in balance
 
 
 def test_published_value_outside_the_interval_is_said(tmp_path):
@@ -53,15 +53,15 @@ def test_published_value_outside_the_interval_is_said(tmp_path):
 
 def test_net_calls_and_another_budget_count_in_the_comparison(tmp_path):
     run = generator(tmp_path / "run")
-    run.write_json("environment.json", {"evaluations": 35})
-    run.write_json("recipe.json", run.read_recipe() | {"budget": {"parameters": 1_000_000, "evaluations": 100}})
-    run.write_json("overrides.json", {"budget.evaluations": [None, 100]})
+    run.write_json("environment.json", {"nfe": 35})
+    run.write_json("recipe.json", run.read_recipe() | {"budget": {"parameters": 1_000_000, "nfe": 100}})
+    run.write_json("overrides.json", {"budget.nfe": [None, 100]})
     said = headline(facts_of(run))
     assert [bar.text for bar in said.bars] == ["998,553 of 1,000,000 (99.9 %)", "35 of 100 (35.0 %)"]
     assert said.verdict == "9.033 lower (better) than published; the budgets differ"
     assert notices(facts_of(run)) == []  # a limit where there was none
-    run.write_json("overrides.json", {"budget.evaluations": [100, None]})
-    assert notices(facts_of(run)) == ["budget changed: evaluations none instead of 100"]
+    run.write_json("overrides.json", {"budget.nfe": [100, None]})
+    assert notices(facts_of(run)) == ["budget changed: nfe none instead of 100"]
 
 
 def test_a_larger_budget_and_unfinished_training_are_noticed(tmp_path):
@@ -81,12 +81,12 @@ def test_a_larger_budget_and_unfinished_training_are_noticed(tmp_path):
 
 def test_tune_stands_in_for_test_and_says_so(tmp_path):
     run = classifier(tmp_path / "run")
-    measures = run.measures()
-    run.write_json("measures.json", {"tune": measures["test"], "train": measures["train"]})
-    facts = facts_of(run)
-    assert headline(facts).label == "tune accuracy"
-    assert paper_line(facts) == "train loss: 1.765, train acc: 0.528±0.064, tune acc: 0.501±0.066"
-    assert notices(facts) == ["not measured on the test split; the tune split is shown instead"]
+    metrics = run.metrics()
+    run.write_json("metrics.json", {"tune": metrics["test"], "train": metrics["train"]})
+    run_data = facts_of(run)
+    assert headline(run_data).label == "tune accuracy"
+    assert paper_line(run_data) == "train loss: 1.765, train acc: 0.528±0.064, tune acc: 0.501±0.066"
+    assert notices(run_data) == ["not measured on the test split; the tune split is shown instead"]
 
 
 def test_train_test_gap_is_in_points(tmp_path):
@@ -94,7 +94,7 @@ def test_train_test_gap_is_in_points(tmp_path):
     gap = limitations(facts_of(run))[0]
     assert gap.startswith("Train–test gap: +2.7 points (train 52.8 %, test 50.1 %).")
     assert gap.endswith("The net knows its training images better than new ones.")  # 52.8 is above 51.1
-    run.write_measures("train", {"accuracy": {"value": 0.505, "n": 1_000}})
+    run.write_metrics("train", {"accuracy": {"value": 0.505, "n": 1_000}})
     gap = limitations(facts_of(run))[0]
     assert gap.startswith("Train–test gap: +0.4 points")
     assert gap.endswith("No gap is seen beyond the sampling error of the test split.")
@@ -103,20 +103,22 @@ def test_train_test_gap_is_in_points(tmp_path):
 def test_a_short_training_says_over_which_steps_its_train_value_is(tmp_path):
     run = classifier(tmp_path / "run", steps=600)
     log = run.log("train")
-    run.write_measures("train", {name: one.to_json() for name, one in training_line(log).items()})
-    facts = facts_of(run)
-    assert paper_line(facts).endswith("test acc: 0.501±0.066 (train: over the last 100 of 600 steps)")  # logged by 50
-    assert "while learning, over the last 100 of 600 steps, augmented" in limitations(facts)[0]
-    assert dict(compare([facts, facts]).rows)["train–test gap"][0] != "–"
+    run.write_metrics("train", {name: one.to_json() for name, one in train_metrics_summary(log).items()})
+    run_data = facts_of(run)
+    assert paper_line(run_data).endswith(
+        "test acc: 0.501±0.066 (train: over the last 100 of 600 steps)"
+    )  # logged by 50
+    assert "while learning, over the last 100 of 600 steps, augmented" in limitations(run_data)[0]
+    assert dict(compare([run_data, run_data]).rows)["train–test gap"][0] != "–"
 
 
 def test_a_mean_over_the_whole_training_is_not_compared_with_test(tmp_path):
     run = classifier(tmp_path / "run", steps=600)  # as former versions recorded it
-    run.write_measures("train", {"accuracy": {"value": 0.3, "n": 600}})
-    facts = facts_of(run)
-    assert paper_line(facts).endswith("(train: over the last 600 of 600 steps)")
-    assert not any("gap" in line for line in limitations(facts))
-    assert "train–test gap" not in dict(compare([facts, facts]).rows)
+    run.write_metrics("train", {"accuracy": {"value": 0.3, "n": 600}})
+    run_data = facts_of(run)
+    assert paper_line(run_data).endswith("(train: over the last 600 of 600 steps)")
+    assert not any("gap" in line for line in limitations(run_data))
+    assert "train–test gap" not in dict(compare([run_data, run_data]).rows)
 
 
 def test_over_confidence_is_weighed_by_images(tmp_path):
@@ -128,18 +130,18 @@ def test_a_caution_stands_above_the_number_and_beside_it(tmp_path):
     run, features = generator(tmp_path / "run"), torch.rand(40, 64, generator=torch.Generator().manual_seed(0))
     naming = Naming("net 2048 clean 00", "_2048_clean")
     found = inception_distances(FeatureSet(features, "net"), FeatureSet(features + 1, "net"), naming)
-    run.write_measures("test", {name: score.to_json() for name, score in found.items()}, afresh=True)
-    facts = facts_of(run)
+    run.write_metrics("test", {name: score.to_json() for name, score in found.items()}, afresh=True)
+    run_data = facts_of(run)
     caution = "40 images for 64 dimensions: the covariance is singular and the Fréchet distance far too large"
-    assert [notice for notice in notices(facts) if notice.startswith(f"FID (2048, clean): {caution}")]
-    (noted,) = [row for row in score_table(facts).rows if caution in row.notes]
+    assert [notice for notice in notices(run_data) if notice.startswith(f"FID (2048, clean): {caution}")]
+    (noted,) = [row for row in metric_table(run_data).rows if caution in row.notes]
     assert noted.name == "FID (2048, clean)"
-    assert caution in dict(compare([facts, facts]).rows)["to be known"][0]
+    assert caution in dict(compare([run_data, run_data]).rows)["to be known"][0]
 
 
 def test_score_table_has_the_columns_that_something_fills(tmp_path):
-    table = score_table(facts_of(generator(tmp_path / "run")))
-    assert table.columns == ["interval", "deviation", "n", "floor", "excess"]
+    table = metric_table(facts_of(generator(tmp_path / "run")))
+    assert table.columns == ["interval", "std", "n", "real_baseline", "gap_to_real"]
     fid, kid = table.rows
     assert (fid.name, fid.value, fid.cells) == ("FID", "41.25", ["–", "0.1200", "10,000", "3.500", "37.75"])
     assert kid.cells[0] == "0.0202 to 0.0222"
@@ -150,8 +152,8 @@ def test_score_table_has_the_columns_that_something_fills(tmp_path):
 @pytest.mark.parametrize("hidden", ["confusion", "calibration"])
 def test_score_table_leaves_matrices_out_and_opens_objects(tmp_path, hidden):
     run = classifier(tmp_path / "run")
-    run.write_measures("test", {"precision_recall": {"value": {"precision": 0.5, "recall": {"value": 0.25}}, "n": 7}})
-    rows = {row.name: row for row in score_table(facts_of(run)).rows}
+    run.write_metrics("test", {"precision_recall": {"value": {"precision": 0.5, "recall": {"value": 0.25}}, "n": 7}})
+    rows = {row.name: row for row in metric_table(facts_of(run)).rows}
     assert hidden not in rows
     assert rows["precision recall: recall"].value == "0.2500"
     assert rows["precision recall: precision"].cells[-1] == "7"

@@ -35,9 +35,9 @@ def test_a_flows_loss_has_no_unit(pictures: Path, tmp_path: Path) -> None:
     run = trained(flow(pictures), tmp_path / "flow")
     assert run.read_json("environment.json")["loss_unit"] == ""
     assert axes([run], tmp_path) == {"loss"}
-    facts = run.read_json("environment.json")
-    del facts["loss_unit"]  # as a former version left it
-    run.write_json("environment.json", facts)
+    run_data = run.read_json("environment.json")
+    del run_data["loss_unit"]  # as a former version left it
+    run.write_json("environment.json", run_data)
     assert axes([run], tmp_path) == {"loss"}
 
 
@@ -54,7 +54,7 @@ def test_runs_whose_units_differ_share_an_axis_without_one(pictures: Path, gan_r
     drawn = [part.split("</svg>")[0] for part in page.split("<h3>Train loss, ")[1:]]
     assert len(drawn) == 2
     assert all(">loss</text>" in chart for chart in drawn)
-    assert [facts.loss_label for facts in read([gan_run, other])] == ["loss (nats)", "loss"]
+    assert [run_data.loss_label for run_data in read([gan_run, other])] == ["loss (nats)", "loss"]
 
 
 @pytest.mark.parametrize(("penalty", "unit"), [(0, "nats"), (0.1, "")])

@@ -21,7 +21,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.elements, self.open, self.tables, self.text = [], [], [], []
-        self.feed(text)
+        self.load_batch(text)
         self.close()
         assert not self.open
 
@@ -118,7 +118,7 @@ def test_nets_are_summed_one_by_one(dcgan, tmp_path):
 
 def test_several_runs_stand_side_by_side(resnet, dcgan, tmp_path):
     second = classifier(tmp_path / "resnet", classes=4, seed=8, batch_size=512)
-    second.write_measures("test", {"accuracy": {"value": 0.573, "n": 10_000, "interval": [0.563, 0.583]}})
+    second.write_metrics("test", {"accuracy": {"value": 0.573, "n": 10_000, "interval": [0.563, 0.583]}})
     made = page([resnet, second, dcgan], tmp_path)
     assert made.tables[0][0] == ["quantity", "resnet", "resnet (2)", "dcgan"]
     assert made.row("test accuracy") == ["50.1 %", "57.3 %", "–"]
@@ -139,7 +139,7 @@ def test_hostile_names_are_only_text(tmp_path):
     run = classifier(tmp_path / "<b>run", classes=4, steps=1_000, summary=hostile, name=hostile)
     tagged = ' id="k" href="#k" url(#k) style="fill: #0072b2" [red]{{ name }}'
     run.write_json("classes.json", [tagged, "\udcff", *(f"{hostile}$x_{k}$ 猫 #0072b2" for k in (2, 3))])
-    run.write_measures("test", {f"{hostile}": {"value": 1.0, "n": 1, "resizing": hostile}})
+    run.write_metrics("test", {f"{hostile}": {"value": 1.0, "n": 1, "resizing": hostile}})
     run.write_json("samples/pictures.json", [{"file": "mistakes.png", "title": hostile, "caption": hostile}])
     run.write_json("environment.json", {"versions": {hostile: hostile}, "machine": {"device": hostile}})
     made = page([run, run], tmp_path)
@@ -164,7 +164,7 @@ def test_an_unfinished_run_has_a_page(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["layers.json", "overrides.json", "environment.json", "classes.json", "log.jsonl",
-                                  "measures.json", "samples/pictures.json", "samples/mistakes.png"])  # fmt: skip
+                                  "metrics.json", "samples/pictures.json", "samples/mistakes.png"])  # fmt: skip
 def test_any_part_may_be_absent(name, tmp_path):
     run = classifier(tmp_path / "run", classes=4, steps=1_000)
     (run.folder / name).unlink()
@@ -212,8 +212,8 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
     with pytest.raises(RunError, match="at least one run"):
         build([], tmp_path / "report.html")
     run = classifier(tmp_path / "run", classes=4, steps=1_000)
-    run.write_bytes("measures.json", b"{")
-    with pytest.raises(RunError, match=r"measures\.json cannot be read"):
+    run.write_bytes("metrics.json", b"{")
+    with pytest.raises(RunError, match=r"metrics\.json cannot be read"):
         build([run], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 

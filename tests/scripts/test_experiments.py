@@ -7,9 +7,11 @@ import pytest
 import torch
 from pages.ablations import common, own_changes
 
-from shoestring.core.errors import ShoestringError
+from shoestring import api
+from shoestring.core.errors import RunError, ShoestringError
 from shoestring.core.run import Run
 from shoestring.model.build import build
+from shoestring.model.load import recipe_of
 from shoestring.recipes.lookup import overrides_of
 
 KNOWN = experiments.experiments()
@@ -64,7 +66,30 @@ def test_kept_runs_lack_what_only_the_training_needed(tmp_path: Path) -> None:
     experiments.keep(Run(run), tmp_path / "kept" / "here")
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["here"]
     kept = [path.relative_to(tmp_path / "kept" / "here").as_posix() for path in (tmp_path / "kept").rglob("*.*")]
-    assert sorted(kept) == ["recipe.json", "samples/a.png", "weights.safetensors"]
+    assert sorted(kept) == ["recipe.json", "samples/a.png"]
+
+
+@pytest.mark.parametrize("kind", ["classifier_run", "gan_run"])
+def test_a_run_kept_without_weights_is_finished_has_a_report_and_cannot_be_loaded(
+    kind: str, pictures: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    trained, kept = request.getfixturevalue(kind), Run(tmp_path / "kept")
+    experiments.keep(trained, kept.folder)
+    assert not kept.has_weights()
+    recipe = recipe_of(trained)
+    assert experiments.state(kept.folder, recipe) == "kept"
+    text = api.write_report([kept], tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "unfinished" not in text
+    before = {file: file.read_bytes() for file in kept.folder.rglob("*") if file.is_file()}
+    for act in (
+        lambda: api.load(kept.folder, "cpu"),
+        lambda: api.evaluate(kept.folder, device="cpu"),
+        lambda: api.promote(kept.folder, device="cpu"),
+        lambda: api.train(recipe, kept.folder, device="cpu"),
+    ):
+        with pytest.raises(RunError, match=r"weights of .* are not kept.*train it again"):
+            act()
+    assert {file: file.read_bytes() for file in kept.folder.rglob("*") if file.is_file()} == before
 
 
 def test_no_kept_experiment_is_called_stale() -> None:

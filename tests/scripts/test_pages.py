@@ -1,9 +1,7 @@
 """What scripts/results.py makes of runs: who is averaged with whom, the tables, the figures' data, and absent runs."""
 
-import itertools
 import json
 import math
-import random
 import re
 from pathlib import Path
 from typing import Any
@@ -12,20 +10,20 @@ import pytest
 import torch
 from pages import contest, samplings, speed
 from pages.ablations import ablations
-from pages.chart import Chart, Point, read_chart
-from pages.figure import data_file, is_current, joined, write
-from pages.placing import Box, place
+from pages.chart import Chart, Point, Series, read_chart
+from pages.figure import STYLE, data_file, draw, is_current, write
 from pages.runs import HOMES, ROOT, Entry, entries, kept_runs
 from pages.tables import generators, markdown
 
 from shoestring.api import recipe
 from shoestring.core.budget import Layer
 from shoestring.core.run import Run
-from shoestring.metrics.classification import training_line
-from shoestring.metrics.statistics import share
+from shoestring.metrics.classification import train_metrics_summary
+from shoestring.metrics.statistics import fraction
 from shoestring.recipes.lookup import overrides_of
 from shoestring.report.format import ABSENT
-from shoestring.report.run_data import Facts, read
+from shoestring.report.run_data import RunData, read
+from shoestring.report.svg import canvas
 
 IMAGES = 10_000
 
@@ -40,8 +38,8 @@ def made(
     session = {"started": "2026-01-02T03:04:05+00:00", "from_step": 0, "to_step": asked.budget.steps, "seconds": 60.0}
     machine = {"device": "cpu", "processor": "EPYC", "cores": 2}
     run.write_json("environment.json", {"versions": {}, "machine": machine, "sessions": [session]})
-    measure = share(round(accuracy * IMAGES), IMAGES, "").to_json()
-    run.write_measures(split, {"accuracy": measure | {"source": "ten thousand images"}})
+    metric = fraction(round(accuracy * IMAGES), IMAGES, "").to_json()
+    run.write_metrics(split, {"accuracy": metric | {"source": "ten thousand images"}})
     run.write_weights({"weight": torch.zeros(1)}, {})
 
 
@@ -57,7 +55,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def by_label(runs: list[Facts], data: str) -> dict[str, Entry]:
+def by_label(runs: list[RunData], data: str) -> dict[str, Entry]:
     return {entry.label: entry for entry in entries(runs, data)}
 
 
@@ -74,11 +72,11 @@ def test_seeds_stand_together_and_nothing_else(home: Path) -> None:
 def test_intervals_are_student_s_over_seeds_and_wilson_s_of_one_run(home: Path) -> None:
     found = by_label(kept_runs([home]), "addnist")
     several, single = found["addnist-best"], found["addnist-best-curve-12k"]
-    assert several.deviation == pytest.approx(0.002)
+    assert several.std == pytest.approx(0.002)
     half = 4.302653 * 0.002 / math.sqrt(3) / (0.992 * 0.008)  # on the logistic scale
     ends = [1 / (1 + math.exp(-(math.log(0.992 / 0.008) + sign * half))) for sign in (-1, 1)]
     assert several.interval == pytest.approx(ends, abs=1e-8)
-    assert single.deviation is None
+    assert single.std is None
     z, p, n = 1.959964, 0.97, IMAGES
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -92,7 +90,7 @@ def test_contest_has_everyone_best_first_with_empty_cells_where_nobody_told(home
     assert shown == sorted(shown, reverse=True)
     ours = table[0]
     assert ours == {
-        "system": "[addnist-best](../addnist-best)", "accuracy": "**99.20 %**", "deviation": "0.20 %",
+        "system": "[addnist-best](../addnist-best)", "accuracy": "**99.20 %**", "std": "0.20 %",
         "95 % interval": "98.5 to 99.6 %", "seeds": "3 (0, 1, 2)", "test images": "10,000", "parameters": "90,000",
         "multiply-adds": "2 M", "steps": "10,000", "images seen": "960 k", "wall time": "1 min 00 s each",
         "machine": "EPYC, 2 cores", "source": "ten thousand images",
@@ -100,7 +98,7 @@ def test_contest_has_everyone_best_first_with_empty_cells_where_nobody_told(home
     rival = next(row for row in table if row["accuracy"] == "84.95 %")
     assert (rival["parameters"], rival["steps"]) == ("at most 100,000", "at most 10,000")
     assert rival["source"] == "self-reported, same budgets"
-    assert not any(rival[column] for column in ("deviation", "95 % interval", "seeds", "machine", "images seen"))
+    assert not any(rival[column] for column in ("std", "95 % interval", "seeds", "machine", "images seen"))
     other = contest.contest(kept_runs([home]), "cifar100")[1]
     assert other[-1][0] == "ConvNeXt-like net on CIFAR-10"  # not to be compared, so not at the top
     assert next(row for row in other if row[1] == "57.7 %")[9] == "at most 5.12 M"
@@ -111,7 +109,7 @@ def test_without_runs_only_others_are_left(tmp_path: Path) -> None:
         rows = contest.contest(kept_runs([tmp_path / "nothing"]), data)[1]
         assert len(rows) == count
         assert not any("](" in cell for row in rows for cell in row)
-        assert not [point for point in read_chart([], data).points if point.kind in ("ours", "aside")]
+        assert not [series for series in read_chart([], data).series if series.kind in ("ours", "aside")]
 
 
 def test_published_results_stand_once_beside_the_runs_that_rebuild_them(tmp_path: Path) -> None:
@@ -120,30 +118,63 @@ def test_published_results_stand_once_beside_the_runs_that_rebuild_them(tmp_path
     runs = kept_runs([tmp_path])
     (paper,) = contest.papers(runs, "addnist")
     assert (paper.said, paper.parameters, paper.steps, paper.batch_size) == ("94.1 %", 98_720, 10_000, 256)
-    (point,) = (point for point in read_chart(runs, "addnist").points if point.kind == "paper")
+    (point,) = (one.points[0] for one in read_chart(runs, "addnist").series if one.kind == "paper")
     assert (point.parameters, point.accuracy) == (98_720, 0.941)
 
 
-def test_chart_has_points_levels_and_a_line_through_one_kind_of_net(home: Path) -> None:
+def test_chart_has_a_series_for_each_kind_of_net_and_levels(home: Path) -> None:
     made(home / "addnist-quick", "addnist-quick", 0.95, 51_706)
+    made(home / "addnist-effnet", "addnist-effnet", 0.951, 98_720)
+    made(home / "cifar100-best-mirrored", "cifar100-best", 0.67, net={"mirrored": True})
     chart = read_chart(kept_runs([home]), "addnist")
-    points = {point.label: point for point in chart.points}
-    assert points["addnist-best, 99.2 %"].seeds == 3
-    assert points["12k, 97.0 %"].parameters == 12_000
-    assert points["addnist-quick, 95.0 % (600 steps, other test images)"].kind == "aside"
-    assert [point.label for point in joined(chart, "digit-sum")] == ["12k, 97.0 %", "addnist-best, 99.2 %"]
+    series = {one.label: one for one in chart.series}
+    family = series["addnist-best, 2 sizes"]
+    assert [(p.parameters, p.accuracy, p.seeds) for p in family.points] == [(12_000, 0.97, 1), (90_000, 0.992, 3)]
+    assert series["addnist-effnet, 95.1 %"].kind == family.kind == "ours"
+    assert series["addnist-quick, 95.0 % (600 steps, other test images)"].kind == "aside"
     assert [accuracy for _, accuracy in chart.levels] == [0.9898, 0.9791]
-    assert [p.accuracy for p in chart.points if p.kind == "limited"] == [0.904, 0.877, 0.8495]
-    assert "CIFAR-10," not in str(read_chart([], "cifar100"))
+    assert [p.accuracy for one in chart.series if one.kind == "limited" for p in one.points] == [0.904, 0.877, 0.8495]
+    assert "second rival, 90.4 % (≤ 100k)" in series
+    other = read_chart(kept_runs([home]), "cifar100")
+    assert [one.label for one in other.series if one.kind == "ours"] == [
+        "cifar100-best-mirrored, 67.0 %",  # as many parameters, so on no line with the other
+        "cifar100-best, 66.0 %",
+    ]
+    assert "CIFAR-10," not in str(other)
+
+
+def test_figure_shows_every_point_and_names_every_series(home: Path) -> None:
+    made(home / "addnist-quick", "addnist-quick", 0.95, 51_706)
+    for data in ("addnist", "cifar100"):
+        chart = read_chart(kept_runs([home]), data)
+        with canvas(9, 6.2, **STYLE) as figure:
+            draw(chart, figure)
+            (axes,), (legend,) = figure.axes, figure.legends
+            figure.draw_without_rendering()
+            shown = {tuple(point) for line in axes.lines for point in line.get_xydata().tolist()}
+            named = [text.get_text() for text in legend.get_texts()]
+            whole, inside = figure.bbox, legend.get_window_extent()
+            limits = axes.get_xlim(), axes.get_ylim()
+        for one in chart.series:
+            for point in one.points:
+                assert (point.parameters, point.accuracy) in shown
+                assert limits[0][0] < point.parameters < limits[0][1]
+                assert limits[1][0] < point.accuracy < limits[1][1]
+        labels = [label for label, _ in chart.levels] + [one.label for one in chart.series]
+        assert sorted(named) == sorted(["budget: 100,000 parameters", *labels])
+        assert whole.x0 <= inside.x0 < inside.x1 <= whole.x1
+        assert whole.y0 <= inside.y0 < inside.y1 <= whole.y1
 
 
 def test_figure_is_the_same_bytes_again_and_stale_when_its_data_changes(tmp_path: Path) -> None:
-    point = Point("one, 90.0 %", 50_000, 0.9, "ours", (0.89, 1.02), 2, "mbconv")  # two seeds may be that far apart
-    chart, file = Chart("Data", [point], [("level", 0.95)]), tmp_path / "figures" / "data.svg"
+    point = Point(50_000, 0.9, (0.89, 1.0), 2)  # an interval may end at 100 %, which is infinitely high
+    series = [Series("one, 90.0 %", "ours", [point])]
+    chart, file = Chart("Data", series, [("level", 0.95)]), tmp_path / "figures" / "data.svg"
     assert not is_current(chart, file)
     write(chart, file)
     before = file.read_bytes()
     assert is_current(chart, file)
+    assert b"<text" not in before  # letters are outlines: a reader's fonts change nothing
     write(chart, file)
     assert file.read_bytes() == before
     assert not is_current(Chart("Data", [], chart.levels), file)
@@ -154,25 +185,12 @@ def test_figure_is_the_same_bytes_again_and_stale_when_its_data_changes(tmp_path
     assert not is_current(chart, file)
 
 
-def test_labels_take_the_nearest_free_place() -> None:
-    frame = Box(0, 0, 400, 300)
-    assert place(100, 100, 40, 10, frame, []) == Box(107.5, 95, 147.5, 105)  # to the right, 0.75 heights away
-    assert place(390, 100, 40, 10, frame, []) == Box(342.5, 95, 382.5, 105)  # no room there: to the left
-    assert place(100, 100, 40, 10, frame, [Box(110, 0, 120, 300), Box(80, 0, 90, 100)]).bottom == 107.5  # above
-    chance, taken = random.Random(0), []
-    for _ in range(25):
-        box = place(chance.uniform(50, 350), chance.uniform(50, 250), 40, 10, frame, taken)
-        assert box.within(frame)
-        taken.append(box)
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(taken, 2))
-
-
 def test_ablations_are_differences_to_the_recipe_as_it_is(tmp_path: Path) -> None:
     short = {"budget": {"steps": 1_000}, "data": {"tune": 15_000}}
     folder = tmp_path / "addnist-best"
     for seed, accuracy in enumerate((0.98, 0.984)):
         made(folder / f"whole-seed{seed}", "addnist-best", accuracy, split="tune", seed=seed, **short)
-    made(folder / "no-running-mean", "addnist-best", 0.972, split="tune", ema=(), **short)
+    made(folder / "no-ema", "addnist-best", 0.972, split="tune", ema=(), **short)
     made(folder / "one-rotation-for-all", "addnist-best", 0.977, split="tune", augment={"per_channel": False}, **short)
     lines = ablations(tmp_path).splitlines()
     assert lines[0] == "## What each idea is worth"
@@ -181,7 +199,7 @@ def test_ablations_are_differences_to_the_recipe_as_it_is(tmp_path: Path) -> Non
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| [")]
     assert [[re.sub(r"\(.*\)", "", row[0]), row[1], row[2], row[4], row[6]] for row in rows] == [
         ["[nothing]", "", "98.20 %", "2", ""],
-        ["[no running mean]", "`ema` none instead of 0.999", "97.20 %", "1", "−1.00 points"],
+        ["[no ema]", "`ema` none instead of 0.999", "97.20 %", "1", "−1.00 points"],
         ["[one rotation for all]", "`augment.per_channel` no instead of yes", "97.70 %", "1", "−0.50 points"],
     ]
 
@@ -195,7 +213,7 @@ def test_ablations_of_generators_tell_the_last_distance_of_their_logs(tmp_path: 
     ):
         made(home / name, "cifar100-gan-best", 0.0, **short, **change)
         for split, step, distance in (("tune", 1_000, 50.0), ("tune", 2_000, end), ("train", 2_000, 1.0)):
-            record = {"step": step, "kind": "distance", "to": split, "n": 1_500, "mean": {"fast_distance": distance}}
+            record = {"step": step, "kind": "distance", "to": split, "n": 1_500, "mean": {"cifar_resnet_fd": distance}}
             Run(home / name).append_log([record])
     lines = ablations(tmp_path).splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| [")]
@@ -224,12 +242,12 @@ def test_figures_are_those_of_the_runs() -> None:
 
 def test_recorded_train_lines_are_those_of_the_logs() -> None:
     homes = (*HOMES, *sorted((ROOT / "results" / "ablations").iterdir()))
-    runs = [facts.run for facts in kept_runs(homes) if facts.classifies]
+    runs = [run_data.run for run_data in kept_runs(homes) if run_data.classifies]
     assert len(runs) > 20
     for run in runs:
-        recorded = run.measures()["train"]
-        for name, line in training_line(run.log("train")).items():
-            for key in ("value", "deviation", "n", "interval"):
+        recorded = run.metrics()["train"]
+        for name, line in train_metrics_summary(run.log("train")).items():
+            for key in ("value", "std", "n", "interval"):
                 assert recorded[name][key] == pytest.approx(getattr(line, key), rel=1e-12), f"{run.folder}: {key}"
 
 
@@ -241,18 +259,18 @@ def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -
         "value": 0.5,
         "n": 10_000,
         "interval": None,
-        "deviation": 0.0123,
+        "std": 0.0123,
         "by_seed": [0.49, 0.5, 0.51],
     }
     recall: dict[str, Any] = {
         "value": 0.02,
         "n": 10_000,
         "interval": [0.01, 0.03],
-        "deviation": None,
+        "std": None,
         "by_seed": [0.02],
     }
-    scores = {"fid_768_clean": fid | {"floor": 0.1, "excess": 0.4}, "recall_768_clean": recall}
-    run.write_measures("test", {**scores, "histogram": {"value": [1, 2], "n": 10_000}})
+    scores = {"fid_768_clean": fid | {"real_baseline": 0.1, "gap_to_real": 0.4}, "recall_768_clean": recall}
+    run.write_metrics("test", {**scores, "histogram": {"value": [1, 2], "n": 10_000}})
     columns, rows = generators(read([run]))
     assert columns[:3] == ("score", "n", "real images")
     assert "cifar100-dcgan-44" in columns[3]
@@ -265,47 +283,38 @@ def test_generators_stand_beside_real_images_with_their_excess(tmp_path: Path) -
 
 def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samplings, "FOLDER", tmp_path)
-    fid = {"value": 0.25, "n": 10_000, "deviation": 0.01, "by_seed": [0.24, 0.26], "excess": 0.23}
-    ways: dict[str, dict[str, Any]] = {
-        "b": {"steps": 25, "solver": "multistep", "guidance": 2.0},
-        "a": {"steps": 12, "solver": "multistep", "guidance": 1.0, "class_name": "none"},
-    }
-    for name, options in ways.items():
-        facts = {"target": "cifar100-flow-quick", "split": "test", "options": {"seeds": 2} | options}
-        endless = {"fid_768_clean_infinite": {"value": 0.2, "n": 10_000}}
-        text = json.dumps(facts | {"fid_768_clean": fid} | endless)
-        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
-    gan = {"target": "cifar100-gan-best", "split": "test", "fid_768_clean": fid}
-    gan["options"] = plain = {"class_name": "none", "latent_steps": 0, "refinements": 0}
-    (tmp_path / "c.json").write_text(json.dumps(gan), encoding="utf-8")
-    picky = gan | {"options": plain | {"candidates": 16, "temperature": 0.2}}
-    (tmp_path / "d.json").write_text(json.dumps(picky), encoding="utf-8")
-    refined = {"candidates": 4, "temperature": 0.1, "refinements": 5, "step_size": 0.25, "smoothing": 0}
-    refined = gan | {"options": plain | refined}
-    (tmp_path / "e.json").write_text(json.dumps(refined), encoding="utf-8")
+    fid = {"value": 0.25, "n": 10_000, "std": 0.01, "by_seed": [0.24, 0.26], "gap_to_real": 0.23}
+    endless = {"value": 0.2, "n": 10_000}
+    ways: list[tuple[str, str | None, dict[str, Any]]] = [
+        ("cifar100-flow-quick", None, {"steps": 25, "solver": "multistep", "guidance": 2.0}),
+        ("cifar100-flow-quick", "none", {"steps": 12, "solver": "multistep", "guidance": 1.0}),
+        ("cifar100-gan-best", "none", {"langevin_steps": 0, "pixel_ascent_steps": 0}),
+        ("cifar100-gan-best", None, {"langevin_steps": 2, "pixel_ascent_steps": 5, "pixel_ascent_smoothing": 0}),
+    ]
+    for number, (name, label, sampling) in enumerate(ways):
+        found = {"target": name, "split": "test", "seeds": 2, "class": label, "sampling": sampling}
+        text = json.dumps(found | {"fid_768_clean": fid, "fid_768_clean_infinite": endless})
+        (tmp_path / f"{number}.json").write_text(text, encoding="utf-8")
     columns, rows = samplings.samplings()
-    first, second, third, fourth, fifth = (dict(zip(columns, row, strict=True)) for row in rows)
-    assert (first["net calls"], second["net calls"]) == ("12", "50")
-    assert (first["told the class"], second["told the class"]) == ("no", "yes")
+    first, second, third, fourth = (dict(zip(columns, row, strict=True)) for row in rows)
+    assert (first["NFE"], second["NFE"], third["NFE"], fourth["NFE"]) == ("12", "50", "1", "19")
+    assert (first["class given"], second["class given"], third["class given"]) == ("no", "yes", "no")
     assert "12 steps" in first["how"]
     assert "guidance" not in first["how"]
     assert "guidance 2" in second["how"]
     assert first["FID"] == "0.2500 ± 0.010 (+0.230)"
     assert first["KID"] == ABSENT
-    assert (third["generator"], third["net calls"], third["how"]) == ("`cifar100-gan-best`", "1", "one call")
-    assert third["told the class"] == "no"
-    said = "4 candidates, chosen at temperature 0.1, 5 refinements of 0.25"
-    assert (fourth["net calls"], fourth["how"]) == ("19", said)
-    assert (fifth["net calls"], fifth["how"]) == ("33", "16 candidates, chosen at temperature 0.2")
+    assert (third["generator"], third["how"]) == ("`cifar100-gan-best`", "one call")
+    assert fourth["how"] == "2 Langevin steps of 0.1 at temperature 0.3, 5 pixel ascent steps of 0.35"
 
 
 def test_times_of_making_images_are_those_of_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "FOLDER", tmp_path)
     machine = {"device": "cpu", "processor": "A processor", "threads": 1, "precision": "bfloat16"}
-    files = {"a": {"recipe": "b", "evaluations": 12, "image_milliseconds": 60.0}, "b": {"recipe": "classifier"}}
-    for name, facts in files.items():
-        (tmp_path / f"speed-{name}.json").write_text(json.dumps(facts | {"machine": machine}), encoding="utf-8")
-    by_one = {"recipe": "b", "evaluations": 1, "image_milliseconds": 6.0, "machine": machine}
+    files = {"a": {"recipe": "b", "nfe": 12, "image_milliseconds": 60.0}, "b": {"recipe": "classifier"}}
+    for name, run_data in files.items():
+        (tmp_path / f"speed-{name}.json").write_text(json.dumps(run_data | {"machine": machine}), encoding="utf-8")
+    by_one = {"recipe": "b", "nfe": 1, "image_milliseconds": 6.0, "machine": machine}
     (tmp_path / "making-b.json").write_text(json.dumps(by_one), encoding="utf-8")
     assert speed.making()[1] == [
         ["`b`", "1", "1 min 00 s", "A processor, 1 thread, bfloat16"],

@@ -20,9 +20,9 @@ def drawn(task: Classify, batch: Batch, seed: int = 0) -> Batch:
 
 def test_loss_is_the_mean_negative_log_probability_of_the_labels() -> None:
     batch = batch_of([[math.log(3), 0.0, 0.0], [0.0, 0.0, math.log(8)]], [0, 1])
-    loss, facts = Classify().loss("classifier", NETS, drawn(Classify(), batch))
+    loss, metrics = Classify().loss("classifier", NETS, drawn(Classify(), batch))
     assert loss.item() == pytest.approx((-math.log(3 / 5) - math.log(1 / 10)) / 2)
-    assert facts["accuracy"].item() == 0.5
+    assert metrics["accuracy"].item() == 0.5
 
 
 def test_label_smoothing_moves_probability_to_all_classes_alike() -> None:
@@ -50,9 +50,9 @@ def test_mixup_blends_each_image_and_its_label_with_the_one_before_it() -> None:
     assert torch.equal(mixed["labels"], labels)
     chances = mixed["images"].flatten(1).log_softmax(1)
     each = (1 - weight) * chances[torch.arange(1000), labels] + weight * chances[torch.arange(1000), labels[other]]
-    loss, facts = task.loss("classifier", NETS, mixed)
+    loss, metrics = task.loss("classifier", NETS, mixed)
     torch.testing.assert_close(loss, -each.mean())
-    torch.testing.assert_close(facts["accuracy"], (chances.argmax(1) == labels).float().mean())
+    torch.testing.assert_close(metrics["accuracy"], (chances.argmax(1) == labels).float().mean())
 
 
 def test_mixup_depends_on_nothing_but_the_generator() -> None:

@@ -15,7 +15,7 @@ from shoestring.evaluation import classifier as assess
 from shoestring.model.build import build
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
-from shoestring.training.step import Stepper
+from shoestring.training.step import TrainStep
 from shoestring.training.train import train
 
 NET = {
@@ -32,7 +32,7 @@ TASK = {
     "augment": {"colour": 0.5, "translation": 0.125, "cutout": 0.25},
     "r1": 0.1,
     "r2": 0.1,
-    "penalised": 0.5,
+    "penalty_fraction": 0.5,
 }
 
 
@@ -51,7 +51,7 @@ def gan(pictures: Path, **changes: object) -> Recipe:
 
 def everything(run: Run) -> dict[str, Tensor]:
     checkpoint = torch.load(run.last_checkpoint(), weights_only=True)  # type: ignore[arg-type]
-    found = {f"{decay}/{name}": t for decay, nets in checkpoint["averages"].items() for name, t in nets.items()}
+    found = {f"{decay}/{name}": t for decay, nets in checkpoint["ema"].items() for name, t in nets.items()}
     return found | dict(checkpoint["nets"]) | run.read_weights()
 
 
@@ -72,7 +72,7 @@ def test_resumed_after_a_crash_it_ends_bitwise_the_same_and_makes_images_of_clas
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
     records = whole.log("train")
     assert records[-1]["step"] == 20
-    facts = {"discriminator/loss", "generator/loss", "real", "fake", "real_slope", "fake_slope"}
+    facts = {"discriminator/loss", "generator/loss", "real", "fake", "real_squared_gradient", "fake_squared_gradient"}
     assert facts <= set(records[-1]["mean"])
     # The same latent vectors in other classes are other images.
     blue, red = (model.sample(4, 0, Progress(), model.labels(4, name)) for name in ("blue", "red"))
@@ -82,9 +82,9 @@ def test_resumed_after_a_crash_it_ends_bitwise_the_same_and_makes_images_of_clas
     assert torch.equal(every[2], red[2])
     untold = model.sample(4, 0, Progress(), model.labels(4, "none"))
     assert not torch.equal(untold, blue)
-    assert model.realism(untold).shape == (4,)
-    assert not torch.equal(model.realism(blue), model.realism(blue, model.labels(4, "blue")))
-    assess.draw_generator(model, whole, Progress())
+    assert model.score(untold).shape == (4,)
+    assert not torch.equal(model.score(blue), model.score(blue, model.labels(4, "blue")))
+    assess.draw_samples(model, whole, Progress())
     drawn = {picture["file"]: picture["caption"] for picture in whole.read_json("samples/pictures.json")}
     assert "blue, green, red" in drawn["classes.png"]
     with Image.open(whole.pictures / "classes.png") as picture:
@@ -96,7 +96,7 @@ def losses(recipe: Recipe, engine: Engine, steps: int = 3, generator_rate: float
     machine = Machine.choose(engine, "cpu")
     state = State.start(recipe, build(recipe).nets, machine)
     state.optimisers["generator"].param_groups[0]["relative_rate"] = generator_rate
-    take_step = Stepper(recipe, state, machine, recipe.data.load("train", Path(), Progress()))
+    take_step = TrainStep(recipe, state, machine, recipe.data.load("train", Path(), Progress()))
     return torch.stack([torch.stack(list(take_step().values())) for _ in range(steps)])
 
 
@@ -116,5 +116,5 @@ def test_the_discriminator_learns_to_tell_noise_from_what_the_generator_makes(pi
 
 
 def test_a_task_that_tells_the_class_to_nets_that_take_none_is_refused(pictures: Path) -> None:
-    with pytest.raises(Exception, match="net 'plain-dcgan' takes none"):
+    with pytest.raises(Exception, match="this net takes none"):
         gan(pictures, net={"kind": "plain-dcgan"})

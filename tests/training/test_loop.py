@@ -9,13 +9,13 @@ from shoestring.core.budget import Budget
 from shoestring.core.errors import DivergedError, OverBudgetError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
-from shoestring.model.model import Model
+from shoestring.model.generator import Generator
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
 from shoestring.training import loop as the_loop
-from shoestring.training import metric_logger as journal
+from shoestring.training import metric_logger as logger
 from shoestring.training import train as the_train
-from shoestring.training.step import Stepper
+from shoestring.training.step import TrainStep
 from shoestring.training.train import train
 
 
@@ -46,7 +46,7 @@ def test_one_loop_takes_exactly_the_steps_of_the_budget(make, pictures: Path, tm
 
 def test_a_step_past_the_budget_cannot_be_taken(pictures: Path, tmp_path: Path, monkeypatch) -> None:
     # A loop that forgot when to stop is stopped by the budget.
-    monkeypatch.setattr(State, "average", lambda self: setattr(self, "step", min(self.step, 6)))
+    monkeypatch.setattr(State, "update_ema", lambda self: setattr(self, "step", min(self.step, 6)))
     monkeypatch.setattr(Budget, "take_step", _counting(Budget.take_step))
     with pytest.raises(OverBudgetError, match="all 7 steps of the budget are spent"):
         go(tiny.classifier(pictures, budget__steps=7), Run(tmp_path))
@@ -64,13 +64,13 @@ def _counting(take_step):
 
 def test_learning_rates_follow_the_schedule(pictures: Path, tmp_path: Path, monkeypatch) -> None:
     rates: list[float] = []
-    average = State.average
+    average = State.update_ema
 
     def watched(self: State) -> None:
         rates.append(self.optimisers["classifier"].param_groups[0]["lr"])
         average(self)
 
-    monkeypatch.setattr(State, "average", watched)
+    monkeypatch.setattr(State, "update_ema", watched)
     recipe, run = tiny.classifier(pictures), Run(tmp_path)
     go(recipe, run)
     assert rates == pytest.approx([0.01 * recipe.schedule.factor(step, 12) for step in range(12)], rel=1e-12)
@@ -89,12 +89,12 @@ def test_the_log_holds_means_and_deviations_of_single_steps(pictures: Path, tmp_
     go(tiny.classifier(pictures, cadence__log=1), fine)
     go(tiny.classifier(pictures, cadence__log=4, cadence__checkpoint=12, cadence__evaluate=12), coarse)
     single = torch.tensor([list(record["mean"].values()) for record in fine.log("train")], dtype=torch.float64)
-    assert [record["deviation"] for record in fine.log("train")] == 12 * [{"classifier/loss": 0.0, "accuracy": 0.0}]
+    assert [record["std"] for record in fine.log("train")] == 12 * [{"classifier/loss": 0.0, "accuracy": 0.0}]
     for index, record in enumerate(coarse.log("train")):
         part = single[4 * index : 4 * index + 4]
         assert record["step"] == 4 * index + 4
         assert list(record["mean"].values()) == pytest.approx(part.mean(0).tolist(), abs=2e-6)
-        assert list(record["deviation"].values()) == pytest.approx(part.std(0, correction=0).tolist(), abs=2e-6)
+        assert list(record["std"].values()) == pytest.approx(part.std(0, correction=0).tolist(), abs=2e-6)
 
 
 def test_looks_at_tune_when_asked_and_leaves_the_training_as_it_was(pictures: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_generators_draw_samples_when_asked(pictures: Path, tmp_path: Path) -> N
 def all_finite(run: Run) -> bool:
     for path in (run.folder / "checkpoints").glob("*.pt"):
         saved = torch.load(path, weights_only=True)
-        for nets in (saved["nets"], *saved["averages"].values()):
+        for nets in (saved["nets"], *saved["ema"].values()):
             if not all(tensor.isfinite().all() for tensor in nets.values()):
                 return False
     return True
@@ -186,7 +186,7 @@ def test_the_clock_of_the_log_stands_still_while_tune_is_looked_at_and_all_is_sa
     pictures: Path, tmp_path: Path, monkeypatch
 ) -> None:
     now, slow = [0.0], []
-    monkeypatch.setattr(journal.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(logger.time, "perf_counter", lambda: now[0])
 
     def takes(kind: type, name: str, seconds: float) -> None:
         act = getattr(kind, name)
@@ -198,9 +198,9 @@ def test_the_clock_of_the_log_stands_still_while_tune_is_looked_at_and_all_is_sa
 
         monkeypatch.setattr(kind, name, timed)
 
-    takes(Stepper, "__call__", 0.5)
+    takes(TrainStep, "__call__", 0.5)
     takes(Run, "write_checkpoint", 1000)
-    takes(Model, "logits_of_normalised", 1000)
+    takes(Generator, "logits_of_normalised", 1000)
     takes(Run, "append_log", 1000)
     recipe, run = tiny.classifier(pictures, cadence__log=2), Run(tmp_path)
     go(recipe, run)

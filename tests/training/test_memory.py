@@ -23,19 +23,19 @@ import shoestring
 from shoestring.core.device import Machine
 from shoestring.model.build import initialise
 from shoestring.training.memory import step_bytes
-from shoestring.profiling.profile import random_images
+from shoestring.profiling.profile import synthetic_batch
 from shoestring.model.train_state import State
-from shoestring.training.step import Stepper
+from shoestring.training.step import TrainStep
 
 def highest():
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 recipe = shoestring.recipe(sys.argv[1], batch_size=int(sys.argv[2]), engine={"precision": "float32"})
-machine, images = Machine.choose(recipe.engine, "cpu"), random_images(recipe)
+machine, images = Machine.choose(recipe.engine, "cpu"), synthetic_batch(recipe)
 fixed, each = step_bytes(recipe, machine, images)
 before = highest()
-Stepper(recipe, State.start(recipe, initialise(recipe), machine), machine, images)()
+TrainStep(recipe, State.start(recipe, initialise(recipe), machine), machine, images)()
 print((highest() - before) / (fixed + each * recipe.batch_size))
 """
 
@@ -58,7 +58,7 @@ def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(pictures: Path, t
     assert 16 < fitting < 100_000
     assert api.train(tiny.changed(greedy, {"batch_size": fitting}), tmp_path / "run", device="cpu").finished()
     with pytest.raises(RecipeError, match="100,000 images needs"):
-        speed.measure(greedy, "cpu", 1, Progress())
+        speed.metric(greedy, "cpu", 1, Progress())
     monkeypatch.setattr(memory, "free_bytes", lambda _: 1_000)
     with pytest.raises(RecipeError, match="take a smaller net"):
         api.train(greedy, tmp_path / "other", device="cpu")

@@ -46,7 +46,7 @@ def test_a_run_keeps_its_code_and_answers_in_another_process_when_the_file_is_go
     file.unlink()
     tiny.forget_code(monkeypatch)
     assert torch.equal(api.load(run.folder, "cpu").logits(images), before)
-    assert torch.isfinite(api.load(run.folder, "cpu", average=0.9).logits(images)).all()
+    assert torch.isfinite(api.load(run.folder, "cpu", ema_decay=0.9).logits(images)).all()
     assert len(api.predict(run.folder, next((pictures / "test" / "red").iterdir()), device="cpu")) == 1
 
 
@@ -64,7 +64,7 @@ def test_resuming_gives_the_same_bits(tmp_path: Path, pictures: Path, file: Path
 
 @pytest.mark.parametrize("name", ["timm_style", "Attention"])
 def test_other_ways_to_write_nets_train_too(name: str, tmp_path: Path, pictures: Path, file: Path) -> None:
-    assert train(pictures, file, tmp_path / "run", name).measures()["tune"]["accuracy"]["n"] == 6
+    assert train(pictures, file, tmp_path / "run", name).metrics()["tune"]["accuracy"]["n"] == 6
 
 
 def test_a_file_that_changed_since(tmp_path: Path, pictures: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def test_data_of_a_function_or_a_data_set(
     file = own_parts.write(tmp_path, own_parts.DATA, "my_data.py")
     asked = recipe(tiny.classifier(pictures), data={"kind": f"{file}:{kind}", "options": options, "tune": 6})
     run = train(asked, tmp_path / "run")
-    assert run.measures()["tune"]["accuracy"]["n"] == 6
+    assert run.metrics()["tune"]["accuracy"]["n"] == 6
     assert tuple(run.read_json("classes.json")) == names
     assert run.read_recipe()["data"]["image_shape"] == [3, 8, 8]
     tiny.forget_code(monkeypatch)
@@ -69,7 +69,7 @@ def test_data_of_a_program(tmp_path: Path, pictures: Path, monkeypatch: pytest.M
     pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     sets = {"train": (pixels[:30], np.arange(30) % 3), "test": (pixels[30:], np.arange(10) % 3)}
     run = api.train(tiny.classifier(pictures), tmp_path / "run", device="cpu", data=sets)
-    assert run.measures()["test"]["accuracy"]["n"] == 10
+    assert run.metrics()["test"]["accuracy"]["n"] == 10
     monkeypatch.setattr("shoestring.data.given._given", {})
     assert api.load(run.folder, "cpu").logits(torch.zeros(1, 3, 8, 8)).shape == (1, 3)  # the model needs no data
     with pytest.raises(DataError, match="images were given by a program and are not kept: give them again"):

@@ -15,8 +15,8 @@ from shoestring.data.cifar100 import CIFAR100
 from shoestring.data.dataset import Images
 from shoestring.data.image_folder import ImageFolder
 from shoestring.data.mnist import MNISTDigits
+from shoestring.model.generator import Generator
 from shoestring.model.load import recipe_of
-from shoestring.model.model import Model
 from shoestring.model.train_state import State
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.dcgan import PlainDCGAN, RefinedDCGAN
@@ -25,8 +25,11 @@ from shoestring.nets.unet import ThriftyUNet
 from shoestring.recipes.recipe import Data, Learning, Net, Recipe
 from shoestring.tasks.classification import Classify
 from shoestring.tasks.flow.flow_matching import Flow
+from shoestring.tasks.gan.diffaugment import DiffAugment
+from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
+from shoestring.tasks.gan.guided_sampler import GuidedSampler
 from shoestring.tasks.gan.task import Adversarial
-from shoestring.training.step import Stepper
+from shoestring.training.step import TrainStep
 
 DATA: tuple[Data, ...] = (
     CIFAR100(),
@@ -51,19 +54,24 @@ def pixels_in(recipe: Recipe) -> Tensor:
     """What a net is given in training for a black and a white image, by channel."""
     images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, *recipe.data.shape)
     machine = Machine.choose(recipe.engine, "cpu")
-    step = Stepper(recipe, State(0, nn.ModuleDict(), {}), machine, Images(images, torch.tensor([0, 1]), "two"))
+    step = TrainStep(recipe, State(0, nn.ModuleDict(), {}), machine, Images(images, torch.tensor([0, 1]), "two"))
     return step.batch()["images"].amax((2, 3)).sort(0).values
 
 
 def pixels_out(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What a net's -1 and 1 become."""
 
-    def generate(_: object, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
-        ends = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
-        return ends.expand(2, *recipe.data.shape)
+    class Ends(GuidedSampler):
+        def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+            ends = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
+            return ends.expand(2, *recipe.data.shape)
 
-    monkeypatch.setattr(type(recipe.task), "generate", generate)
-    model = Model(recipe, nn.ModuleDict({recipe.task.maker or "": nn.Identity()}), Machine.choose(recipe.engine, "cpu"))
+    def sampler(_: object, nets: nn.ModuleDict, machine: Machine, *, mirrored: bool) -> Ends:
+        return Ends(DiscriminatorGuidance(), DiffAugment(), False, nets, machine, mirrored)
+
+    monkeypatch.setattr(type(recipe.task), "sampler", sampler)
+    nets = nn.ModuleDict({recipe.task.generator_net or "": nn.Identity()})
+    model = Generator(recipe, nets, Machine.choose(recipe.engine, "cpu"))
     images = model.decode(torch.zeros(2, *recipe.latent_shape), Progress())
     return images.unique().tolist()
 
@@ -81,7 +89,7 @@ def test_a_generator_sees_and_makes_all_pixels(
 @pytest.mark.parametrize("data", DATA, ids=lambda data: f"{data.kind}-{getattr(data, 'scale', '')}")
 def test_a_classifier_sees_pixels_as_the_data_normalises_them(data: Data) -> None:
     seen = pixels_in(made_of(data, BasicNet(), Classify()))
-    expected = torch.tensor([[0.0], [1.0]]).sub(torch.tensor(data.mean)).div(torch.tensor(data.deviation))
+    expected = torch.tensor([[0.0], [1.0]]).sub(torch.tensor(data.mean)).div(torch.tensor(data.std))
     assert seen.allclose(expected, atol=1e-5)
 
 

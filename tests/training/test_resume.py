@@ -60,9 +60,7 @@ def assert_same_end(run: Run, reference: Run) -> None:
 
 def learnt(run: Run) -> list[tuple[object, ...]]:
     """The log without clocks."""
-    return [
-        (r["step"], r["kind"], r.get("count"), r["mean"], r.get("deviation"), r.get("learning_rate")) for r in run.log()
-    ]
+    return [(r["step"], r["kind"], r.get("count"), r["mean"], r.get("std"), r.get("learning_rate")) for r in run.log()]
 
 
 def pooled(run: Run) -> dict[str, float]:
@@ -103,7 +101,7 @@ def test_resumes_from_the_last_checkpoint_and_not_from_the_start(finished: Finis
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
     """Does something in the middle of a step: after the weights moved, before their running means do. Once."""
-    average = State.average
+    average = State.update_ema
     pending = [step]
 
     def interrupted(self: State) -> None:
@@ -112,7 +110,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object
             act()
         average(self)
 
-    monkeypatch.setattr(State, "average", interrupted)
+    monkeypatch.setattr(State, "update_ema", interrupted)
 
 
 def crash() -> None:

@@ -13,9 +13,9 @@ from shoestring.data.dataset import Images
 from shoestring.data.embedded_digits import read_embedded_digits
 from shoestring.data.loader import batches
 from shoestring.data.mnist import MNISTDigits
-from shoestring.metrics.classification import answers
+from shoestring.metrics.classification import predictions
 from shoestring.model.build import build
-from shoestring.model.model import Model
+from shoestring.model.generator import Generator
 from shoestring.model.train_state import State
 from shoestring.nets.mixconv import MixConvNet
 from shoestring.optim.configs import Adam
@@ -23,7 +23,7 @@ from shoestring.optim.lr_schedule import OneCycle
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 from shoestring.tasks.classification import Classify
-from shoestring.training.step import Stepper
+from shoestring.training.step import TrainStep
 
 PLAIN = Engine(precision="float32", channels_last=False)
 SYSTEMS = ("addnist-effnet", "cifar100-resnet", "cifar100-dcgan-44", "cifar100-dcgan-64")
@@ -35,7 +35,7 @@ def losses(name: str, engine: Engine, steps: int = 4) -> Tensor:
     machine = Machine.choose(engine, "cpu")
     with machine.running():
         state = State.start(recipe, build(recipe).nets, machine)
-        take_step = Stepper(recipe, state, machine, tiny.patterns(recipe.data))
+        take_step = TrainStep(recipe, state, machine, tiny.patterns(recipe.data))
         return torch.stack([torch.stack([fact.float() for fact in take_step().values()]) for _ in range(steps)])
 
 
@@ -78,11 +78,11 @@ def final_accuracy(recipe: Recipe) -> float:
     machine = Machine.choose(recipe.engine, "cpu")
     state = State.start(recipe, build(recipe).nets, machine)
     train, test = (embedded(part) for part in ("train", "test"))
-    take_step = Stepper(recipe, state, machine, train)
+    take_step = TrainStep(recipe, state, machine, train)
     for _ in range(recipe.budget.steps):
         take_step()
-    model = Model(recipe, state.nets.eval(), machine)
-    given = answers(model.logits_of_normalised, batches(test, recipe.data, 500, machine.device))
+    model = Generator(recipe, state.nets.eval(), machine)
+    given = predictions(model.logits_of_normalised, batches(test, recipe.data, 500, machine.device))
     return float((given.logits.argmax(1) == given.labels).float().mean())
 
 

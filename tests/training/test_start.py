@@ -11,7 +11,7 @@ import tiny
 from shoestring import api
 from shoestring.core.errors import DataError, OverBudgetError, RunError, ShoestringError
 from shoestring.core.run import Run
-from shoestring.training.step import Stepper
+from shoestring.training.step import TrainStep
 
 
 def files_of(folder: Path) -> dict[Path, bytes]:
@@ -43,7 +43,7 @@ def test_a_damaged_training_image_leaves_nothing(tmp_path: Path) -> None:
 
 def ended(recipe, folder: Path, monkeypatch, step: int) -> Run:
     """A run whose process ended at a step, be it the first, after which nothing had been kept."""
-    take_step = Stepper.__call__
+    take_step = TrainStep.__call__
 
     def crash(self):
         if self.state.step == step:
@@ -51,7 +51,7 @@ def ended(recipe, folder: Path, monkeypatch, step: int) -> Run:
         return take_step(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Stepper, "__call__", crash)
+        patched.setattr(TrainStep, "__call__", crash)
         with pytest.raises(tiny.Crash):
             api.train(recipe, folder, device="cpu")
     return Run(folder)
@@ -61,7 +61,7 @@ def test_a_folder_in_which_no_step_was_taken_is_replaced_without_a_word(pictures
     wrong = tiny.classifier(pictures, name="wrong", seed=1, engine__precision="bfloat16")
     run = ended(wrong, tmp_path / "run", monkeypatch, step=0)
     assert run.read_recipe()["name"] == "wrong"
-    run.write_json("trial.json", {"device": "cpu"})
+    run.write_json("autotune.json", {"device": "cpu"})
     right, heard = tiny.classifier(pictures, engine__precision="float32"), tiny.Heard()
     api.train(right, run.folder, device="cpu", progress=heard)
     assert heard.messages == []

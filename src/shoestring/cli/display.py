@@ -54,13 +54,13 @@ class Display(Progress):
     def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Generator[Advance]:
         """A progress bar, below those of the tasks it is part of; where there is no terminal, a line now and then."""
         if not self.watched:
-            yield Lines(self.notes, title, total, unit, start)
+            yield ProgressLines(self.notes, title, total, unit, start)
             return
         inner = self.bars is not None
         with self._live() as bars:
-            task = bars.add_task(visible(title), total=total or None, completed=start, unit=unit, facts="")
+            task = bars.add_task(visible(title), total=total or None, upgraded=start, unit=unit, details="")
             try:
-                yield Bar(bars, task, total - start if total else math.inf)
+                yield ProgressBar(bars, task, total - start if total else math.inf)
             finally:
                 if inner:  # that of the outermost task stays on the screen
                     bars.remove_task(task)
@@ -70,7 +70,7 @@ class Display(Progress):
         if self.bars is not None:
             yield self.bars
             return
-        whole = Column(no_wrap=True)  # in a narrow terminal, facts are cut off before anything else
+        whole = Column(no_wrap=True)  # in a narrow terminal, details are cut off before anything else
         columns = [
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=min(40, self.notes.width // 5)),
@@ -79,7 +79,7 @@ class Display(Progress):
             TimeElapsedColumn(table_column=whole),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False, table_column=whole),
-            Facts(),
+            ProgressDetails(),
         ]
         shown = columns if self.notes.width >= NARROW else [columns[0], columns[2], columns[6]]
         # What goes to standard output must not land on the error stream where that alone is a terminal.
@@ -123,15 +123,15 @@ class Display(Progress):
         self.out.print(table)
 
 
-class Facts(ProgressColumn):
-    """The facts beside a bar, in one line, as much of it as there is room for."""
+class ProgressDetails(ProgressColumn):
+    """The details beside a bar, in one line, as much of it as there is room for."""
 
     def render(self, task: Task) -> Text:
         """The text of the column."""
-        return Text(visible(task.fields["facts"]), no_wrap=True, overflow="ellipsis")
+        return Text(visible(task.fields["details"]), no_wrap=True, overflow="ellipsis")
 
 
-class Bar(Advance):
+class ProgressBar(Advance):
     """Moves a bar of rich, but no more often than one can see: a step may take a millisecond."""
 
     def __init__(self, bars: Bars, task: TaskID, left: float) -> None:
@@ -141,18 +141,18 @@ class Bar(Advance):
         self.waiting = 0
         self.next = 0.0
 
-    def __call__(self, amount: int = 1, **facts: str) -> None:
-        """Moves the bar and shows the facts beside it, or else the last ones."""
+    def __call__(self, amount: int = 1, **details: str) -> None:
+        """Moves the bar and shows the details beside it, or else the last ones."""
         self.waiting += amount
         self.left -= amount
         now = time.monotonic()
-        if facts or now >= self.next or self.left <= 0:
-            shown: dict[str, Any] = {"facts": _join(facts)} if facts else {}
+        if details or now >= self.next or self.left <= 0:
+            shown: dict[str, Any] = {"details": _join(details)} if details else {}
             self.bars.update(self.task, advance=self.waiting, **shown)
             self.waiting, self.next = 0, now + BAR_SECONDS
 
 
-class Lines(Advance):
+class ProgressLines(Advance):
     """Writes a line at every twentieth of the work, for logs; one in two seconds at most, but always the last.
 
     Of work of unknown length (a total of 0) it tells every two seconds how much is done.
@@ -166,18 +166,18 @@ class Lines(Advance):
         self.done = start
         self.shown = start
         self.quiet_until = time.monotonic() + PAUSE_SECONDS
-        self.facts: Mapping[str, str] = {}
+        self.details: Mapping[str, str] = {}
 
-    def __call__(self, amount: int = 1, **facts: str) -> None:
-        """Writes the line when it is due, with the last facts."""
+    def __call__(self, amount: int = 1, **details: str) -> None:
+        """Writes the line when it is due, with the last details."""
         self.done += amount
-        self.facts = facts or self.facts
+        self.details = details or self.details
         whole = self.total or 20  # of unknown work, each piece is due
         due = self.done * 20 // whole > self.shown * 20 // whole
         if self.done >= self.total > 0 or (due and time.monotonic() >= self.quiet_until):
             self.shown, self.quiet_until = self.done, time.monotonic() + PAUSE_SECONDS
             much = f"{self.done:,}/{self.total:,}" if self.total else f"{self.done:,}"
-            text = f"{self.title}: {much} {self.unit} {_join(self.facts)}".rstrip()
+            text = f"{self.title}: {much} {self.unit} {_join(self.details)}".rstrip()
             self.console.print(visible(text), soft_wrap=True)
 
 
@@ -197,5 +197,5 @@ def _is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
 
-def _join(facts: Mapping[str, str]) -> str:
-    return "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
+def _join(details: Mapping[str, str]) -> str:
+    return "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in details.items())

@@ -2,18 +2,17 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Annotated
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
 
 import tyro
 
 import shoestring
-from shoestring.cli import options, verbs
-from shoestring.cli import profile as timing
-from shoestring.cli import sample as making
-from shoestring.cli import trust as trusting
-from shoestring.cli import verbs as adopting
+from shoestring.cli import evaluate, options, sample, targets, trust, verbs
+from shoestring.cli import profile as profiling
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
 from shoestring.core.allocator import keep_freed_memory
@@ -23,14 +22,14 @@ Verb = (
     Annotated[verbs.List, tyro.conf.subcommand("list")]
     | Annotated[verbs.Show, tyro.conf.subcommand("show")]
     | Annotated[verbs.Train, tyro.conf.subcommand("train")]
-    | Annotated[timing.Speed, tyro.conf.subcommand("speed")]
-    | Annotated[verbs.Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[adopting.Adopt, tyro.conf.subcommand("adopt")]
-    | Annotated[making.Sample, tyro.conf.subcommand("sample")]
-    | Annotated[making.Interpolate, tyro.conf.subcommand("interpolate")]
+    | Annotated[profiling.Speed, tyro.conf.subcommand("speed")]
+    | Annotated[evaluate.Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[sample.Promote, tyro.conf.subcommand("promote")]
+    | Annotated[sample.Sample, tyro.conf.subcommand("sample")]
+    | Annotated[sample.Interpolate, tyro.conf.subcommand("interpolate")]
     | Annotated[verbs.Predict, tyro.conf.subcommand("predict")]
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
-    | Annotated[trusting.Trust, tyro.conf.subcommand("trust")]
+    | Annotated[trust.Trust, tyro.conf.subcommand("trust")]
 )
 
 UNREAD = 141  # 128 + SIGPIPE, as shells say of a program whose reader went away
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results that nobody read is SIGPIPE. The result of `train` is its run, whoever reads.
     """
     complete_streams()
-    settle_waiting()  # before torch is imported
+    set_wait_policy()  # before torch is imported
     keep_freed_memory()
     os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # its pages do not know our options
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -64,7 +63,8 @@ def _run(words: list[str]) -> int:
             display.line(f"shoestring {shoestring.__version__}")
             status = 0
         else:
-            status = parse(words).do(display) or 0
+            with _renames_told(display):
+                status = parse(words).do(display) or 0
         sys.stdout.flush()
         return status
     except ShoestringError as error:
@@ -82,7 +82,24 @@ def _run(words: list[str]) -> int:
         return 130
 
 
-def settle_waiting() -> None:
+@contextmanager
+def _renames_told(display: Display) -> Generator[None]:
+    """Inside, warnings of names that a user's file has and that are others by now are messages, once each."""
+    with warnings.catch_warnings(record=False):
+        warnings.simplefilter("once", FutureWarning)
+        usual = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, FutureWarning):
+                display.say(f"note: {message}")
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = tell
+        yield
+
+
+def set_wait_policy() -> None:
     """Lets CPU threads sleep while they wait for one another, where the cores have other work; else they spin.
 
     Two threads that spin are up to twice as fast as two that sleep if each has a core to itself, and several times
@@ -96,12 +113,18 @@ def settle_waiting() -> None:
 def parse(words: list[str]) -> options.Verb:
     """The verb with its arguments.
 
-    `train`, `show` and `speed` name a recipe, and take its fields as typed options after it.
+    `train`, `show` and `speed` name a recipe, and take its fields as typed options after it; `evaluate`, `sample`,
+    `interpolate` and `promote` name a run, and take the options of its sampler.
     """
-    takes_recipe = {"train": verbs.Train, "show": verbs.Show, "speed": timing.Speed}.get(words[0] if words else "")
-    place = recipe_place(words) if takes_recipe else None
-    if takes_recipe and place:
-        return verbs.with_recipe(takes_recipe, words[place], words[1:place] + words[place + 1 :])
+    word = words[0] if words else ""
+    takes_recipe = {"train": verbs.Train, "show": verbs.Show, "speed": profiling.Speed}.get(word)
+    place = target_place(words) if takes_recipe or word in targets.OF_A_RUN else None
+    if place:
+        rest = words[1:place] + words[place + 1 :]
+        if takes_recipe:
+            return targets.with_recipe(takes_recipe, words[place], rest)
+        if "--generated" not in rest:
+            return targets.with_run(word, words[place], rest)
     if takes_recipe and any(not word.startswith("-") for word in words[1:]):
         raise ShoestringError(
             f"name a recipe right after the verb: shoestring {words[0]} NAME; `shoestring list` has all"
@@ -109,18 +132,23 @@ def parse(words: list[str]) -> options.Verb:
     return tyro.cli(Verb, args=words or ["--help"], prog="shoestring", description=verbs.DESCRIPTION)  # pyright: ignore
 
 
-def recipe_place(words: Sequence[str]) -> int | None:
-    """Which word names the recipe: the first after the verb that can be one and is no option's value.
+def target_place(words: Sequence[str]) -> int | None:
+    """Which word names the recipe or run: the first after the verb that can be one and is no option's value.
 
-    An option may be a flag or take several values, so this is a guess until a recipe's options are known: a word that
-    seems to be a value is taken where no other names a recipe or ends as a recipe file does.
+    An option may be a flag or take several values, so this is a guess until a target's options are known: a word that
+    seems to be a value is taken where no other names a recipe or run, or ends as a recipe file does.
     """
     free = [place for place in range(1, len(words)) if not words[place].startswith("-")]
     if not free:
         return None  # before recipes are imported, and torch with them
+    from shoestring.core.run import Run
     from shoestring.recipes import RECIPES
 
-    named = [place for place in free if words[place] in RECIPES or words[place].endswith((".toml", ".json"))]
+    named = [
+        place
+        for place in free
+        if words[place] in RECIPES or words[place].endswith((".toml", ".json")) or Run(Path(words[place])).exists()
+    ]
     alone = [place for place in free if not _seems_a_value(words[place - 1])]
     return next(iter([place for place in named if place in alone] + named + alone), None)
 

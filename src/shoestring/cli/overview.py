@@ -9,7 +9,7 @@ from shoestring.model.build import build, count
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 from shoestring.report.format import number, percent
-from shoestring.report.headline import main_measure
+from shoestring.report.headline import main_metric
 from shoestring.report.run_data import read
 
 
@@ -20,7 +20,7 @@ def overview() -> list[dict[str, Any]]:
         recipe = make()
         parameters = count(recipe)
         published = recipe.published
-        accuracy = published is not None and published.measure == "accuracy"
+        accuracy = published is not None and published.metric == "accuracy"
         value = None if published is None else published.value
         measured = measured_result(Run(zoo.FOLDER / name))
         rows.append({
@@ -45,19 +45,19 @@ def overview() -> list[dict[str, Any]]:
 def measured_result(run: Run) -> dict[str, Any] | None:
     """The headline of a run's final evaluation under its name, with its n and a text; None when there is none.
 
-    Of a generator it is the FID, with its floor: what other real images get.
+    Of a generator it is the FID, with its real-vs-real baseline: what other real images get.
     """
-    main = main_measure(read([run])[0]) if run.exists() else None
+    main = main_metric(read([run])[0]) if run.exists() else None
     if main is None or main.split != "test":
         return None
     found: dict[str, Any] = {main.name: main.value, "n": main.n}
     if main.name == "accuracy":
         return found | {"text": percent(main.value)}
     kind, features, resizing = main.name.split("_")
-    floor = main.rest.get("floor")
-    beside = "" if floor is None else f", floor {number(floor, 3)}"
+    real_baseline = main.rest.get("real_baseline")
+    beside = "" if real_baseline is None else f", real images {number(real_baseline, 3)}"
     name = f"{kind.upper()}-{features}{'' if resizing == 'clean' else f' {resizing}'}"
-    return found | {"floor": floor, "text": f"{name} {number(main.value, 3)}{beside} (n {main.n:,})"}
+    return found | {"real_baseline": real_baseline, "text": f"{name} {number(main.value, 3)}{beside} (n {main.n:,})"}
 
 
 def show(recipe: Recipe, display: Display) -> None:

@@ -10,7 +10,7 @@ from shoestring.cli.options import Options
 from shoestring.core.errors import require_at_least
 
 if TYPE_CHECKING:
-    from shoestring.profiling.autotune import Trial
+    from shoestring.profiling.autotune import EngineTiming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,66 +33,66 @@ class Speed(Options):
         """Times, and prints the figures."""
         from shoestring import api
         from shoestring.profiling.autotune import try_choices
-        from shoestring.profiling.profile import measure
+        from shoestring.profiling.profile import profile_step
 
         require_at_least(1, timed_steps=self.timed_steps)
         recipe = api.located(self.recipe, self.data_folder)
-        facts = measure(recipe, self.device, self.timed_steps, display).to_json()
-        trials = try_choices(recipe, self.device, display) if self.compare else []
-        tried = [trial.to_json() for trial in trials]
-        display.result({"recipe": recipe.name} | facts | ({"tried": tried} if tried else {}))
+        figures = profile_step(recipe, self.device, self.timed_steps, display).to_json()
+        timings = try_choices(recipe, self.device, display) if self.compare else []
+        tried = [timing.to_json() for timing in timings]
+        display.result({"recipe": recipe.name} | figures | ({"tried": tried} if tried else {}))
         if not display.as_json:
-            _show(recipe.name, facts, display)
-            _show_trials(trials, display)
+            _show(recipe.name, figures, display)
+            _show_timings(timings, display)
 
 
-def _show(name: str, facts: dict[str, Any], display: Display) -> None:
+def _show(name: str, figures: dict[str, Any], display: Display) -> None:
     from shoestring.report.format import duration
 
-    machine = facts["machine"]
+    machine = figures["machine"]
     layout = "channels last" if machine["channels_last"] else "channels first"
     place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
     display.line(f"{name} on {place}: {machine['threads']} threads, {machine['precision']}, {layout}.")
     rows = [
-        ("a step", f"{facts['milliseconds']:,.1f} ms, median of {facts['steps_timed']}"),
-        ("", f"{facts['fastest_milliseconds']:,.1f} to {facts['slowest_milliseconds']:,.1f} ms"),
-        ("images a second", f"{facts['images_per_second']:,.0f}"),
-        (f"{facts['budget_steps']:,} steps take", duration(facts["budget_seconds"])),
-        ("arithmetic", f"{facts['gigaflop']:,.2f} GFLOP a step, {facts['gigaflop_per_second']:,.1f} GFLOP/s"),
-        ("a matrix product reaches", f"{facts['ceiling_gigaflop_per_second']:,.0f} GFLOP/s"),
-        ("share of that", f"{100 * facts['share_of_ceiling']:.0f} %"),
-        ("operators read and write", f"{facts['moved_megabytes']:,.0f} MB a step"),
-        ("a copy reaches", f"{facts['copy_gigabytes_per_second']:,.1f} GB/s"),
-        ("least, at both limits", f"{facts['least_milliseconds']:,.1f} ms a step, operator by operator"),
+        ("a step", f"{figures['milliseconds']:,.1f} ms, median of {figures['steps_timed']}"),
+        ("", f"{figures['fastest_milliseconds']:,.1f} to {figures['slowest_milliseconds']:,.1f} ms"),
+        ("images a second", f"{figures['images_per_second']:,.0f}"),
+        (f"{figures['budget_steps']:,} steps take", duration(figures["budget_seconds"])),
+        ("arithmetic", f"{figures['gigaflop']:,.2f} GFLOP a step, {figures['gigaflop_per_second']:,.1f} GFLOP/s"),
+        ("a matrix product reaches", f"{figures['ceiling_gigaflop_per_second']:,.0f} GFLOP/s"),
+        ("fraction of that", f"{100 * figures['fraction_of_ceiling']:.0f} %"),
+        ("operators read and write", f"{figures['moved_megabytes']:,.0f} MB a step"),
+        ("a copy reaches", f"{figures['copy_gigabytes_per_second']:,.1f} GB/s"),
+        ("least, at both limits", f"{figures['least_milliseconds']:,.1f} ms a step, operator by operator"),
     ]
-    if "image_milliseconds" in facts:
-        takes = duration(10 * facts["image_milliseconds"])
-        rows.append(("10,000 samples take", f"{takes}, net calls for each: {facts['evaluations']}"))
+    if "image_milliseconds" in figures:
+        takes = duration(10 * figures["image_milliseconds"])
+        rows.append(("10,000 samples take", f"{takes}, net calls for each: {figures['nfe']}"))
     display.table("Speed", ("figure", "value"), rows)
-    parts = facts["parts_milliseconds"]
+    parts = figures["parts_milliseconds"]
     total = sum(parts.values())
     cells = ([part, f"{value:,.1f}", f"{100 * value / total:.1f} %"] for part, value in parts.items())
     display.table("Where the time goes", ("part", "ms a step", "share"), cells, numbers=("ms a step", "share"))
 
 
-def _show_trials(trials: "list[Trial]", display: Display) -> None:
-    if not trials:
+def _show_timings(timings: "list[EngineTiming]", display: Display) -> None:
+    if not timings:
         return
     fields = ("threads", "channels_last", "precision", "graphs")
-    best = min(trials, key=lambda trial: trial.milliseconds)
+    best = min(timings, key=lambda timing: timing.milliseconds)
     rows: list[list[str]] = []
-    for trial in trials:
-        values = trial.engine.model_dump()
-        mark = "fastest" if trial is best else ""
-        rows.append([*(_word(values[field]) for field in fields), f"{trial.milliseconds:,.1f}", mark])
+    for timing in timings:
+        values = timing.engine.model_dump()
+        mark = "fastest" if timing is best else ""
+        rows.append([*(_word(values[field]) for field in fields), f"{timing.milliseconds:,.1f}", mark])
     columns = tuple(field.replace("_", " ") for field in fields)
     display.table("The engine's choices", (*columns, "ms a step", ""), rows, numbers=("ms a step",))
-    first, chosen = trials[0].engine.model_dump(), best.engine.model_dump()
+    first, chosen = timings[0].engine.model_dump(), best.engine.model_dump()
     options = [
         f"--engine.{field.replace('_', '-')} {chosen[field]}" for field in fields if chosen[field] != first[field]
     ]
     ways = " ".join(options)
-    display.line(f"Fastest here: {ways}" if ways else "The choices taken without a trial are the fastest here.")
+    display.line(f"Fastest here: {ways}" if ways else "The choices taken without autotuning are the fastest here.")
 
 
 def _word(value: object) -> str:

@@ -1,22 +1,33 @@
-"""The verbs that make images; torch is imported when one runs."""
+"""The verbs that make images, or decide how a run makes them; torch is imported when one runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import arg
+from tyro.conf import Suppress, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options, RunOrName, Sampling
+from shoestring.cli.options import Options, RunOrName
 from shoestring.core.errors import ShoestringError, require_at_least
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(Sampling):
-    """Make images with a generator, as one PNG grid."""
+class OfRun(Options):
+    """What verbs of a run have in common."""
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
-    """A run's folder, or the name of a recipe whose weights are shipped."""
+    """A run's folder, or the name of a recipe whose weights are shipped; its options come after it."""
+    sampling: Suppress[Any] = None
+
+    def chosen(self) -> dict[str, Any]:
+        """All options of the sampler, by name; none where the run has no sampler."""
+        return self.sampling.model_dump() if self.sampling is not None else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(OfRun):
+    """Make images with a generator, as one PNG grid. `shoestring sample NAME --help` lists its sampler's options."""
+
     count: int = 64
     """How many images."""
     seed: int = 0
@@ -26,8 +37,8 @@ class Sample(Sampling):
     class_name: Annotated[str | None, arg(name="class")] = None
     """The class of all images, such as rose. For no class in particular: none, or '' where a class is called none. By
     default every class in turn."""
-    average: float | None = None
-    """Decay of a running mean of the weights that the run kept. By default the final weights."""
+    ema_decay: float | None = None
+    """Decay of EMA weights that the run kept. By default the final weights."""
     out: Path = Path("samples.png")
     """The PNG file to write."""
 
@@ -38,20 +49,24 @@ class Sample(Sampling):
 
         require_png(self.out)
         require_at_least(1, count=self.count, columns=self.columns)
-        options = self.sampling()
         images = api.sample(
-            self.target, self.count, self.seed, self.device, display, self.class_name, self.average, **options
+            self.target,
+            self.count,
+            self.seed,
+            self.device,
+            display,
+            self.class_name,
+            self.ema_decay,
+            sampling=self.chosen(),
         )
-        facts = {"count": self.count, "seed": self.seed, "class": self.class_name} | options
-        _write(display, self.out, grid(images, self.columns), facts)
+        result = {"count": self.count, "seed": self.seed, "class": self.class_name, "sampling": self.chosen()}
+        _write(display, self.out, grid(images, self.columns), result)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interpolate(Options):
+class Interpolate(OfRun):
     """Walk between pairs of a generator's latent vectors, as one PNG grid: a row for each pair."""
 
-    target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
-    """A run's folder, or the name of a recipe whose weights are shipped."""
     pairs: int = 8
     """Rows."""
     steps: int = 8
@@ -62,8 +77,6 @@ class Interpolate(Options):
     """The class to walk from, such as rose. By default row i shows class i."""
     to_class: str | None = None
     """The class to walk to. By default the one walked from."""
-    guidance: float | None = None
-    """Weight of the guidance; 1 is none. By default the recipe's."""
     out: Path = Path("interpolations.png")
     """The PNG file to write."""
 
@@ -73,15 +86,41 @@ class Interpolate(Options):
         from shoestring.core.image_grid import grid
 
         require_png(self.out)
-        require_at_least(1, pairs=self.pairs)
-        require_at_least(2, steps=self.steps)
-        model = api.load(self.target, self.device, progress=display).sampling(guidance=self.guidance)
-        last = self.class_name if self.to_class is None else self.to_class
-        labels = model.labels(self.pairs, self.class_name), model.labels(self.pairs, last)
-        with model.machine.running():
-            paths = model.interpolate(self.pairs, self.steps, self.seed, display, labels)
-        facts = {"pairs": self.pairs, "steps": self.steps, "from": self.class_name, "to": self.to_class}
-        _write(display, self.out, grid(paths.flatten(0, 1), self.steps), facts)
+        paths = api.interpolate(
+            self.target,
+            self.pairs,
+            self.steps,
+            self.seed,
+            self.device,
+            display,
+            self.class_name,
+            self.to_class,
+            sampling=self.chosen(),
+        )
+        result = {"pairs": self.pairs, "steps": self.steps, "from": self.class_name, "to": self.to_class}
+        _write(display, self.out, grid(paths.flatten(0, 1), self.steps), result)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promote(OfRun):
+    """Make EMA weights or options of sampling that you chose by tune or train a finished run's own.
+
+    Metrics, pictures and report so far go to its folder "archive"; pictures and report are made anew. Nothing is
+    trained.
+    """
+
+    ema_decay: float | None = None
+    """Decay of the EMA weights that become the final ones. By default the weights stay."""
+
+    def do(self, display: Display) -> None:
+        """Changes the run."""
+        from shoestring import api
+
+        run = api.promote(self.target, self.ema_decay, self.device, display, self.chosen())
+        result = {"run": str(run.folder.resolve()), "ema_decay": self.ema_decay}
+        display.result(result | ({"sampling": self.chosen()} if self.chosen() else {}))
+        display.line(f"report  {run.report_file.resolve()}")
+        display.line(f"evaluate it: shoestring evaluate {self.target}")
 
 
 def require_png(path: Path) -> None:
@@ -90,9 +129,9 @@ def require_png(path: Path) -> None:
         raise ShoestringError(f"--out {path}: pictures are written as PNG; end the name in .png")
 
 
-def _write(display: Display, path: Path, content: bytes, facts: dict[str, Any]) -> None:
+def _write(display: Display, path: Path, content: bytes, result: dict[str, Any]) -> None:
     from shoestring.core.run import write_atomic
 
     write_atomic(path, content)
-    display.result({"file": str(path.resolve())} | facts)
+    display.result({"file": str(path.resolve())} | result)
     display.line(f"picture  {path.resolve()}")

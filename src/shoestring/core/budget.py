@@ -29,14 +29,14 @@ class Layer:
 
 
 class Budget(Spec):
-    """What a model may cost: parameters of all its nets together, optimisation steps, net calls per sample."""
+    """What a model may cost: parameters of all its nets together, optimisation steps, net calls per image."""
 
     parameters: PositiveInt
     """Parameters of all nets of the recipe together: sum of p.numel(); buffers do not count."""
     steps: PositiveInt
     """Optimisation steps of the training; for a GAN one step is one update of each net."""
-    evaluations: PositiveInt | None = None
-    """Net calls per generated sample; unlimited when not given."""
+    nfe: PositiveInt | None = None
+    """Net calls per generated image (number of function evaluations); unlimited when not given."""
 
     def admit(self, layers: Sequence[Layer]) -> int:
         """The parameters of a net that is within the budget.
@@ -60,8 +60,8 @@ class Budget(Spec):
             )
         return total
 
-    def admit_evaluations(self, count: int, *, fixed: bool = False) -> int:
-        """The net calls of one sample, when they are within the budget.
+    def admit_nfe(self, count: int, *, fixed: bool = False) -> int:
+        """The net calls of one image, when they are within the budget.
 
         Args:
             count: The net calls.
@@ -70,11 +70,11 @@ class Budget(Spec):
         Raises:
             OverBudgetError: They are more than the limit.
         """
-        if self.evaluations is not None and count > self.evaluations:
-            change = "" if fixed else f", or change the budget with --budget.evaluations {count}"
+        if self.nfe is not None and count > self.nfe:
+            change = "" if fixed else f", or change the budget with --budget.nfe {count}"
             raise OverBudgetError(
-                f"a sample takes {count:,} net calls, {count - self.evaluations:,} over the budget of "
-                f"{self.evaluations:,}. Take fewer steps, candidates or refinements, or guide less{change}."
+                f"a sample takes {count:,} net calls, {count - self.nfe:,} over the budget of "
+                f"{self.nfe:,}. Take fewer steps, or less guidance{change}."
             )
         return count
 

@@ -24,7 +24,7 @@ class Spec(BaseModel):
         if isinstance(given, dict):
             for key in given:  # pyright: ignore[reportUnknownVariableType]
                 if key not in cls.model_fields:
-                    raise ValueError(unknown(f"key of {cls.__name__}", str(key), cls.model_fields))  # pyright: ignore[reportUnknownArgumentType]
+                    raise ValueError(did_you_mean(f"key of {cls.__name__}", str(key), cls.model_fields))  # pyright: ignore[reportUnknownArgumentType]
         return given  # pyright: ignore[reportUnknownVariableType]
 
     def replace(self, **fields: Any) -> Self:
@@ -94,7 +94,7 @@ def counting(spec: Spec) -> dict[str, Any]:
     return found
 
 
-def unknown(what: str, given: str, known: Any) -> str:
+def did_you_mean(what: str, given: str, known: Any) -> str:
     """The sentence that says a name is unknown and which known one is nearest.
 
     Args:

@@ -32,12 +32,12 @@ class Engine(Spec):
     """Fuse operators with torch.compile; pays on a GPU, in long trainings."""
     threads: PositiveInt | None = None
     """CPU threads; by default what torch finds."""
-    trial: bool = False
+    autotune: bool = False
     """Before training, time a few steps of each choice left open and take the fastest; the run records it."""
     deterministic: bool = False
     """On a GPU, use only algorithms that give the same bits every time. A CPU run always does."""
 
-    def elsewhere(self) -> "Engine":
+    def portable(self) -> "Engine":
         """What of these choices holds on every machine: full precision and the same bits, if asked for."""
         precision = "float32" if self.precision == "float32" else "auto"
         return Engine(precision=precision, deterministic=self.deterministic)
@@ -115,7 +115,7 @@ class Machine:
         return nets
 
     def describe(self) -> dict[str, object]:
-        """The facts about hardware and choices that a run records."""
+        """Hardware and choices, as a run records them."""
         return {
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
             "processor": _processor(),

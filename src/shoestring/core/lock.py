@@ -32,7 +32,7 @@ def locked(file: Path, progress: Progress, awaited: Path | None = None) -> Gener
 
     Args:
         file: Made for the lock, in the folder that is locked; names the holder; removed at the end.
-        progress: Told of waiting, or when there can be no lock.
+        progress: Reports waiting, or when there can be no lock.
         awaited: What others may be making under this lock, to wait for; by default nobody waits.
 
     Raises:

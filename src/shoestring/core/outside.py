@@ -129,32 +129,32 @@ def spec_type(
     if kind in classes:
         return classes[kind]
     found = find(frame.part, kind, source, [name for name in classes if name.islower()])
-    maker: Any = found.maker
+    factory: Any = found.factory
     what = f"{frame.part} {found.kind!r}"
-    more = tuple(sorted(options)) if takes_any(maker) else ()
+    more = tuple(sorted(options)) if takes_any(factory) else ()
     key = (frame, found.kind, found.source, more)
     if key in _types:
         return _types[key]
     fields: dict[str, Any] = {"kind": (Literal[found.kind], found.kind)}  # pyright: ignore[reportInvalidTypeForm]
     if found.source:
         fields["source"] = (Literal[found.source], ...)  # pyright: ignore[reportInvalidTypeForm]
-    if spec := _own_spec(maker):
+    if spec := _own_spec(factory):
         made = create_model(spec.__name__, __base__=spec, __doc__=spec.__doc__, __module__=spec.__module__, **fields)
-    elif not callable(maker) and not frame.objects:
-        raise RecipeError(f"{what} is a {type(maker).__name__}; name a class or a function")
+    elif not callable(factory) and not frame.objects:
+        raise RecipeError(f"{what} is a {type(factory).__name__}; name a class or a function")
     else:
-        own = options_type(maker, what, frame.given, frame.positional, more)
+        own = options_type(factory, what, frame.given, frame.positional, more)
         needed = any(field.is_required() for field in own.model_fields.values())
         fields["options"] = (own, ... if needed else own())
-        name = getattr(maker, "__name__", frame.__name__)
+        name = getattr(factory, "__name__", frame.__name__)
         made = create_model(name, __base__=frame, __doc__=frame.__doc__, __module__=frame.__module__, **fields)
-        made.made_by = staticmethod(maker) if callable(maker) else maker
+        made.made_by = staticmethod(factory) if callable(factory) else factory
     _types[key] = made
     return made
 
 
-def _own_spec(maker: Any) -> type[Spec] | None:
-    return maker if isinstance(maker, type) and issubclass(maker, Spec) else None
+def _own_spec(factory: Any) -> type[Spec] | None:
+    return factory if isinstance(factory, type) and issubclass(factory, Spec) else None
 
 
 def record_of(kind_type: type[Spec]) -> dict[str, str]:

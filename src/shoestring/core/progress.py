@@ -21,7 +21,7 @@ class Progress:
             start: How much of it was done before, when work is resumed.
 
         Yields:
-            A function to call with the amount done since the last call, and facts worth showing.
+            A function to call with the amount done since the last call, and details to show.
         """
         yield Advance()
 
@@ -32,5 +32,5 @@ class Progress:
 class Advance:
     """Called as work proceeds; this one shows nothing."""
 
-    def __call__(self, amount: int = 1, **facts: str) -> None:
+    def __call__(self, amount: int = 1, **details: str) -> None:
         """Notes that `amount` more is done."""

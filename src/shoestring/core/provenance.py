@@ -27,20 +27,20 @@ class Progressed(Protocol):
 class Session:
     """One start of a training, recorded with what it was made with, how far it came and how long it took."""
 
-    def __init__(self, run: Run, machine: Machine, state: Progressed, evaluations: int, loss_unit: str) -> None:
+    def __init__(self, run: Run, machine: Machine, state: Progressed, nfe: int, loss_unit: str) -> None:
         """Records that a session starts.
 
         Args:
             run: The run.
             machine: What it computes on.
             state: Where it starts from.
-            evaluations: Net calls that one answer or sample takes, which the budget may limit.
+            nfe: Net calls that one answer or image takes, which the budget may limit.
             loss_unit: Of the losses in the log; empty where they have none.
         """
         self.run = run
         self.began = time.monotonic()  # a clock that is set back does not set it back
         self.before = _sessions(run)
-        self.evaluations = evaluations
+        self.nfe = nfe
         self.loss_unit = loss_unit
         self.made_with: dict[str, Any] = {
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
@@ -64,7 +64,7 @@ class Session:
             FILE,
             {
                 **self.made_with,  # of the last session; each keeps its own
-                "evaluations": self.evaluations,
+                "nfe": self.nfe,
                 "loss_unit": self.loss_unit,
                 "training_seconds": round(state.seconds, 1),
                 "sessions": [*self.before, session | self.made_with],
@@ -77,13 +77,13 @@ def seconds_so_far(run: Run) -> float:
     return sum(session["seconds"] for session in _sessions(run))
 
 
-def record_evaluations(run: Run, evaluations: int) -> None:
-    """Records the net calls that one answer or sample takes from now on."""
-    run.write_json(FILE, run.read_json(FILE) | {"evaluations": evaluations})
+def record_nfe(run: Run, nfe: int) -> None:
+    """Records the net calls that one answer or image takes from now on."""
+    run.write_json(FILE, run.environment() | {"nfe": nfe})
 
 
 def _sessions(run: Run) -> list[dict[str, Any]]:
-    return run.read_json(FILE)["sessions"] if (run.folder / FILE).is_file() else []
+    return run.environment().get("sessions", [])
 
 
 def _commit() -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shoestring.core.config import unknown
+from shoestring.core.config import did_you_mean
 from shoestring.core.errors import RecipeError
 from shoestring.core.source_code import Code, cell_text, defining, is_definition, is_installed
 from shoestring.core.trust import allow, is_trusted, trust_key
@@ -45,7 +45,7 @@ class Found:
 
     kind: str
     source: str
-    maker: Any
+    factory: Any
 
 
 _code: dict[str, Code] = {}
@@ -177,7 +177,9 @@ def failure(error: BaseException) -> str:
 def _installed(part: str, kind: str, shipped: Collection[str]) -> Found:
     offers = installed(part)
     if kind not in offers:
-        raise RecipeError(f"{unknown(part, kind, [*shipped, *offers])} One of your own is file.py:Name or module:Name.")
+        raise RecipeError(
+            f"{did_you_mean(part, kind, [*shipped, *offers])} One of your own is file.py:Name or module:Name."
+        )
     if len({entry.value for entry in offers[kind]}) > 1:
         ways = " or ".join(sorted(entry.value for entry in offers[kind]))
         raise RecipeError(f"{part} {kind!r} is offered by two packages; say which: {ways}")
@@ -197,7 +199,7 @@ def _read(path: Path, source: str) -> Code:
             raise RecipeError(f"{path.absolute()} cannot be read: {error.strerror}") from error
         there = [file.name for file in path.parent.glob("*.py")]
         missing = f"there is no file {path.absolute()}"
-        raise RecipeError(f"{missing}: {unknown('file', path.name, there)}" if there else missing) from error
+        raise RecipeError(f"{missing}: {did_you_mean('file', path.name, there)}" if there else missing) from error
     if source and code.source != source:
         raise RecipeError(
             f"{path} has changed since it was recorded (sha256 {source[:12]}… then, {code.source[:12]}… now)"
@@ -246,7 +248,7 @@ def _walk(module: ModuleType, name: str, kind: str) -> Any:
     for word in name.split("."):
         found = getattr(found, word, None)
     if found is None or not name:
-        raise RecipeError(f"{kind}: {unknown('name', name, known)}")
+        raise RecipeError(f"{kind}: {did_you_mean('name', name, known)}")
     if own and is_definition(found) and found.__module__ != module.__name__:
         raise RecipeError(f"{kind} is imported there, not defined; write {found.__module__}:{found.__qualname__}")
     return found

@@ -20,9 +20,18 @@ from shoestring.core.budget import Layer
 from shoestring.core.errors import RunError
 from shoestring.core.lock import locked
 from shoestring.core.progress import Progress
+from shoestring.core.upgrade import (
+    FIELDS,
+    renamed,
+    upgraded_engine,
+    upgraded_metrics,
+    upgraded_overrides,
+    upgraded_recipe,
+    upgraded_record,
+)
 
 KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
-DERIVED = ("report.html", "measures.json", "samples")
+DERIVED = ("report.html", "metrics.json", "measures.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
 
@@ -79,10 +88,14 @@ class Run:
         self.write_json("recipe.json", dict(recipe))
 
     def read_recipe(self) -> dict[str, Any]:
-        """The recipe as plain JSON values."""
+        """The recipe as plain JSON values, under today's names."""
         if not self.exists():
             raise RunError(f"{self.folder} is not a run: it has no recipe.json; give the folder that `train` wrote")
-        return self.read_json("recipe.json")
+        return upgraded_recipe(self.read_json("recipe.json"))[0]
+
+    def overrides(self) -> dict[str, list[Any]]:
+        """The fields in which the recipe differs from the one it is named after, {dotted field: [there, here]}."""
+        return upgraded_overrides(self.read_json("overrides.json"))
 
     def layers(self) -> list[Layer]:
         """The layer table."""
@@ -112,11 +125,11 @@ class Run:
         """The log's records in order, of one kind if given; a torn last line is left out."""
         file = self.folder / "log.jsonl"
         records = list(_complete_lines(file)) if file.is_file() else []
-        return [record for record in records if kind is None or record["kind"] == kind]
+        return [upgraded_record(record) for record in records if kind is None or record["kind"] == kind]
 
     def forget_starts(self) -> None:
         """Forgets what was recorded of starts, before another recipe is trained where none took a step."""
-        for name in ("environment.json", "trial.json", "splits.json"):
+        for name in ("environment.json", "autotune.json", "trial.json", "splits.json"):
             (self.folder / name).unlink(missing_ok=True)
 
     def rewind(self, step: int) -> None:
@@ -126,6 +139,13 @@ class Run:
                 path.unlink()  # a damaged one, which would outlive the next ones as one of the last two
         kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
         self._write("log.jsonl", "".join(kept).encode())
+
+    def autotuned(self) -> dict[str, Any]:
+        """The engine that was the fastest, "chosen", on a "device"; empty where none was looked for."""
+        for name in ("autotune.json", "trial.json"):  # the second is that of version 0.1
+            if (self.folder / name).is_file():
+                return upgraded_engine(self.read_json(name))
+        return {}
 
     # Checkpoints: to go on from
 
@@ -163,76 +183,113 @@ class Run:
         """The final weights; the only safetensors file at the top of the folder."""
         return self.folder / "weights.safetensors"
 
-    def finished(self) -> bool:
-        """Whether the training took all its steps."""
+    def has_weights(self) -> bool:
+        """Whether the final weights are here, so that the model can be loaded."""
         return self.weights_file.is_file()
 
-    def write_weights(self, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-        """Saves the final weights in float32, with facts about them in the file's header."""
-        self._write("weights.safetensors", _tensor_bytes(tensors, facts))
+    def finished(self) -> bool:
+        """Whether the training took all its steps and final weights were written, be they here or taken away since.
 
-    def write_average(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
-        """Saves one of the running means of the weights, to choose from afterwards."""
-        self._write(f"averages/{decay}.safetensors", _tensor_bytes(tensors, {}))
+        Metrics and the final pictures are made with these weights alone, and so tell of them.
+        """
+        return self.has_weights() or self.has_pictures() or bool(self.metrics())
 
-    def averages(self) -> list[float]:
-        """The decays of the running means that were saved."""
-        return sorted(float(file.stem) for file in (self.folder / "averages").glob("*.safetensors"))
-
-    def read_weights(self, average: float | None = None) -> dict[str, Tensor]:
-        """The final weights by name, or those of the running mean of a decay.
+    def require_weights_kept(self) -> None:
+        """Does nothing if the weights are here, or can still be had by going on from a checkpoint or from the start.
 
         Raises:
-            RunError: The training is not finished, or kept no such running mean, or the file is damaged.
+            RunError: The run is finished and its weights were taken away; names the command that trains it again.
         """
-        if not self.finished():
+        if self.finished() and not self.has_weights() and self.last_checkpoint() is None:
+            raise RunError(
+                f"the weights of {self.folder} are not kept, only its log and metrics; train it again in another "
+                f"folder: shoestring train {self.recipe_file} --run {Path('runs') / self.name}-again"
+            )
+
+    def write_weights(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+        """Saves the final weights in float32, with metadata in the file's header."""
+        self._write("weights.safetensors", _tensor_bytes(tensors, metadata))
+
+    def write_ema_weights(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
+        """Saves the EMA weights of a decay, to choose from afterwards."""
+        self._write(f"ema/{decay}.safetensors", _tensor_bytes(tensors, {}))
+
+    def ema_decays(self) -> list[float]:
+        """The decays of the EMA weights that were saved."""
+        return sorted(float(file.stem) for file in self._ema_files())
+
+    def _ema_files(self) -> list[Path]:
+        """The files of EMA weights; versions before 0.2 kept them in "averages"."""
+        return [file for folder in ("ema", "averages") for file in (self.folder / folder).glob("*.safetensors")]
+
+    def read_weights(self, ema_decay: float | None = None) -> dict[str, Tensor]:
+        """The final weights by name, or the EMA weights of a decay.
+
+        Raises:
+            RunError: There are no final weights yet or any more, or no such EMA weights, or the file is damaged.
+        """
+        if not self.has_weights():
+            self.require_weights_kept()
             raise RunError(f"{self.folder} has no final weights yet; run the same `train` command again to finish it")
-        if average is None:
+        if ema_decay is None:
             return _read_tensors(self.weights_file)
-        self.require_average(average, self.averages())
-        return _read_tensors(self.folder / "averages" / f"{average}.safetensors")
+        self.require_ema(ema_decay, self.ema_decays())
+        return _read_tensors(next(file for file in self._ema_files() if float(file.stem) == ema_decay))
 
-    def require_average(self, average: float, kept: Collection[float]) -> None:
-        """Does nothing if the running mean of a decay is among those kept.
+    def require_ema(self, decay: float, kept: Collection[float]) -> None:
+        """Does nothing if the EMA weights of a decay are among those kept.
 
         Raises:
-            RunError: It is not; says which are.
+            RunError: They are not; says which are.
         """
-        if average not in kept:
+        if decay not in kept:
             known = ", ".join(map(str, kept)) or "none"
-            raise RunError(f"{self.folder} kept no running mean of decay {average}; it has: {known}")
+            raise RunError(f"{self.folder} kept no EMA weights of decay {decay}; it has: {known}")
 
-    def measures(self) -> dict[str, Any]:
-        """All measures so far: split -> name -> measure."""
-        return self.read_json("measures.json") if (self.folder / "measures.json").is_file() else {}
+    def metrics(self) -> dict[str, Any]:
+        """All metrics so far: split -> name -> metric."""
+        if (self.folder / "metrics.json").is_file():
+            return self.read_json("metrics.json")
+        older = self.folder / "measures.json"
+        return upgraded_metrics(self.read_json(older.name)) if older.is_file() else {}
 
-    def write_measures(self, split: str, measures: Mapping[str, Any], *, afresh: bool = False) -> None:
-        """Adds measures of a split to those already there; the same names are replaced, or, afresh, all of them."""
-        known = self.measures()
+    def write_metrics(self, split: str, metrics: Mapping[str, Any], *, afresh: bool = False) -> None:
+        """Adds metrics of a split to those already there; the same names are replaced, or, afresh, all of them."""
+        known = self.metrics()
         before: dict[str, Any] = {} if afresh else known.get(split, {})
-        self.write_json("measures.json", known | {split: before | dict(measures)})
+        self.write_json("metrics.json", known | {split: before | dict(metrics)})
+        (self.folder / "measures.json").unlink(missing_ok=True)  # the same under older names
 
-    def put_aside(self, fingerprint: str) -> Path | None:
-        """Moves all that was made with the final weights to a folder named after the recipe it was made by.
+    def environment(self) -> dict[str, Any]:
+        """What the run was trained with and for how long; empty before its first start."""
+        there = (self.folder / "environment.json").is_file()
+        return renamed(self.read_json("environment.json"), FIELDS) if there else {}
+
+    def archive(self, fingerprint: str) -> Path | None:
+        """Archives all that was made with the final weights, under the fingerprint of the recipe it was made by.
 
         Called again after an interruption, it moves the rest to the same folder; nothing there is replaced.
 
         Returns:
-            The folder, former/FINGERPRINT or one with a number; None if there was nothing to move.
+            The folder, archive/FINGERPRINT or one with a number; None if there was nothing to move.
         """
         there = [name for name in DERIVED if (self.folder / name).exists()]
         names = (f"{fingerprint}-{number}" if number else fingerprint for number in itertools.count())
-        homes = (self.folder / "former" / name for name in names)
+        homes = (self.folder / "archive" / name for name in names)
         home = next(home for home in homes if not any((home / name).exists() for name in there))
         for name in there:
             home.mkdir(parents=True, exist_ok=True)
             (self.folder / name).rename(home / name)
         return home if there else None
 
-    def answers(self) -> str:
+    def answers_digest(self) -> str:
         """A hash of what decides the answers of a finished run, its recipe and final weights."""
         contents = (file.read_bytes() for file in (self.recipe_file, self.weights_file))
         return hashlib.sha256(b"".join(contents)).hexdigest()
+
+    def write_captions(self, captions: Sequence[Mapping[str, str]]) -> None:
+        """Records what the final pictures show, in the order to show them: "file", "title" and "caption" of each."""
+        self.write_json("samples/pictures.json", list(captions))
 
     def has_pictures(self) -> bool:
         """Whether the final pictures were drawn."""
@@ -288,12 +345,12 @@ def write_atomic(path: Path, content: bytes) -> Path:
     return path
 
 
-def _tensor_bytes(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> bytes:
-    """The safetensors file of tensors and facts; equal ones give equal bytes, whatever order they come in."""
+def _tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The safetensors file of tensors and metadata; equal ones give equal bytes, whatever order they come in."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(plain, metadata=dict(facts))
+    content = safetensors.torch.save(plain, metadata=dict(metadata))
     start = 8 + int.from_bytes(content[:8], "little")
-    # The library writes the facts in the order of a hash table that is seeded anew in each process.
+    # The library writes metadata in the order of a hash table that is seeded anew in each process.
     header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # the tensors behind it are aligned
     return len(header).to_bytes(8, "little") + header + content[start:]

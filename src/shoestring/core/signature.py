@@ -22,13 +22,15 @@ class Options(Spec):
     model_config = ConfigDict(protected_namespaces=())
 
 
-def options_type(maker: Any, what: str, given: Collection[str], positional: int, more: Iterable[str]) -> type[Options]:
+def options_type(
+    factory: Any, what: str, given: Collection[str], positional: int, more: Iterable[str]
+) -> type[Options]:
     """A spec of the arguments of a class or function that can be written in JSON and TOML.
 
     Arguments of other types that have a default are left out, and so keep it.
 
     Args:
-        maker: The class or function.
+        factory: The class or function.
         what: What to call it in messages.
         given: Arguments that are given to it by name whatever the options say.
         positional: How many arguments it is given by place.
@@ -38,7 +40,7 @@ def options_type(maker: Any, what: str, given: Collection[str], positional: int,
         RecipeError: An argument cannot be given as an option and has no default.
     """
     fields: dict[str, Any] = {}
-    parameters = list(parameters_of(maker).values())
+    parameters = list(parameters_of(factory).values())
     named = [one for one in parameters[positional:] if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     for one in named:
         needed = one.default is one.empty
@@ -50,28 +52,28 @@ def options_type(maker: Any, what: str, given: Collection[str], positional: int,
                 f"{what}: its argument {one.name} can be no option, since it is no number, text or list of those; give "
                 "it a default"
             )
-    if takes_any(maker):
+    if takes_any(factory):
         fields |= {name: (SCALAR | tuple[SCALAR, ...], ...) for name in more if name not in fields}
-    name = getattr(maker, "__name__", "") or "Options"
+    name = getattr(factory, "__name__", "") or "Options"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Field name .* shadows")  # an option may be called copy or json
         return create_model(name, __base__=Options, __doc__=f"Options of {what}.", __module__=__name__, **fields)
 
 
-def parameters_of(maker: Any) -> dict[str, inspect.Parameter]:
+def parameters_of(factory: Any) -> dict[str, inspect.Parameter]:
     """The parameters of a class or function by name; none of what does not say."""
     try:
         try:
-            return dict(inspect.signature(maker, eval_str=True).parameters)
+            return dict(inspect.signature(factory, eval_str=True).parameters)
         except NameError:  # an annotation of something that is imported for type checkers only
-            return dict(inspect.signature(maker).parameters)
+            return dict(inspect.signature(factory).parameters)
     except (TypeError, ValueError):
         return {}
 
 
-def takes_any(maker: Any) -> bool:
+def takes_any(factory: Any) -> bool:
     """Whether it takes arguments by any name (**kwargs)."""
-    return any(one.kind is one.VAR_KEYWORD for one in parameters_of(maker).values())
+    return any(one.kind is one.VAR_KEYWORD for one in parameters_of(factory).values())
 
 
 def any_of(kinds: Iterable[Any]) -> Any:

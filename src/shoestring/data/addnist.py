@@ -84,7 +84,7 @@ class AddNIST(Spec):
         return 0.1307, 0.1307, 0.1307
 
     @property
-    def deviation(self) -> tuple[float, ...]:
+    def std(self) -> tuple[float, ...]:
         """MNIST's standard deviation for each channel, as in the official files."""
         return 0.3081, 0.3081, 0.3081
 
@@ -94,7 +94,7 @@ class AddNIST(Spec):
         Args:
             split: "train", "tune" or "test".
             folder: The data folder.
-            progress: Told of downloads of MNIST, and warned when official files have other checksums.
+            progress: Reports downloads of MNIST, and warns when official files have other checksums.
 
         Raises:
             DataError: Official files are damaged or incomplete, or MNIST cannot be had.

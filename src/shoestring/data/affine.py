@@ -43,14 +43,14 @@ def affine(
 
 
 def smooth_displacement(
-    shape: tuple[int, int, int], deviation: float, smoothness: float, generator: torch.Generator
+    shape: tuple[int, int, int], std: float, smoothness: float, generator: torch.Generator
 ) -> Tensor:
     """Random fields that displace neighbouring pixels alike: normal noise, smoothed by a Gaussian (Simard et al. 2003).
 
     Args:
         shape: n, h, w.
-        deviation: Of every displacement along each axis, the same at the edges as in the middle.
-        smoothness: Deviation of the Gaussian, as a fraction of each side.
+        std: Of every displacement along each axis, the same at the edges as in the middle.
+        smoothness: Standard deviation of the Gaussian, as a fraction of each side.
         generator: Source of the noise.
 
     Returns:
@@ -59,10 +59,10 @@ def smooth_displacement(
     n, height, width = shape
     noise = torch.randn(n, 2, height, width, generator=generator, device=generator.device)
     down, right = (_smoothing(side, smoothness * side, noise) for side in (height, width))
-    return down @ noise @ right.T * deviation
+    return down @ noise @ right.T * std
 
 
-def _smoothing(side: int, deviation: float, like: Tensor) -> Tensor:
-    """(side, side): rows are Gaussians around each place, of length 1, so that smoothed noise keeps its deviation."""
+def _smoothing(side: int, std: float, like: Tensor) -> Tensor:
+    """(side, side): rows are Gaussians around each place, of length 1, so that smoothed noise keeps its std."""
     places = torch.arange(side, device=like.device, dtype=like.dtype)
-    return F.normalize(torch.exp(-0.5 * ((places[:, None] - places) / deviation).square()), dim=1)
+    return F.normalize(torch.exp(-0.5 * ((places[:, None] - places) / std).square()), dim=1)

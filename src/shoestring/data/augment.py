@@ -43,10 +43,10 @@ class Augment(Spec):
     shear_degrees: Annotated[float, Field(ge=0, lt=90)] = 0.0
     """Shear along x by an angle uniform in plus or minus this."""
     elastic: Fraction = 0.0
-    """Read every pixel from a place displaced along each axis by a smooth random field of this deviation, as a fraction
-    of the side (Simard et al. 2003, whose choice comes to 0.05)."""
+    """Read every pixel from a place displaced along each axis by a smooth random field of this standard deviation, as a
+    fraction of the side (Simard et al. 2003, whose choice comes to 0.05)."""
     elastic_smoothness: Annotated[float, Field(gt=0, le=1)] = 0.14
-    """Deviation of the Gaussian that smooths this field, as a fraction of the side."""
+    """Standard deviation of the Gaussian that smooths this field, as a fraction of the side."""
     per_channel: bool = False
     """Draw rotation, translation, scale, shear and elastic field for every channel on its own."""
     horizontal_flip: bool = False

@@ -57,8 +57,8 @@ class CIFAR100(Spec):
     size: Literal[8, 16, 32] = 32
     """Height and width: below 32, means of square blocks of pixels, for quick comparisons of nets."""
     scale: Literal["standard", "signed"] = "standard"
-    """How a net sees pixels whose task takes any range (`task.pixel_range`): "standard" has mean 0 and deviation 1 per
-    channel, "signed" is -1..1."""
+    """How a net sees pixels whose task takes any range (`task.pixel_range`): "standard" has mean 0 and standard
+    deviation 1 per channel, "signed" is -1..1."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -76,7 +76,7 @@ class CIFAR100(Spec):
         return (0.507075, 0.486549, 0.440918) if self.scale == "standard" else (0.5, 0.5, 0.5)
 
     @property
-    def deviation(self) -> tuple[float, ...]:
+    def std(self) -> tuple[float, ...]:
         """Standard deviation of the pixels of the 50,000 train images per channel, or 0.5 when signed."""
         return (0.267334, 0.256438, 0.276150) if self.scale == "standard" else (0.5, 0.5, 0.5)
 
@@ -86,7 +86,7 @@ class CIFAR100(Spec):
         Args:
             split: "train", "tune" or "test".
             folder: Holds cifar-100-python/{train,test,meta} or cifar100/{train,test}-*.parquet.
-            progress: Told of downloads, unpacking and decoding.
+            progress: Reports downloads, unpacking and decoding.
 
         Raises:
             DataError: The files are missing and cannot be downloaded, or are damaged.
@@ -201,7 +201,7 @@ def unpack(archive: Path, target: Path, progress: Progress) -> None:
     Args:
         archive: cifar-100-python.tar.gz.
         target: The folder that gets train, test and meta.
-        progress: Told of the three files.
+        progress: Reports the three files.
 
     Raises:
         DataError: The archive cannot be read, lacks a member, or a member is not the official file.

@@ -41,7 +41,7 @@ class Images:
 
 
 class Normalisation(Protocol):
-    """How nets see pixels: (pixel - mean) / deviation, of pixels scaled to 0..1."""
+    """How nets see pixels: (pixel - mean) / std, of pixels scaled to 0..1."""
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -49,7 +49,7 @@ class Normalisation(Protocol):
         ...
 
     @property
-    def deviation(self) -> tuple[float, ...]:
+    def std(self) -> tuple[float, ...]:
         """Per-channel value to divide by, after the mean is subtracted."""
         ...
 
@@ -70,7 +70,7 @@ class Signed:
         return (0.5,) * self.channels
 
     @property
-    def deviation(self) -> tuple[float, ...]:
+    def std(self) -> tuple[float, ...]:
         """0.5 per channel."""
         return (0.5,) * self.channels
 
@@ -78,7 +78,7 @@ class Signed:
 class Source(Normalisation, Protocol):
     """A data spec of a recipe: knows its shape without reading a file, and reads one split when asked.
 
-    Its mean and deviation are those for nets that take pixels of any range.
+    Its mean and standard deviation are those for nets that take pixels of any range.
     """
 
     @property
@@ -97,7 +97,7 @@ class Source(Normalisation, Protocol):
         Args:
             split: "train", "tune" (carved from train; empty when the spec's `tune` is 0) or "test".
             folder: The data folder; official files are looked for, and downloads land, below it.
-            progress: Told of downloads and unpacking.
+            progress: Reports downloads and unpacking.
 
         Raises:
             DataError: Files are missing, damaged or of the wrong shape; the message names path and remedy.
@@ -110,18 +110,18 @@ def normalise(images: Tensor, by: Normalisation) -> Tensor:
 
     Args:
         images: Any shape (..., c, h, w); uint8 0..255 or float 0..1.
-        by: Mean and deviation.
+        by: Mean and standard deviation.
 
     Returns:
-        float32, same shape: (pixel - mean) / deviation, pixels on the 0..1 scale.
+        float32, same shape: (pixel - mean) / std, pixels on the 0..1 scale.
     """
     pixels = images.float().div_(255) if images.dtype == torch.uint8 else images
-    return (pixels - _per_channel(by.mean, images.device)) / _per_channel(by.deviation, images.device)
+    return (pixels - _per_channel(by.mean, images.device)) / _per_channel(by.std, images.device)
 
 
 def denormalise(images: Tensor, by: Normalisation) -> Tensor:
     """uint8 images from what a generator gives: the inverse of `normalise`, rounded and clipped."""
-    pixels = images.float() * _per_channel(by.deviation, images.device) + _per_channel(by.mean, images.device)
+    pixels = images.float() * _per_channel(by.std, images.device) + _per_channel(by.mean, images.device)
     return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 

@@ -76,7 +76,7 @@ def fetch(
         urls: Places that hold the same file, best first; the next is asked when one fails.
         path: Where the file goes; its folder is made.
         checksum: As "md5:..." or "sha256:...", in hexadecimal.
-        progress: Told of the bytes.
+        progress: Reports the bytes.
         remedy: What the user can do when no place delivers, ending the error's message.
         attempts: Tries per place while the connection breaks or the server is busy.
         pause_seconds: Wait before the second try; it doubles with each one.
@@ -113,7 +113,7 @@ def alone(path: Path, progress: Progress) -> AbstractContextManager[None]:
 
     Args:
         path: The file; PATH.lock beside it is locked by the operating system, and removed at the end.
-        progress: Told of waiting.
+        progress: Reports waiting.
     """
     return locked(path.with_name(path.name + ".lock"), progress, awaited=path)
 

@@ -73,7 +73,7 @@ class GivenSpec(Spec):
         return (0.5,) * self.shape[0]
 
     @property
-    def deviation(self) -> tuple[float, ...]:
+    def std(self) -> tuple[float, ...]:
         """0.25 per channel, near that of photographs."""
         return (0.25,) * self.shape[0]
 
@@ -83,7 +83,7 @@ class GivenSpec(Spec):
         Args:
             split: "train", "tune" or "test".
             folder: Not needed.
-            progress: Told nothing.
+            progress: Not used.
 
         Raises:
             DataError: There are no images, or ones of other shapes or classes than the recipe says.

@@ -39,7 +39,7 @@ def read_folder(folder: Path, progress: Progress) -> Tensor:
 
     Args:
         folder: The folder.
-        progress: Told of the files read, and of what is passed over.
+        progress: Reports the files read, and what is passed over.
 
     Returns:
         uint8, (n, 3, height, width).

@@ -68,7 +68,7 @@ class ImageFolder(Spec):
         return 0.5, 0.5, 0.5
 
     @property
-    def deviation(self) -> tuple[float, ...]:
+    def std(self) -> tuple[float, ...]:
         """0.25 per channel, near that of photographs, so that pixels lie in -2..2."""
         return 0.25, 0.25, 0.25
 
@@ -90,7 +90,7 @@ class ImageFolder(Spec):
         Args:
             split: "train", "tune" or "test".
             folder: The data folder, for a path that is not absolute.
-            progress: Told of the images read, of what is passed over, and of classes without an image in test.
+            progress: Reports the images read, what is passed over, and classes without an image in test.
 
         Raises:
             DataError: The folder has no classes, other ones than `names`, an image that cannot be read, no image in
@@ -190,7 +190,7 @@ class ImageFolder(Spec):
 class _RankedImageFolder(ImageFolder):
     """A folder divided as before runs kept records of their splits: each class by the rank of its files' hashes.
 
-    Adding or saving anew one file moves others between the splits; runs that were trained so are still judged so.
+    Adding or saving anew one file moves others between the splits; runs that were trained so are still evaluated so.
     """
 
     def _chosen(
@@ -269,7 +269,7 @@ def read_image(path: Path, size: int, progress: Progress | None = None) -> NDArr
     Args:
         path: The file.
         size: Height and width: the shorter side is resized to it, with antialiasing, and the centre kept.
-        progress: Told what is odd about it.
+        progress: Warns of what is odd about it.
 
     Raises:
         DataError: As `read` and `Decoder.decode`.

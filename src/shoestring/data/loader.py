@@ -11,7 +11,7 @@ from shoestring.data.custom_augment import CustomAugment
 from shoestring.data.dataset import Images, Normalisation, normalise
 
 
-class Feed:
+class BatchLoader:
     """Training batches, from a data set that is moved to the device once, as uint8.
 
     Batch k holds the positions k batch_size .. (k + 1) batch_size - 1 of an endless sequence: one shuffled epoch after
@@ -33,7 +33,7 @@ class Feed:
 
         Args:
             images: What to train on, at least one.
-            normalisation: Mean and deviation that the batches are normalised with.
+            normalisation: Mean and standard deviation that the batches are normalised with.
             augment: Applied to every batch, before normalising.
             batch_size: Images per batch, at least 1.
             seed: The recipe's seed; order and augmentation depend on nothing else but the step.
@@ -84,7 +84,7 @@ def batches(
 
     Args:
         images: What to go through.
-        normalisation: Mean and deviation.
+        normalisation: Mean and standard deviation.
         batch_size: Images per batch; the last batch may be shorter.
         device: Where the batches shall be.
 

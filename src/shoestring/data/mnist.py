@@ -79,7 +79,7 @@ class MNISTDigits(Spec):
         return (0.1307,)
 
     @property
-    def deviation(self) -> tuple[float, ...]:
+    def std(self) -> tuple[float, ...]:
         """Standard deviation of the train pixels."""
         return (0.3081,)
 
@@ -89,7 +89,7 @@ class MNISTDigits(Spec):
         Args:
             split: "train", "tune" or "test".
             folder: The data folder.
-            progress: Told of downloads.
+            progress: Reports downloads.
 
         Raises:
             DataError: The files are missing and cannot be downloaded, or are damaged.
@@ -110,7 +110,7 @@ def read_digits(part: Literal["train", "test"], folder: Path, progress: Progress
     Args:
         part: "train" or "test".
         folder: The data folder; files are looked for, and downloads land, in its MNIST/raw.
-        progress: Told of downloads.
+        progress: Reports downloads.
 
     Raises:
         DataError: The files are missing and cannot be downloaded, or are damaged.

@@ -1,1 +1,1 @@
-"""A model judged on a split."""
+"""A model evaluated on a split."""

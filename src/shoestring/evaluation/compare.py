@@ -8,17 +8,17 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from shoestring.core.config import unknown
+from shoestring.core.config import did_you_mean
 from shoestring.core.errors import DataError
 from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.data.dataset import Source
 from shoestring.data.image_files import read_array, read_folder
-from shoestring.evaluation.extractors import Eyes
+from shoestring.evaluation.extractors import FeatureExtractors
 from shoestring.metrics.features.extractor import check_images
-from shoestring.metrics.generative.real_baseline import floor_scores
+from shoestring.metrics.generative.real_baseline import real_baseline_metrics
 from shoestring.metrics.generative.suite import check_sets, scores
-from shoestring.metrics.score import Score, over_seeds, with_floor
+from shoestring.metrics.score import GenerativeMetric, over_seeds, with_real_baseline
 from shoestring.recipes import RECIPES
 from shoestring.recipes.lookup import located, recipe
 from shoestring.recipes.recipe import ShippedData
@@ -39,7 +39,8 @@ class ImageSet:
     Attributes:
         images: uint8, (n, c, h, w).
         source: In a few words.
-        further: Other real images of the same kind, to find the floor with; None when none are known.
+        further: Other real images of the same kind, for the baseline of real against real images; None when none are
+            known.
     """
 
     images: Tensor
@@ -54,7 +55,7 @@ def read_set(name: str, folder: Path, progress: Progress) -> ImageSet:
         name: A folder of images or of folders of them, a .npy or .npz file, or NAME:SPLIT of a data set, a recipe or a
             recipe file, such as cifar100:test or mine.toml:test.
         folder: The data folder.
-        progress: Told of reading.
+        progress: Reports reading.
 
     Raises:
         DataError: There is no such thing, or it cannot be read.
@@ -86,7 +87,7 @@ def _source(name: str, folder: Path) -> Source:
     if name in RECIPES or name.endswith((".toml", ".json")):
         return located(recipe(name), folder).data
     raise DataError(
-        f"{unknown('data set or recipe', name, [*DATA_SETS, *RECIPES])} A recipe file ends in .toml or .json."
+        f"{did_you_mean('data set or recipe', name, [*DATA_SETS, *RECIPES])} A recipe file ends in .toml or .json."
     )
 
 
@@ -95,17 +96,22 @@ def _colour(images: Tensor) -> Tensor:
 
 
 def compare_sets(
-    generated: Tensor, real: Tensor, further: Tensor | None, eyes: Eyes, count: int | None, progress: Progress
-) -> dict[str, Score]:
+    generated: Tensor,
+    real: Tensor,
+    further: Tensor | None,
+    extractors: FeatureExtractors,
+    count: int | None,
+    progress: Progress,
+) -> dict[str, GenerativeMetric]:
     """All scores of one set of images against another.
 
     Args:
-        generated: What is judged, uint8 (n, c, h, w).
+        generated: What is evaluated, uint8 (n, c, h, w).
         real: What it is compared with, of the same size.
-        further: Other real images, to find the floor with; as many as generated ones are taken. None gives no floor.
-        eyes: The extractors.
+        further: Other real images, for the real-vs-real baseline; as many as generated ones are taken. None gives none.
+        extractors: The extractors.
         count: Images of each to take, by chance; by default all.
-        progress: Told of everything.
+        progress: Reports everything.
 
     Raises:
         DataError: The images are too few, of different sizes, or not uint8.
@@ -115,24 +121,24 @@ def compare_sets(
     check_sets(real, generated, count)
     if further is not None and further.shape[1:] != real.shape[1:]:
         sizes = ["x".join(map(str, images.shape[1:])) for images in (further, real)]
-        raise DataError(f"the images for the floor are {sizes[0]}, real ones {sizes[1]}; make all of one size")
+        raise DataError(f"the images for the baseline are {sizes[0]}, real ones {sizes[1]}; make all of one size")
     smaller = min(len(generated), len(real))
     if count is None and len(generated) != len(real):
         progress.say(
             f"{len(generated):,} generated and {len(real):,} real images: a Fréchet distance is biased by both counts; "
             f"--count {smaller} takes as many of each"
         )
-    made = eyes.see(_some(generated, count, "generated images"), progress)
-    seen = eyes.see(_some(real, count, "real images"), progress)
-    found = over_seeds([scores(seen, made, eyes.naming, progress)])
+    fake = extractors.extract(_some(generated, count, "generated images"), progress)
+    seen = extractors.extract(_some(real, count, "real images"), progress)
+    found = over_seeds([scores(seen, fake, extractors.naming, progress)])
     if further is None:
-        progress.say("no floor: name further real images with --floor, or compare with a data set's split")
+        progress.say("no baseline: name further real images with --real-baseline, or compare with a data set's split")
         return found
-    if len(further) < len(made):
-        progress.say(f"no floor: it needs {len(made):,} further real images, and there are {len(further):,}")
+    if len(further) < len(fake):
+        progress.say(f"no baseline: it needs {len(fake):,} further real images, and there are {len(further):,}")
         return found
-    others = eyes.see(_some(further, len(made), "further real images"), progress)
-    return with_floor(found, floor_scores(seen, others, eyes.naming, eyes.cache, progress))
+    others = extractors.extract(_some(further, len(fake), "further real images"), progress)
+    return with_real_baseline(found, real_baseline_metrics(seen, others, extractors.naming, extractors.cache, progress))
 
 
 def _some(images: Tensor, count: int | None, purpose: str) -> Tensor:

@@ -1,9 +1,9 @@
 """What is measured: a run or shipped weights on a split, or any generated images against real ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from shoestring import zoo
 from shoestring.core.device import Engine, Machine
@@ -12,20 +12,43 @@ from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Split
 from shoestring.data.paths import data_folder as resolve_data_folder
-from shoestring.evaluation.classifier import Assessment, assess_classifier, record_classifier
+from shoestring.evaluation.classifier import ClassifierEvaluation, evaluate_classifier, record_classifier
 from shoestring.evaluation.compare import compare_sets, read_set
-from shoestring.evaluation.extractors import Eyes, Weights, open_eyes
-from shoestring.evaluation.generator import assess_generator, record_generator
+from shoestring.evaluation.extractors import FeatureExtractors, Weights, open_extractors
+from shoestring.evaluation.generator import evaluate_generator, record_generator
 from shoestring.metrics.features.inception_net import Dimensions
 from shoestring.metrics.features.resize import Resizing
 from shoestring.metrics.generative.real_baseline import not_among
 from shoestring.metrics.generative.suite import check_asked, check_sets
-from shoestring.metrics.score import Score
-from shoestring.metrics.statistics import Measure
+from shoestring.metrics.score import GenerativeMetric
+from shoestring.metrics.statistics import Metric
+from shoestring.model.classifier import Classifier
 from shoestring.model.code import allow_code
+from shoestring.model.generator import Generator
 from shoestring.model.load import load, open_run, recipe_of
-from shoestring.model.model import Model
 from shoestring.model.run_splits import load_split
+from shoestring.recipes.recipe import Recipe
+
+
+class GeneratorOptions(TypedDict, total=False):
+    """What `evaluate` takes of a generator besides what it takes of every run."""
+
+    count: int | None
+    """Samples, and as many real images; by default 10,000, or the whole split if it has fewer."""
+    seeds: int
+    """Samplings to average over; by default 1."""
+    inception: Weights
+    """A file with the FID Inception; "none" does without; by default the official file in the data folder, downloaded
+    when it is not there."""
+    dimensions: Dimensions | None
+    """Inception's features per image; by default 2,048, or 768 if the file ends there."""
+    resizing: Resizing
+    """How images are brought to Inception's size; by default "clean"."""
+    class_name: Literal["none"] | None
+    """"none" gives a conditional generator no class, or a random one if it was always given one; by default every class
+    in turn."""
+    sampling: Mapping[str, Any] | None
+    """Options of the recipe's `task.sampling` to change, such as {"steps": 18}."""
 
 
 def evaluate(
@@ -35,17 +58,11 @@ def evaluate(
     device: str | None = None,
     progress: Progress | None = None,
     *,
-    count: int | None = None,
-    seeds: int = 1,
-    inception: Weights = None,
-    dimensions: Dimensions | None = None,
-    resizing: Resizing = "clean",
-    average: float | None = None,
-    class_name: Literal["none"] | None = None,
+    ema_decay: float | None = None,
     trust_code: bool = False,
-    **sampling: Any,
-) -> dict[str, Measure]:
-    """Measures of a run, or of shipped weights by recipe name, on a split; recorded in the run.
+    **of_generator: Unpack[GeneratorOptions],
+) -> dict[str, Metric]:
+    """Metrics of a run, or of shipped weights by recipe name, on a split; recorded in the run.
 
     Not recorded are those of a run that is shipped, not finished or may not be written to, of other weights or another
     way of sampling than the run's own, nor a generator's of fewer images or samplings than are recorded already.
@@ -56,35 +73,40 @@ def evaluate(
             all images were trained on.
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Told of everything that takes time.
-        count: Of a generator: samples, and as many real images; by default 10,000, or the whole split if it has fewer.
-        seeds: Of a generator: samplings to average over.
-        inception: Of a generator: a file with the FID Inception; "none" does without; by default the official file in
-            the data folder, downloaded when it is not there.
-        dimensions: Of a generator: Inception's features per image; by default 2,048, or 768 if the file ends there.
-        resizing: Of a generator: how images are brought to Inception's size.
-        average: Decay of a running mean of the weights that the run kept.
-        class_name: "none" tells a generator that knows classes none, or one by chance if it was always told one; by
-            default it makes every class in turn.
+        progress: Reports everything that takes time.
+        ema_decay: Of EMA weights that the run kept, to evaluate in place of its final weights.
         trust_code: Allow the code that the run keeps to run, for this process.
-        sampling: Of a generator: options of its `task.sampling` to change.
+        of_generator: As `GeneratorOptions` says; a classifier takes none.
 
     Returns:
         By name; of a generator on test also the distances to train images, as "train/NAME".
 
     Raises:
         RunError: The run is not finished and the split is "test", or was trained on images of the split, or there are
-            no such weights, or another process writes into the run in which the measures would be recorded.
+            no such weights, or none are kept, or another process writes into the run in which the metrics would be
+            recorded.
         RecipeError: The split is "tune" and the run held nothing out; or options of generators for a classifier.
         DataError: There are too few images, or a file is missing or damaged, or Inception has no such features.
         ShoestringError: A count is below 1.
     """
-    home, progress = open_run(what), progress or Progress()
+    home, progress, folder = open_run(what), progress or Progress(), resolve_data_folder(data_folder)
     if trust_code:
         allow_code(home)
     recipe = recipe_of(home)
-    generates = recipe.task.maker is not None
-    if split == "test" and not home.finished():
+    home.require_weights_kept()
+    _require_split(str(what), home, recipe, split)
+    if recipe.makes_images:
+        return _of_generator(home, split, folder, device, progress, ema_decay, **of_generator)
+    if of_generator:
+        raise RecipeError(
+            f"{recipe.name} classifies images, and all of {split} is answered; {' and '.join(of_generator)} "
+            f"{'is' if len(of_generator) == 1 else 'are'} for generators"
+        )
+    return _of_classifier(home, split, folder, device, progress, ema_decay)
+
+
+def _require_split(what: str, home: Run, recipe: Recipe, split: Split) -> None:
+    if split == "test" and not home.has_weights():
         raise RunError(
             f"{what} is not finished, and test is looked at once, at the end; look at --split tune until then, or of a "
             "generator at --split train"
@@ -93,43 +115,60 @@ def evaluate(
         raise RecipeError(
             f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test"
         )
-    if split == "train" and not generates:
+    if split == "train" and not recipe.makes_images:
         raise RecipeError(
             "a classifier knows its training images: choose by --split tune, of a run that holds some out"
         )
-    of_generators = (count, seeds, inception, dimensions, resizing, class_name)
-    if not generates and of_generators != (None, 1, None, None, "clean", None):
-        raise RecipeError(
-            f"{recipe.name} classifies images, and all of {split} is answered; count, seeds, inception, dimensions, "
-            "resizing and class are for generators"
-        )
+
+
+def _of_classifier(
+    home: Run, split: Split, folder: Path, device: str | None, progress: Progress, ema_decay: float | None
+) -> dict[str, Metric]:
+    answers_digest = home.answers_digest() if home.has_weights() else ""
+    model = load(home, device, ema_decay, progress)
+    assert isinstance(model, Classifier)
+    record = home.has_weights() and ema_decay is None and _can_be_recorded(home, progress)
+    with home.locked(progress) if record else nullcontext(), model.machine.running():
+        found = evaluate_run(model, home, split, folder, progress)
+        if record:
+            _record(home, answers_digest, lambda: record_classifier(home, found, model.recipe.data.classes), progress)
+    return found.metrics
+
+
+def _of_generator(
+    home: Run,
+    split: Split,
+    folder: Path,
+    device: str | None,
+    progress: Progress,
+    ema_decay: float | None,
+    *,
+    count: int | None = None,
+    seeds: int = 1,
+    inception: Weights = None,
+    dimensions: Dimensions | None = None,
+    resizing: Resizing = "clean",
+    class_name: Literal["none"] | None = None,
+    sampling: Mapping[str, Any] | None = None,
+) -> dict[str, Metric]:
     require_at_least(1, seeds=seeds)
     check_asked(count, dimensions, resizing)
-    answers = home.answers() if home.finished() else ""
-    model = load(home, device, average, progress).sampling(**sampling)
-    own = (
-        split != "train"
-        and home.finished()
-        and average is None
-        and class_name is None
-        and all(value is None for value in sampling.values())
-    )
-    record = own and _can_be_recorded(home, progress)
+    answers_digest = home.answers_digest() if home.has_weights() else ""
+    loaded = load(home, device, ema_decay, progress)
+    assert isinstance(loaded, Generator)
+    model = loaded.with_sampling(sampling)
+    own = home.has_weights() and ema_decay is None and class_name is None and model.sampling == loaded.sampling
+    record = own and split != "train" and _can_be_recorded(home, progress)
+    shape, place = model.recipe.data.shape, model.machine.device
+
+    def extractors() -> FeatureExtractors:
+        return open_extractors(shape, inception, dimensions, resizing, folder, place, progress)
+
+    name = "" if class_name == "none" else class_name  # also where a class is called none
     with home.locked(progress) if record else nullcontext(), model.machine.running():
-        if not generates:
-            assessment = assess_run(model, home, split, data_folder, progress)
-            if record:
-                _record(home, answers, lambda: record_classifier(home, assessment, model.recipe.data.classes), progress)
-            return assessment.measures
-        folder, shape, place = resolve_data_folder(data_folder), model.recipe.data.shape, model.machine.device
-
-        def eyes() -> Eyes:
-            return open_eyes(shape, inception, dimensions, resizing, folder, place, progress)
-
-        name = "" if class_name == "none" else class_name  # also where a class is called none
-        found = assess_generator(model, folder, split, eyes, progress, count, seeds, name, home)
+        found = evaluate_generator(model, folder, split, extractors, progress, count, seeds, name, home)
         if record:
-            _record(home, answers, lambda: record_generator(home, found, progress), progress)
+            _record(home, answers_digest, lambda: record_generator(home, found, progress), progress)
     beside = found.sections.get("train", {}) if split == "test" else {}
     return {**found.sections[split], **{f"train/{name}": score for name, score in beside.items()}}
 
@@ -137,7 +176,7 @@ def evaluate(
 def compare_images(
     generated: Path | str,
     real: Path | str,
-    floor: Path | str | None = None,
+    real_baseline: Path | str | None = None,
     data_folder: Path | None = None,
     device: str | None = None,
     progress: Progress | None = None,
@@ -146,15 +185,15 @@ def compare_images(
     inception: Weights = None,
     dimensions: Dimensions | None = None,
     resizing: Resizing = "clean",
-) -> dict[str, Score]:
+) -> dict[str, GenerativeMetric]:
     """The scores of any generated images against any real ones.
 
     Args:
         generated: A folder of images or of folders of them, a .npy or .npz file of uint8 images, or NAME:SPLIT with a
             data set, a recipe or a recipe file.
         real: The same, such as cifar100:test.
-        floor: The same: further real images, to find the floor with; by default train, when `real` is another split.
-            Those that are among the real ones are left out.
+        real_baseline: The same: further real images, for the baseline of real against real images; by default train,
+            when `real` is another split. Those that are among the real ones are left out.
         data_folder: As of `evaluate`.
         device: As of `evaluate`.
         progress: As of `evaluate`.
@@ -168,45 +207,51 @@ def compare_images(
     """
     check_asked(count, dimensions, resizing)
     progress, folder = progress or Progress(), resolve_data_folder(data_folder)
-    made = read_set(str(generated), folder, progress).images
+    fake = read_set(str(generated), folder, progress).images
     seen = read_set(str(real), folder, progress)
     further = seen.further
-    if floor is not None:
-        given = read_set(str(floor), folder, progress).images
+    if real_baseline is not None:
+        given = read_set(str(real_baseline), folder, progress).images
         further = not_among(given, seen.images)
         if len(further) < len(given):
-            progress.say(f"{len(given) - len(further):,} images of {floor} are also among those of {real}: left out")
-    check_sets(seen.images, made, count)
-    channels, height, width = made.shape[1:]
+            progress.say(
+                f"{len(given) - len(further):,} images of {real_baseline} are also among those of {real}: left out"
+            )
+    check_sets(seen.images, fake, count)
+    channels, height, width = fake.shape[1:]
     machine = Machine.choose(Engine(), device)
     with machine.running():
-        eyes = open_eyes((channels, height, width), inception, dimensions, resizing, folder, machine.device, progress)
-        return compare_sets(made, seen.images, further, eyes, count, progress)
+        extractors = open_extractors(
+            (channels, height, width), inception, dimensions, resizing, folder, machine.device, progress
+        )
+        return compare_sets(fake, seen.images, further, extractors, count, progress)
 
 
-def assess_run(model: Model, home: Run, split: Split, data_folder: Path | None, progress: Progress) -> Assessment:
-    """A classifier's answers to a split, and its measures."""
-    images = load_split(model.recipe, home, split, resolve_data_folder(data_folder), progress)
-    return assess_classifier(model, images, split, progress)
+def evaluate_run(model: Classifier, home: Run, split: Split, folder: Path, progress: Progress) -> ClassifierEvaluation:
+    """A classifier's answers to a split that its run was not trained on, and its metrics."""
+    images = load_split(model.recipe, home, split, folder, progress)
+    return evaluate_classifier(model, images, split, progress)
 
 
 def _can_be_recorded(home: Run, progress: Progress) -> bool:
-    """Whether measures can be written into their run; if not, says so before they are taken, for they can be shown."""
+    """Whether metrics can be written into their run; if not, says so before they are taken, for they can be shown."""
     if home.folder.parent == zoo.FOLDER:
         progress.say(f"not recorded: {home.name} is shipped and keeps the record of its own final evaluation")
         return False
     try:
-        home.require_writable("the measures are only shown")
+        home.require_writable("the metrics are only shown")
     except RunError as error:
         progress.say(f"not recorded: {error}")
         return False
     return True
 
 
-def _record(home: Run, answers: str, write: Callable[[], None], progress: Progress) -> None:
-    """Writes measures into their run, if it still answers as when they were taken; otherwise they are only shown."""
-    if home.answers() != answers:
-        progress.say(f"not recorded: {home.folder} answers otherwise since these measures were begun; measure it again")
+def _record(home: Run, answers_digest: str, write: Callable[[], None], progress: Progress) -> None:
+    """Writes metrics into their run, if its weights and sampler are still those evaluated; else they are only shown."""
+    if home.answers_digest() != answers_digest:
+        progress.say(
+            f"not recorded: {home.folder} has other weights or another sampler since this began; evaluate it again"
+        )
         return
     try:
         write()

@@ -27,11 +27,11 @@ from shoestring.metrics.features.inception import (
 from shoestring.metrics.features.inception_net import Dimensions
 from shoestring.metrics.features.resize import Resizing
 from shoestring.metrics.generative.mode_collapse import predicted_classes
-from shoestring.metrics.generative.suite import Naming, Seen
+from shoestring.metrics.generative.suite import ImageFeatures, Naming
 from shoestring.metrics.statistics import source_hash
 from shoestring.model.load import load_nets, recipe_of
 
-JUDGE = "cifar100-resnet"  # the shipped classifier whose features give the fast distance
+CLASSIFIER = "cifar100-resnet"  # the shipped classifier whose features give the CIFAR-ResNet FD
 
 
 def open_inception(
@@ -50,7 +50,7 @@ def open_inception(
         dimensions: Features per image; None takes 2,048, or 768 when the file ends before those.
         resizing: How images are brought to 299x299.
         device: Where to compute.
-        progress: Told of a download.
+        progress: Reports a download.
 
     Raises:
         DataError: The file is missing, damaged, of another checksum, or lacks the layers; or the download failed.
@@ -65,7 +65,7 @@ def open_inception(
 
 
 @dataclass(frozen=True)
-class Judge:
+class ClassifierExtractor:
     """A classifier that looks at images: its features before the last layer, and the class that layer gives them.
 
     Attributes:
@@ -84,8 +84,10 @@ class Judge:
         return predicted_classes(lambda part: self.last(part.to(weight)), features)
 
 
-def open_judge(shape: tuple[int, int, int], device: torch.device, run: Run | None = None) -> Judge | None:
-    """The shipped CIFAR-100 classifier as a judge of images of this shape; None where it is absent or does not fit.
+def open_classifier_extractor(
+    shape: tuple[int, int, int], device: torch.device, run: Run | None = None
+) -> ClassifierExtractor | None:
+    """The shipped CIFAR-100 classifier as an extractor of features; None where it is absent or takes other shapes.
 
     Args:
         shape: Channels, height, width of the images.
@@ -95,8 +97,8 @@ def open_judge(shape: tuple[int, int, int], device: torch.device, run: Run | Non
     Raises:
         RunError: Its weights are damaged, or do not fit its recipe.
     """
-    run = run or Run(zoo.FOLDER / JUDGE)
-    if not run.exists() or not run.finished():
+    run = run or Run(zoo.FOLDER / CLASSIFIER)
+    if not run.exists() or not run.has_weights():
         return None
     recipe = recipe_of(run)
     if recipe.data.shape != shape:
@@ -119,7 +121,7 @@ def open_judge(shape: tuple[int, int, int], device: torch.device, run: Run | Non
     code = source_hash(*sorted({type(module).__module__ for module in net.modules()}), "shoestring.data.dataset")
     name = f"shoestring-{recipe.name}"
     extractor = FunctionExtractor(name, last.in_features, digest, features, code=f"{code[:12]} {device.type}")
-    return Judge(extractor, last, len(recipe.data.classes))
+    return ClassifierExtractor(extractor, last, len(recipe.data.classes))
 
 
 Weights = Path | Literal["none"] | None
@@ -127,45 +129,45 @@ Weights = Path | Literal["none"] | None
 
 
 @dataclass(frozen=True)
-class Eyes:
+class FeatureExtractors:
     """The extractors that look at a set of images.
 
     Attributes:
         inception: The FID Inception, or None.
-        judge: The shipped classifier, or None.
+        classifier: The shipped classifier, or None.
         cache: Where features are kept.
         batch_size: Images to hand to an extractor at once.
     """
 
     inception: Extractor | None
-    judge: Judge | None
+    classifier: ClassifierExtractor | None
     cache: Path
     batch_size: int = BATCH
 
     @property
     def naming(self) -> Naming:
         """How their features are called."""
-        inception, judge = self.inception, self.judge
+        inception, classifier = self.inception, self.classifier
         return Naming(
             inception=identity(inception) if inception else "",
             suffix=f"_{inception.dimensions}_{inception.resizing}" if inception else "",
-            fast=identity(judge.extractor) if judge else "",
-            num_classes=judge.num_classes if judge else 0,
+            fast=identity(classifier.extractor) if classifier else "",
+            num_classes=classifier.num_classes if classifier else 0,
         )
 
-    def see(self, images: Tensor, progress: Progress) -> Seen:
+    def extract(self, images: Tensor, progress: Progress) -> ImageFeatures:
         """What the extractors make of images, uint8 (n, c, h, w)."""
 
         def features(extractor: Extractor) -> FeatureSet:
             found = extract_once(extractor, images, self.cache, progress, self.batch_size)
             return FeatureSet(found, identity(extractor))
 
-        fast = features(self.judge.extractor) if self.judge else None
-        classes = self.judge.classes(fast.features) if self.judge and fast is not None else None
-        return Seen(images, features(self.inception) if self.inception else None, fast, classes)
+        fast = features(self.classifier.extractor) if self.classifier else None
+        classes = self.classifier.classes(fast.features) if self.classifier and fast is not None else None
+        return ImageFeatures(images, features(self.inception) if self.inception else None, fast, classes)
 
 
-def open_eyes(
+def open_extractors(
     shape: tuple[int, int, int],
     inception: Weights,
     dimensions: Dimensions | None,
@@ -173,7 +175,7 @@ def open_eyes(
     folder: Path,
     device: torch.device,
     progress: Progress,
-) -> Eyes:
+) -> FeatureExtractors:
     """The extractors for images of a shape.
 
     Args:
@@ -183,15 +185,15 @@ def open_eyes(
         resizing: As of `open_inception`.
         folder: The data folder.
         device: Where to compute.
-        progress: Told of a download.
+        progress: Reports a download.
 
     Raises:
         DataError: As of `open_inception`; or the images do not have three channels, which Inception needs.
     """
-    judge, cache = open_judge(shape, device), cache_folder(folder)
+    classifier, cache = open_classifier_extractor(shape, device), cache_folder(folder)
     if inception is not None and str(inception) == "none":
-        return Eyes(None, judge, cache)
+        return FeatureExtractors(None, classifier, cache)
     if shape[0] != 3:
         raise DataError(f"Inception sees images of 3 channels, not {shape[0]}; --inception none measures without it")
     file = None if inception is None else Path(inception)
-    return Eyes(open_inception(file, folder, dimensions, resizing, device, progress), judge, cache)
+    return FeatureExtractors(open_inception(file, folder, dimensions, resizing, device, progress), classifier, cache)

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shoestring.core.errors import DataError, DivergedError
-from shoestring.metrics.statistics import Measure, computed_by, mean, pooled_interval, share
+from shoestring.metrics.statistics import Metric, computed_by, fraction, mean, pooled_interval
 
 CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a classifier said about a split.
 
     Attributes:
@@ -39,7 +39,7 @@ class Answers:
         return torch.stack([part.mean() for part in torch.split(correct, list(self.batch_sizes))])
 
 
-def answers(logits_of: Callable[[Tensor], Tensor], batches: Iterable[dict[str, Tensor]]) -> Answers:
+def predictions(logits_of: Callable[[Tensor], Tensor], batches: Iterable[dict[str, Tensor]]) -> Predictions:
     """A classifier's answers to all batches, without gradients.
 
     Args:
@@ -62,82 +62,80 @@ def answers(logits_of: Callable[[Tensor], Tensor], batches: Iterable[dict[str, T
     whole = torch.cat(logits).cpu()
     if not bool(whole.isfinite().all()):
         raise DivergedError("the net answers NaN or infinity; train it again with a lower learning rate")
-    return Answers(whole, torch.cat(labels).cpu(), tuple(len(part) for part in labels))
+    return Predictions(whole, torch.cat(labels).cpu(), tuple(len(part) for part in labels))
 
 
-def classification_measures(answers: Answers, num_classes: int) -> dict[str, Measure]:
-    """All measures of a classifier on one split.
+def classification_metrics(predictions: Predictions, num_classes: int) -> dict[str, Metric]:
+    """All metrics of a classifier on one split.
 
     Args:
-        answers: What it said.
+        predictions: What it said.
         num_classes: How many classes there are.
 
     Returns:
-        "accuracy" and, beyond five classes, "top5_accuracy": shares of images, with Wilson intervals. "loss":
-        cross-entropy in nats, without label smoothing. "batch_accuracy": mean and deviation over mini-batches.
+        "accuracy" and, beyond five classes, "top5_accuracy": fractions of images, with Wilson intervals. "loss":
+        cross-entropy in nats, without label smoothing. "batch_accuracy": mean and standard deviation over mini-batches.
         "calibration_error" and "calibration" (a list of bins). "per_class_accuracy": a list of {"class", "value", "n",
         "interval"}. "confusion": counts, a row for each true and a column for each predicted class.
 
     Raises:
         ValueError: The logits do not have `num_classes` columns, or a label is not in 0..num_classes-1.
     """
-    n, columns = answers.logits.shape
-    if columns != num_classes or not bool(((answers.labels >= 0) & (answers.labels < num_classes)).all()):
+    n, columns = predictions.logits.shape
+    if columns != num_classes or not bool(((predictions.labels >= 0) & (predictions.labels < num_classes)).all()):
         raise ValueError(f"logits and labels must be of {num_classes} classes, got {columns} columns")
     code = computed_by(__name__)
-    ranked = answers.ranked()
-    loss = F.cross_entropy(answers.logits.double(), answers.labels, reduction="none")
-    bins = calibration(answers)
+    ranked = predictions.ranked()
+    loss = F.cross_entropy(predictions.logits.double(), predictions.labels, reduction="none")
+    bins = calibration(predictions)
     error = sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in bins if row["n"]) / n
-    confusion = torch.bincount(answers.labels * num_classes + ranked[:, 0], minlength=num_classes**2)
+    confusion = torch.bincount(predictions.labels * num_classes + ranked[:, 0], minlength=num_classes**2)
     confusion = confusion.view(num_classes, num_classes)
-    measures = {
-        "accuracy": share(int((ranked[:, 0] == answers.labels).sum()), n, code),
-        "loss": mean(
-            loss, code, "Cross-entropy in nats, without label smoothing; the deviation is over images.", "log"
-        ),
-        "batch_accuracy": batch_accuracy(answers),
-        "calibration_error": Measure(
+    metrics = {
+        "accuracy": fraction(int((ranked[:, 0] == predictions.labels).sum()), n, code),
+        "loss": mean(loss, code, "Cross-entropy in nats, without label smoothing; the std is over images.", "log"),
+        "batch_accuracy": batch_accuracy(predictions),
+        "calibration_error": Metric(
             error,
             n,
             computed_by=code,
             note=f"Expected calibration error over {CALIBRATION_BINS} bins of equal width (Guo et al. 2017); "
             "biased upward for few images.",
         ),
-        "calibration": Measure(bins, n, computed_by=code),
-        "per_class_accuracy": Measure(per_class_accuracy(confusion), n, computed_by=code),
-        "confusion": Measure(confusion.tolist(), n, computed_by=code, note="Rows: true class; columns: predicted."),
+        "calibration": Metric(bins, n, computed_by=code),
+        "per_class_accuracy": Metric(per_class_accuracy(confusion), n, computed_by=code),
+        "confusion": Metric(confusion.tolist(), n, computed_by=code, note="Rows: true class; columns: predicted."),
     }
     if num_classes > 5:
-        hits = (ranked[:, :5] == answers.labels[:, None]).any(1)
-        measures["top5_accuracy"] = share(int(hits.sum()), n, code)
-    return measures
+        hits = (ranked[:, :5] == predictions.labels[:, None]).any(1)
+        metrics["top5_accuracy"] = fraction(int(hits.sum()), n, code)
+    return metrics
 
 
-def batch_accuracy(answers: Answers) -> Measure:
-    """Mean and sample deviation of the accuracy over full mini-batches, as in "0.494 +- 0.066".
+def batch_accuracy(predictions: Predictions) -> Metric:
+    """Mean and sample standard deviation of the accuracy over full mini-batches, as in "0.494 +- 0.066".
 
-    The deviation is the sampling noise of one mini-batch and says nothing of how sure the mean is; the interval does.
-    A last, shorter batch is left out, as its noise is another.
+    The standard deviation is the sampling noise of one mini-batch and says nothing of how sure the mean is; the
+    interval does. A last, shorter batch is left out, as its noise is another.
     """
-    sizes = torch.tensor(answers.batch_sizes)
-    accuracies = answers.batch_accuracies()[sizes == sizes[0]]
-    note = f"Over {len(accuracies)} full mini-batches of {sizes[0]} images; the deviation is that of one mini-batch."
+    sizes = torch.tensor(predictions.batch_sizes)
+    accuracies = predictions.batch_accuracies()[sizes == sizes[0]]
+    note = f"Over {len(accuracies)} full mini-batches of {sizes[0]} images; the std is that of one mini-batch."
     return mean(accuracies, computed_by(__name__), note, "logit")
 
 
-def calibration(answers: Answers, bins: int = CALIBRATION_BINS) -> list[dict[str, Any]]:
+def calibration(predictions: Predictions, bins: int = CALIBRATION_BINS) -> list[dict[str, Any]]:
     """A reliability diagram: how often the classifier is right, by how sure it is (Guo et al. 2017).
 
     Args:
-        answers: What it said; its confidence is the largest softmax probability.
+        predictions: What it said; its confidence is the largest softmax probability.
         bins: Bins of equal width over 0..1, each without its lower and with its upper end.
 
     Returns:
         For each bin "low", "high", "n", and the mean "confidence" and "accuracy" of its images; both None where n is 0.
     """
-    confidence = answers.logits.double().softmax(1).amax(1)
-    correct = (answers.ranked()[:, 0] == answers.labels).double()
+    confidence = predictions.logits.double().softmax(1).amax(1)
+    correct = (predictions.ranked()[:, 0] == predictions.labels).double()
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     chosen = torch.bucketize(confidence, edges).sub(1).clamp_(0, bins - 1)
     counts = torch.bincount(chosen, minlength=bins)
@@ -167,7 +165,7 @@ def per_class_accuracy(confusion: Tensor) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for label, counts in enumerate(confusion):
         correct, n = int(counts[label]), int(counts.sum())
-        measured = share(correct, n, computed_by(__name__)).to_json() if n else {"value": None, "interval": None}
+        measured = fraction(correct, n, computed_by(__name__)).to_json() if n else {"value": None, "interval": None}
         rows.append({"class": label, "value": measured["value"], "n": n, "interval": measured["interval"]})
     return rows
 
@@ -175,19 +173,20 @@ def per_class_accuracy(confusion: Tensor) -> list[dict[str, Any]]:
 LAST_STEPS = 1_000  # of the training; the papers average over these, a tenth of theirs
 
 
-def training_line(train_records: Sequence[Mapping[str, Any]]) -> dict[str, Measure]:
-    """Mean and deviation over the mini-batches of the last 1,000 steps, for everything the log has.
+def train_metrics_summary(train_records: Sequence[Mapping[str, Any]]) -> dict[str, Metric]:
+    """Mean and standard deviation over the mini-batches of the last 1,000 steps, for everything the log has.
 
     Of a training of fewer than 10,000 steps it is the last tenth. Records are pooled exactly: by their counts, and with
     the spread between them as well as within them.
 
     Args:
-        train_records: In order of steps, as `training.journal` writes them; each has "step" (of its last mini-batch),
-            "count" (mini-batches it sums up), "mean" and "deviation" (population, divided by count), by name. Records
-            are taken whole, newest first, until they cover as many steps; the measure's n says how many they were.
+        train_records: In order of steps, as `training.metric_logger` writes them; each has "step" (of its last
+            mini-batch), "count" (mini-batches it sums up), "mean" and "std" (population, divided by count), by name.
+            Records are taken whole, newest first, until they cover as many steps; the metric's n says how many they
+            were.
 
     Returns:
-        By name the mean, with n mini-batches, their sample deviation, and Student's interval of the mean, of accuracies
+        By name the mean, with n mini-batches, their sample std, and Student's interval of the mean, of accuracies
         on a logistic scale and of losses on a logarithmic one. It takes mini-batches as independent and the net as one,
         though it learns meanwhile. Nothing for an empty log.
     """
@@ -200,21 +199,21 @@ def training_line(train_records: Sequence[Mapping[str, Any]]) -> dict[str, Measu
     return {name: _pooled(name, [record for record in chosen if name in record["mean"]]) for name in names}
 
 
-def _pooled(name: str, records: Sequence[Mapping[str, Any]]) -> Measure:
+def _pooled(name: str, records: Sequence[Mapping[str, Any]]) -> Metric:
     n = sum(record["count"] for record in records)
     mean = math.fsum(record["count"] * record["mean"][name] for record in records) / n
     # Squares of differences from the pooled mean: no cancellation, unlike a difference of mean squares.
     squares = math.fsum(
-        record["count"] * (record["deviation"][name] ** 2 + (record["mean"][name] - mean) ** 2) for record in records
+        record["count"] * (record["std"][name] ** 2 + (record["mean"][name] - mean) ** 2) for record in records
     )
-    deviation = math.sqrt(squares / (n - 1)) if n > 1 else None
+    std = math.sqrt(squares / (n - 1)) if n > 1 else None
     scale = "logit" if name.endswith("accuracy") else "log"
     first, last = records[-1]["step"] - records[-1]["count"] + 1, records[0]["step"]
-    return Measure(
+    return Metric(
         mean,
         n,
-        None if deviation is None else pooled_interval(mean, deviation, n, scale=scale),
-        deviation,
+        None if std is None else pooled_interval(mean, std, n, scale=scale),
+        std,
         computed_by(__name__),
         f"Over the mini-batches of steps {first:,} to {last:,}, with augmentation and the net as it was at each step.",
     )

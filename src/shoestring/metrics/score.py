@@ -1,4 +1,4 @@
-"""A score of generated images: a measure beside what real images get, over several samplings."""
+"""A metric of generated images beside what real images get, over several samplings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,25 +6,26 @@ from typing import Any
 
 import torch
 
-from shoestring.metrics.statistics import Measure
+from shoestring.metrics.statistics import Metric
 
 
 @dataclass(frozen=True)
-class Score(Measure):
-    """A measure of generated images with what is needed to judge it.
+class GenerativeMetric(Metric):
+    """A metric of generated images with what is needed to read it.
 
     Attributes:
-        floor: The same measure of other real images in place of the generated ones, as many: what a perfect generator
-            would get.
-        excess: The value less the floor.
-        by_seed: The value for each sampling seed; `value` is their mean and `deviation` theirs, when there are several.
+        real_baseline: The same metric of other real images in place of the generated ones, as many: what a perfect
+            generator would get.
+        gap_to_real: The value less the baseline.
+        by_seed: The value for each sampling seed; `value` is their mean and `std` theirs, when there are
+            several.
         standard_error: Of the value, for one sampling.
         n_real: How many real images it was compared with.
         features: Identity of the extractor, "NAME DIMENSIONS RESIZING HASH"; None when pixels were measured.
     """
 
-    floor: float | None = None
-    excess: float | None = None
+    real_baseline: float | None = None
+    gap_to_real: float | None = None
     by_seed: tuple[float, ...] | None = None
     standard_error: float | None = None
     n_real: int | None = None
@@ -35,54 +36,58 @@ class Score(Measure):
         return super().to_json() | {"by_seed": None if self.by_seed is None else list(self.by_seed)}
 
     @staticmethod
-    def from_json(values: Mapping[str, Any]) -> "Score":
+    def from_json(values: Mapping[str, Any]) -> "GenerativeMetric":
         """The score that `to_json` gave these values of."""
         interval, by_seed = values["interval"], values["by_seed"]
         lists: dict[str, Any] = {
             "interval": None if interval is None else (interval[0], interval[1]),
             "by_seed": None if by_seed is None else tuple(by_seed),
         }
-        return Score(**{**values, **lists})
+        return GenerativeMetric(**{**values, **lists})
 
 
-def as_scores(
-    measures: Mapping[str, Measure], suffix: str = "", features: str | None = None, n_real: int | None = None
-) -> dict[str, Score]:
-    """Measures as scores, their names ended by a suffix that says whose features they are of."""
+def as_generative_metrics(
+    metrics: Mapping[str, Metric], suffix: str = "", features: str | None = None, n_real: int | None = None
+) -> dict[str, GenerativeMetric]:
+    """Metrics of generated images, their names ended by a suffix that says whose features they are of."""
     return {
-        name + suffix: Score(
+        name + suffix: GenerativeMetric(
             one.value,
             one.n,
             one.interval,
-            one.deviation,
+            one.std,
             one.computed_by,
             one.note,
             one.caution,
             n_real=n_real,
             features=features,
         )
-        for name, one in measures.items()
+        for name, one in metrics.items()
     }
 
 
-def with_floor(found: Mapping[str, Score], floor: Mapping[str, Score]) -> dict[str, Score]:
-    """The scores, each beside that of real images; those without a number, or without a floor, stay as they are."""
+def with_real_baseline(
+    found: Mapping[str, GenerativeMetric], real_baseline: Mapping[str, GenerativeMetric]
+) -> dict[str, GenerativeMetric]:
+    """The metrics, each beside that of real images; those without a number or a baseline stay as they are."""
     return {
-        name: replace(score, floor=floor[name].value, excess=score.value - floor[name].value)
-        if name in floor and _is_number(score) and _is_number(floor[name])
+        name: replace(
+            score, real_baseline=real_baseline[name].value, gap_to_real=score.value - real_baseline[name].value
+        )
+        if name in real_baseline and _is_number(score) and _is_number(real_baseline[name])
         else score
         for name, score in found.items()
     }
 
 
-def over_seeds(samplings: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
+def over_seeds(samplings: Sequence[Mapping[str, GenerativeMetric]]) -> dict[str, GenerativeMetric]:
     """One score for each name from those of several samplings.
 
-    Numbers become means with their sample deviation. An interval becomes the mean of the intervals: more samplings do
-    not make the real images more, so it must not shrink. All else is the first sampling's, and so is what was measured
-    of some samplings only.
+    Numbers become means with their sample standard deviation. An interval becomes the mean of the intervals: more
+    samplings do not make the real images more, so it must not shrink. All else is the first sampling's, and so is what
+    was measured of some samplings only.
     """
-    found: dict[str, Score] = {}
+    found: dict[str, GenerativeMetric] = {}
     for name, first in samplings[0].items():
         all_of = [one[name] for one in samplings if name in one]
         if len(all_of) < len(samplings) or not all(_is_number(one) for one in all_of):
@@ -94,7 +99,7 @@ def over_seeds(samplings: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
         found[name] = replace(
             first,
             value=float(values.mean()) if several else first.value,
-            deviation=float(values.std()) if several else first.deviation,
+            std=float(values.std()) if several else first.std,
             interval=(_mean([low for low, _ in intervals]), _mean([high for _, high in intervals]))
             if len(intervals) == len(all_of)
             else None,
@@ -103,7 +108,7 @@ def over_seeds(samplings: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
     return found
 
 
-def _is_number(score: Score) -> bool:
+def _is_number(score: GenerativeMetric) -> bool:
     return isinstance(score.value, int | float)
 
 

@@ -1,4 +1,4 @@
-"""A measure: a value with its n, its uncertainty and the hash of the code that computed it."""
+"""A metric: a value with its n, its uncertainty and the hash of the code that computed it."""
 
 import functools
 import hashlib
@@ -13,20 +13,21 @@ from typing import Any, Literal
 from torch import Tensor
 
 Scale = Literal["plain", "log", "logit"]
-"""Where an interval is symmetric, and what it stays within: any numbers, those above 0, or shares in 0..1."""
+"""Where an interval is symmetric, and what it stays within: any numbers, those above 0, or fractions in 0..1."""
 
 EXACT_DEGREES = 200  # of freedom up to which Student's quantile is found from its finite sum
 
 
 @dataclass(frozen=True)
-class Measure:
+class Metric:
     """One measured value.
 
     Attributes:
         value: A number, or plain JSON values (a list of bins, a matrix); None where it is not defined.
         n: How many independent things it was measured on: images, mini-batches, paths.
         interval: 95% confidence interval of the value, from low to high, when one is known.
-        deviation: Sample standard deviation (divided by n - 1) of the single things, when the value is their mean.
+        std: Sample standard deviation (divided by n - 1) of the single things, when the value is their
+        mean.
         computed_by: Package version and hash of the code behind it, as `computed_by` gives it.
         note: What a reader must know to read the value rightly, in a sentence.
         caution: Why the value misleads, to be said wherever it stands; None where it does not.
@@ -35,21 +36,21 @@ class Measure:
     value: Any
     n: int
     interval: tuple[float, float] | None = None
-    deviation: float | None = None
+    std: float | None = None
     computed_by: str | None = None
     note: str | None = None
     caution: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The measure as plain JSON values, under the names of its attributes."""
+        """The metric as plain JSON values, under the names of its attributes."""
         return asdict(self) | {"interval": None if self.interval is None else list(self.interval)}
 
 
 @functools.cache
 def computed_by(module: str) -> str:
-    """Who computed a measure: "shoestring VERSION measure.accuracy sha256:0123456789abcdef".
+    """Who computed a metric: "shoestring VERSION metrics.classification sha256:0123456789abcdef".
 
-    The hash covers all code that measures, so it changes whenever the number might.
+    The hash covers all code that computes metrics, so it changes whenever the number might.
 
     Args:
         module: The `__name__` of the module that computes.
@@ -77,21 +78,21 @@ def _source(module: str) -> bytes:
     return Path(found.origin).read_bytes() if found.origin else b""
 
 
-def share(successes: float, n: int, computed_by: str, note: str | None = None) -> Measure:
-    """The measure of a share of successes, with its Wilson interval."""
-    return Measure(successes / n, n, wilson_interval(successes, n), None, computed_by, note)
+def fraction(successes: float, n: int, computed_by: str, note: str | None = None) -> Metric:
+    """The metric of a fraction of successes, with its Wilson interval."""
+    return Metric(successes / n, n, wilson_interval(successes, n), None, computed_by, note)
 
 
-def mean(values: Tensor, computed_by: str, note: str | None = None, scale: Scale = "plain") -> Measure:
-    """The measure of a mean of independent values (n,), with Student's interval and the sample deviation."""
+def mean(values: Tensor, computed_by: str, note: str | None = None, scale: Scale = "plain") -> Metric:
+    """The metric of a mean of independent values (n,), with Student's interval and the sample standard deviation."""
     doubles = values.double()
-    deviation = float(doubles.std()) if len(doubles) > 1 else None
+    std = float(doubles.std()) if len(doubles) > 1 else None
     interval = mean_interval(doubles, scale=scale)
-    return Measure(float(doubles.mean()), len(doubles), interval, deviation, computed_by, note)
+    return Metric(float(doubles.mean()), len(doubles), interval, std, computed_by, note)
 
 
-def ratio(numerators: Tensor, denominators: Tensor, computed_by: str, note: str | None = None) -> Measure:
-    """The measure of a ratio of two means of independent samples, 1 where they are alike.
+def ratio(numerators: Tensor, denominators: Tensor, computed_by: str, note: str | None = None) -> Metric:
+    """The metric of a ratio of two means of independent samples, 1 where they are alike.
 
     The interval is symmetric on a logarithmic scale (delta method). n counts the numerators. Where the denominators'
     mean is not above 0 the value is None.
@@ -100,18 +101,18 @@ def ratio(numerators: Tensor, denominators: Tensor, computed_by: str, note: str 
         numerators: (n,), such as a quantity of each generated image.
         denominators: (m,), the same quantity of each real image.
         computed_by: As `computed_by` gives it.
-        note: As in `Measure`.
+        note: As in `Metric`.
     """
     top, bottom = numerators.double(), denominators.double()
     above, below, n = float(top.mean()), float(bottom.mean()), len(top)
     if not (below > 0 and math.isfinite(above)):
-        return Measure(None, n, None, None, computed_by, note)
+        return Metric(None, n, None, None, computed_by, note)
     value = above / below
     if min(n, len(bottom)) < 2 or not value > 0:
-        return Measure(value, n, None, None, computed_by, note)
+        return Metric(value, n, None, None, computed_by, note)
     variance = float((top / above).var()) / n + float((bottom / below).var()) / len(bottom)
     factor = math.exp(NormalDist().inv_cdf(0.975) * math.sqrt(variance))
-    return Measure(value, n, (value / factor, value * factor), None, computed_by, note)
+    return Metric(value, n, (value / factor, value * factor), None, computed_by, note)
 
 
 def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -150,7 +151,7 @@ def mean_interval(values: Tensor, confidence: float = 0.95, scale: Scale = "plai
 
 
 def pooled_interval(
-    mean: float, deviation: float, n: int, confidence: float = 0.95, scale: Scale = "plain"
+    mean: float, std: float, n: int, confidence: float = 0.95, scale: Scale = "plain"
 ) -> tuple[float, float] | None:
     """Student's interval of a mean that is known by its moments; None for fewer than two values.
 
@@ -159,14 +160,14 @@ def pooled_interval(
 
     Args:
         mean: Mean of the n values.
-        deviation: Their sample standard deviation (divided by n - 1).
+        std: Their sample standard deviation (divided by n - 1).
         n: How many values.
         confidence: Probability with which the interval holds the true mean.
-        scale: Where it is symmetric: "log" for values of at least 0, "logit" for shares in 0..1.
+        scale: Where it is symmetric: "log" for values of at least 0, "logit" for fractions in 0..1.
     """
     if n < 2:
         return None
-    half = student_quantile((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n)
+    half = student_quantile((1 + confidence) / 2, n - 1) * std / math.sqrt(n)
     if scale == "log" and mean > 0:
         factor = math.exp(min(half / mean, 700.0))  # e to the 710 is beyond a float
         return (mean / factor, mean * factor)

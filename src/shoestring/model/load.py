@@ -1,4 +1,4 @@
-"""Trained nets from the files of a run, and which run a name means."""
+"""Trained models from the files of a run, and which run a name means."""
 
 from glob import escape
 from pathlib import Path
@@ -7,52 +7,53 @@ from typing import Any
 from torch import nn
 
 from shoestring import zoo
-from shoestring.core.config import unknown
+from shoestring.core.config import did_you_mean
 from shoestring.core.device import Machine
 from shoestring.core.errors import RunError, ShoestringError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
-from shoestring.model.bn_recalibration import answering
+from shoestring.model.bn_recalibration import ema_or_raw_model
 from shoestring.model.build import initialise
 from shoestring.model.code import open_code
-from shoestring.model.model import Model
+from shoestring.model.model import Model, model_of
 from shoestring.model.train_state import State
-from shoestring.model.weights import kept_weights as kept_weights
+from shoestring.model.weights import inference_state_dict as inference_state_dict
 from shoestring.recipes import RECIPES
-from shoestring.recipes.former import completed
 from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.upgrade import upgraded
 
 
-def load(run: Run, device: str | None, average: float | None = None, progress: Progress | None = None) -> Model:
-    """The model of a run; of one that is not finished, as its last checkpoint has it.
+def load(run: Run, device: str | None, ema_decay: float | None = None, progress: Progress | None = None) -> Model:
+    """The classifier or generator of a run; of one that is not finished, as its last checkpoint has it.
 
     Args:
         run: The run.
         device: "cpu", "cuda", …; None takes a GPU when there is one.
-        average: Decay of a running mean of the weights that the run keeps; by default those that it answers with.
-        progress: Told when the run is not finished.
+        ema_decay: Of the EMA weights to take, which the run kept; by default those that it is evaluated with.
+        progress: Reports when the run is not finished.
 
     Raises:
         RunError: There are no such weights, or they do not fit the recipe.
     """
     recipe = recipe_of(run, progress)
-    machine = Machine.choose(recipe.engine.elsewhere(), device)
-    if run.finished():
-        return Model(recipe, machine.place(load_nets(run, recipe, average)).eval(), machine)
-    return _unfinished(run, recipe, machine, average, progress or Progress())
+    machine = Machine.choose(recipe.engine.portable(), device)
+    if run.has_weights():
+        return model_of(recipe, machine.place(load_nets(run, recipe, ema_decay)).eval(), machine)
+    return _unfinished(run, recipe, machine, ema_decay, progress or Progress())
 
 
-def _unfinished(run: Run, recipe: Recipe, machine: Machine, average: float | None, progress: Progress) -> Model:
+def _unfinished(run: Run, recipe: Recipe, machine: Machine, ema_decay: float | None, progress: Progress) -> Model:
     saved = run.read_checkpoint(progress, machine.device)
     if saved is None:
+        run.require_weights_kept()
         raise RunError(f"{run.folder} has neither weights nor a checkpoint yet; run the same `train` command again")
     state = State.start(recipe, initialise(recipe), machine)
     state.load_state_dict(saved)
     progress.say(f"{run.folder} is not finished: this is after {state.step:,} of {recipe.budget.steps:,} steps")
-    if average is not None:
-        run.require_average(average, state.averages)
+    if ema_decay is not None:
+        run.require_ema(ema_decay, state.ema)
     with machine.running():
-        return answering(recipe, state, machine, average)
+        return ema_or_raw_model(recipe, state, machine, ema_decay)
 
 
 def open_run(what: Path | str) -> Run:
@@ -71,7 +72,7 @@ def open_run(what: Path | str) -> Run:
     known = [folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()]
     if Path(what).parent.is_dir():
         known += [str(folder) for folder in Path(what).parent.iterdir() if Run(folder).exists()]
-    raise RunError(f"{unknown('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
+    raise RunError(f"{did_you_mean('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
 
 
 def usual_run(recipe: Recipe, home: Path = Path("runs")) -> Run:
@@ -91,19 +92,19 @@ def _trains(run: Run, recipe: Recipe) -> bool:
         return False
 
 
-def load_nets(run: Run, recipe: Recipe, average: float | None = None) -> nn.ModuleDict:
+def load_nets(run: Run, recipe: Recipe, ema_decay: float | None = None) -> nn.ModuleDict:
     """The nets of a finished run, on the CPU, with the weights that it keeps.
 
     Args:
         run: The run.
         recipe: Its recipe, as `recipe_of` gives it.
-        average: As of `load`.
+        ema_decay: As of `load`.
 
     Raises:
         RunError: There are no such weights, or their names or shapes are not those of the recipe's nets.
     """
     nets = initialise(recipe)
-    tensors, expected = run.read_weights(average), kept_weights(nets)
+    tensors, expected = run.read_weights(ema_decay), inference_state_dict(nets)
     if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
         raise RunError(f"{run.weights_file} does not fit {run.recipe_file}: names or shapes of the weights differ")
     nets.load_state_dict(tensors, strict=False)  # batch norm's step counters are all that is left out
@@ -115,14 +116,14 @@ def recipe_of(run: Run, progress: Progress | None = None) -> Recipe:
 
     Args:
         run: The run.
-        progress: Told when code that the run was trained with has changed since.
+        progress: Reports when code that the run was trained with has changed since.
 
     Raises:
         RecipeError: Its file is not valid.
         RunError: It has code of its own that the user has not allowed to run.
     """
     open_code(run, progress or Progress())
-    return Recipe.from_json(completed(run.read_recipe()), str(run.recipe_file))
+    return Recipe.from_json(upgraded(run.read_recipe()), str(run.recipe_file))
 
 
 def whole_recipe(run: Run) -> dict[str, Any]:

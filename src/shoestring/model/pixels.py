@@ -1,10 +1,58 @@
-"""What users give to a trained net, checked, and what it answers, checked."""
+"""What users give to a trained net, checked, batched, and what it answers, checked."""
+
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from shoestring.core.device import Machine
 from shoestring.core.errors import DataError, DivergedError
 from shoestring.data.dataset import Normalisation, normalise
+from shoestring.recipes.recipe import Recipe
+
+BATCH = 500  # images per forward pass: large enough to be fast, small enough for any memory
+SMALL_BATCH = 50  # on a CPU, which gains nothing from more and shall report now and then
+
+
+class Trained(Protocol):
+    """A model, as far as its pixels are concerned."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it was trained as."""
+        ...
+
+    @property
+    def machine(self) -> Machine:
+        """How the arithmetic is done."""
+        ...
+
+
+def batch_size(machine: Machine) -> int:
+    """Images to take at once."""
+    return SMALL_BATCH if machine.device.type == "cpu" else BATCH
+
+
+def over_batches(model: Trained, work: Callable[..., Tensor], images: Tensor, *beside: Tensor, doing: str) -> Tensor:
+    """What a model makes of images and of what is beside each, batch by batch.
+
+    Args:
+        model: The model.
+        work: Normalised images (n, c, h, w), and tensors (n, ...) -> (n, ...).
+        images: As `check_pixels` takes them.
+        beside: Further tensors, (n, ...) each.
+        doing: What the model does, such as "answers with", for an error.
+
+    Raises:
+        DataError: The images are of another shape, type or range.
+        DivergedError: A result is NaN or infinite.
+    """
+    recipe, size = model.recipe, batch_size(model.machine)
+    check_pixels(images, recipe.data.shape)
+    parts = zip(*(torch.split(each, size) for each in (images, *beside)), strict=True)
+    found = [work(as_seen(some, recipe.normalisation, model.machine.device), *rest) for some, *rest in parts]
+    return finite(torch.cat(found), f"{recipe.name} {doing}")
 
 
 def check_pixels(images: Tensor, shape: tuple[int, int, int]) -> None:

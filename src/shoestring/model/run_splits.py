@@ -42,7 +42,7 @@ def load_training_data(recipe: Recipe, run: Run, folder: Path, progress: Progres
         recipe: What is trained.
         run: Where it goes on, if steps were taken.
         folder: The data folder.
-        progress: Told of reading.
+        progress: Reports reading.
 
     Raises:
         RunError: Steps were taken on other images; says what became of them.
@@ -76,7 +76,7 @@ def load_split(recipe: Recipe, run: Run | None, split: Split, folder: Path, prog
         run: The run that it was trained in, if it is known; a finished one keeps what the split holds.
         split: Which split.
         folder: The data folder.
-        progress: Told of reading and of changes.
+        progress: Reports reading and changes.
 
     Raises:
         RunError: The split now has images that the run was trained on.
@@ -94,7 +94,7 @@ def load_split(recipe: Recipe, run: Run | None, split: Split, folder: Path, prog
             f"{run.folder} was trained on {len(trained_on):,} of the images that are now in {split}, so it cannot be "
             "measured on them: move them back, or train a new run with --run"
         )
-    if split not in recorded and run.finished():
+    if split not in recorded and run.has_weights():
         with suppress(OSError):  # a run that one may only read is measured all the same
             _write(run, recorded | {split: now})
     what = changes({split: before}, {split: now})

@@ -13,7 +13,7 @@ from shoestring.core.errors import RecipeError, ShoestringError
 from shoestring.core.registry import failure
 from shoestring.core.rng import generator, seeded
 from shoestring.data.dataset import normalise
-from shoestring.model.weights import kept_weights
+from shoestring.model.weights import inference_state_dict
 from shoestring.optim.configs import set_learning_rate
 from shoestring.recipes.recipe import Recipe
 
@@ -40,7 +40,7 @@ def require_sound(recipe: Recipe, nets: nn.ModuleDict, again: nn.ModuleDict) -> 
         _take_step(words, recipe, probe)
         with torch.inference_mode():  # as models answer
             before = _answers(words, recipe, probe, 2)
-        tensors = {name: tensor.clone() for name, tensor in kept_weights(probe).items()}
+        tensors = {name: tensor.clone() for name, tensor in inference_state_dict(probe).items()}
         with _told(words, "cannot load the weights that it trained"):
             again.load_state_dict(tensors, strict=False)
         with torch.inference_mode():
@@ -60,10 +60,14 @@ def _require_weights(words: str, recipe: Recipe, nets: nn.ModuleDict, again: nn.
         raise RecipeError(
             f"{words} makes {' and '.join(sorted(nets))}, but task {recipe.task.kind!r} trains {' and '.join(phases)}"
         )
-    if recipe.task.maker == "generator" and recipe.task.classless and len(_examples(recipe)["generator"]) > 1:
+    if (
+        recipe.task.generator_net == "generator"
+        and recipe.task.unconditional
+        and len(_examples(recipe)["generator"]) > 1
+    ):
         raise RecipeError(
-            f"{words} takes num_classes, so its nets are told the class, but the task tells none: set task.conditional "
-            "to true, or leave num_classes out"
+            f"{words} takes num_classes, so its nets are conditional, but the task gives them no class: set "
+            "task.conditional to true, or leave num_classes out"
         )
     for name, net in nets.items():
         if any(map(is_lazy, net.parameters())):
@@ -76,7 +80,9 @@ def _require_weights(words: str, recipe: Recipe, nets: nn.ModuleDict, again: nn.
     counts = [sum(parameter.numel() for parameter in each.parameters()) for each in (nets, again)]
     if counts[0] != counts[1]:
         raise RecipeError(f"{words} has {counts[0]:,} parameters, and {counts[1]:,} when it is built again")
-    first, second = ({name: tensor.shape for name, tensor in kept_weights(each).items()} for each in (nets, again))
+    first, second = (
+        {name: tensor.shape for name, tensor in inference_state_dict(each).items()} for each in (nets, again)
+    )
     if first != second:
         other = sorted(name for name in {**first, **second} if first.get(name) != second.get(name))
         raise RecipeError(f"{words} has other tensors when it is built again: {', '.join(other[:3])}")

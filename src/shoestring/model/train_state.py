@@ -1,4 +1,4 @@
-"""All that changes while training: the step, the nets, their running means, the optimisers."""
+"""All that changes while training: the step, the nets, their EMA weights, the optimisers."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ class State:
         step: Steps taken.
         nets: The nets by name, on the device.
         optimisers: One for each phase, by the net it updates.
-        averages: Running means of all nets, by decay.
+        ema: Copies of all nets with the exponential moving average of their weights, by decay.
         seconds: What these steps took, without evaluating and saving.
     """
 
     step: int
     nets: nn.ModuleDict
     optimisers: dict[str, torch.optim.Optimizer]
-    averages: dict[float, nn.ModuleDict] = field(default_factory=dict[float, nn.ModuleDict])
+    ema: dict[float, nn.ModuleDict] = field(default_factory=dict[float, nn.ModuleDict])
     seconds: float = 0.0
 
     @staticmethod
@@ -39,13 +39,13 @@ class State:
             step=0,
             nets=nets.train(),
             optimisers={phase: recipe.optimiser.build(nets[phase]) for phase in recipe.task.phases},
-            averages={decay: copy.deepcopy(nets).eval().requires_grad_(False) for decay in recipe.ema},
+            ema={decay: copy.deepcopy(nets).eval().requires_grad_(False) for decay in recipe.ema},
         )
 
     @torch.no_grad()
-    def average(self) -> None:
-        """Moves every running mean towards the nets; the decay rises with the steps, min(decay, (1 + t) / (10 + t))."""
-        for decay, mean in self.averages.items():
+    def update_ema(self) -> None:
+        """Moves all EMA weights towards the nets; the decay rises with the steps, min(decay, (1 + t) / (10 + t))."""
+        for decay, mean in self.ema.items():
             weight = 1 - min(decay, (1 + self.step) / (10 + self.step))
             old, new = _tensors(mean), _tensors(self.nets)
             floats = [i for i, tensor in enumerate(old) if tensor.is_floating_point()]
@@ -58,7 +58,7 @@ class State:
         """Does nothing, unless an update left something that no later step can mend.
 
         Raises:
-            DivergedError: A weight, a running mean or a mean of an optimiser is NaN or infinite.
+            DivergedError: A weight, an EMA weight or a moment of an optimiser is NaN or infinite.
         """
         for name, tensor in _named_tensors(self.state_dict()):
             if not tensor.isfinite().all():
@@ -68,9 +68,9 @@ class State:
         """Bytes of all tensors of a checkpoint."""
         return sum(tensor.nbytes for _, tensor in _named_tensors(self.state_dict()))
 
-    def answering(self) -> nn.ModuleDict:
-        """The nets that are evaluated: the first running mean if the recipe keeps any, else the nets themselves."""
-        return next(iter(self.averages.values()), self.nets)
+    def ema_or_raw_nets(self) -> nn.ModuleDict:
+        """EMA weights of the first decay if the recipe keeps any, else raw weights."""
+        return next(iter(self.ema.values()), self.nets)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, as tensors and plain values."""
@@ -79,7 +79,7 @@ class State:
             "seconds": self.seconds,
             "nets": self.nets.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
-            "averages": {decay: nets.state_dict() for decay, nets in self.averages.items()},
+            "ema": {decay: nets.state_dict() for decay, nets in self.ema.items()},
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -88,8 +88,9 @@ class State:
         self.nets.load_state_dict(saved["nets"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(saved["optimisers"][name])
-        for decay, nets in self.averages.items():
-            nets.load_state_dict(saved["averages"][decay])
+        ema = saved["ema"] if "ema" in saved else saved["averages"]  # as versions before 0.2 called them
+        for decay, nets in self.ema.items():
+            nets.load_state_dict(ema[decay])
 
 
 def _named_tensors(values: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Tensor]]:

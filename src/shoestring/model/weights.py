@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 
-def kept_weights(nets: nn.ModuleDict) -> dict[str, Tensor]:
+def inference_state_dict(nets: nn.ModuleDict) -> dict[str, Tensor]:
     """What of trained nets a run keeps, by name: parameters and buffers, but not the step counters of batch norm.
 
     A tensor that has several names, as shared weights have, is kept under the first.

@@ -1,4 +1,4 @@
-"""A DCGAN that is told the class and strides over no pixels, small enough for a processor (Radford et al. 2016)."""
+"""A class-conditional DCGAN without strided convolutions, small enough for a CPU (after arXiv 1511.06434)."""
 
 import math
 from itertools import pairwise
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shoestring.core.config import Spec
 from shoestring.nets.dcgan import SLOPE, require_32
 
-GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the deviation, He et al. 2015
+GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the standard deviation, He et al. 2015
 
 Widths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
@@ -133,7 +133,7 @@ class ConditionalDiscriminator(nn.Module):
         given = [width for width, depth in zip(widths, self.depths, strict=True) for _ in range(depth)]
         convs = [nn.Conv2d(above, below, 3, padding=1) for above, below in pairwise((image_channels, *given))]
         self.convs = nn.ModuleList(convs)
-        self.judge = Judge(widths[-1], num_classes)
+        self.judge = ClassLogit(widths[-1], num_classes)
         for conv in convs:
             filled(conv, GAIN)
 
@@ -148,7 +148,7 @@ class ConditionalDiscriminator(nn.Module):
         return self.judge(x, labels)
 
 
-class Judge(nn.Module):
+class ClassLogit(nn.Module):
     """The logit of an image from 4x4 features: by a learnt pattern for each channel, a linear layer, and the class."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
@@ -185,7 +185,7 @@ class ClassEmbedding(nn.Linear):
 
 
 def filled(layer: nn.Conv2d | nn.Linear, gain: float) -> None:
-    """Draws weights that give outputs `gain` times the deviation of independent inputs; biases are zero."""
+    """Draws weights that give outputs `gain` times the standard deviation of independent inputs; biases are zero."""
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in))
     if layer.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]

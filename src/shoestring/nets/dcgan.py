@@ -63,7 +63,7 @@ class PlainDCGAN(Spec):
         return gan(generator, nn.Sequential(*features, *judge))
 
     def examples(self, shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, ...]]:
-        """One latent vector, with its class where nets are told it, and one image, by net name."""
+        """One latent vector, with its class where nets are conditional, and one image, by net name."""
         told = (torch.zeros(1, dtype=torch.int64),) if self.auxiliary else ()
         return {"generator": (torch.zeros(1, self.latent), *told), "discriminator": (torch.zeros(1, *shape),)}
 
@@ -93,7 +93,7 @@ class AuxiliaryDiscriminator(nn.Module):
         self.features, self.judge, self.classes = features, judge, classes
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(n, c, 32, 32) -> (n,): logits of being real; the class that it is told makes no difference."""
+        """(n, c, 32, 32) -> (n,): logits of being real; the class that it is given makes no difference."""
         return self.judge(self.features(images))
 
     def named(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,7 +167,7 @@ class RefinedDCGAN(Spec):
 
 
 def up(in_channels: int, out_channels: int, stride: int = 2, padding: int = 1, bias: bool = False) -> list[nn.Module]:
-    """Transposed 4x4 convolution and batch norm; doubles the size unless told otherwise."""
+    """Transposed 4x4 convolution and batch norm; doubles the size by default."""
     return [
         nn.ConvTranspose2d(in_channels, out_channels, 4, stride, padding, bias=bias),
         nn.BatchNorm2d(out_channels),
@@ -186,7 +186,7 @@ def down(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Mod
 
 
 def gan(generator: nn.Module, discriminator: nn.Module, normal: bool = True) -> nn.ModuleDict:
-    """Both nets, with normal weights of deviation 0.02 (Radford et al. 2016, section 4) unless torch's are wanted."""
+    """Both nets, with normal weights of std 0.02 (Radford et al. 2016, section 4) unless torch's are wanted."""
     nets = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
     if normal:
         nets.apply(initialise)

@@ -19,7 +19,7 @@ DIGITS = 10
 class DigitSum(Spec):
     """AddNIST classifier that reads a digit in each channel with one shared net and adds the digits up exactly.
 
-    Only the sum is ever told, and that is enough to learn what each digit is: a reading g with
+    The sum is the only label, and that is enough to learn what each digit is: a reading g with
     g(a) + g(b) + g(c) = a + b + c for all triples has 2 g(0) + g(1) = 1, hence g(0) = 0 and g(1) = 1 among 0..9, and
     then g(d) = d from (0, 0, d), all of them sums within 1..20. As the net is shared no channel can read one more and
     another one less. A training can still get stuck, with some digits read 3 too high or too low; its loss then stays

@@ -17,7 +17,7 @@ class HasPlain(Protocol):
         ...
 
 
-def folded(net: nn.Module) -> nn.Module:
+def fuse_conv_bn(net: nn.Module) -> nn.Module:
     """A net that computes the same up to rounding with fewer passes over memory; the net itself where nothing folds.
 
     In evaluation mode batch norm is a scale and a shift for each channel, which the weights and the bias of a

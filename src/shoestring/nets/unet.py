@@ -13,7 +13,7 @@ from shoestring.core.config import Spec
 from shoestring.core.errors import RecipeError
 
 GROWTH = (1.0, 4 / 3, 5 / 3)  # channels at full, half and quarter resolution over the width
-SILU_GAIN = 1 / 0.596  # makes the deviation of SiLU of a standard normal 1, Karras et al. 2024, eq. 81
+SILU_GAIN = 1 / 0.596  # makes the standard deviation of SiLU of a standard normal 1, Karras et al. 2024, eq. 81
 BRANCH = 0.3  # weight of a residual branch in the sum with its input, ibid. eq. 88
 KEPT, ADDED = (part / math.hypot(1 - BRANCH, BRANCH) for part in (1 - BRANCH, BRANCH))
 
@@ -21,9 +21,9 @@ KEPT, ADDED = (part / math.hypot(1 - BRANCH, BRANCH) for part in (1 - BRANCH, BR
 class ThriftyUNet(Spec):
     """U-Net of bottleneck blocks at three resolutions that shares one embedding of noise and class.
 
-    Every filter has unit length, so that activations keep deviation 1 on average through the whole net: no norm layer
-    has to read them again, which makes it fast, and no bias is needed. The defaults have 998,257 parameters on
-    3x32x32 images with 100 classes.
+    Every filter has unit length, so that activations keep standard deviation 1 on average through the whole net: no
+    norm layer has to read them again, which makes it fast, and no bias is needed. The defaults have 998,257 parameters
+    on 3x32x32 images with 100 classes.
     """
 
     kind: Literal["unet"] = "unet"
@@ -92,8 +92,8 @@ class UNet(nn.Module):
         """An estimate for every pixel.
 
         Args:
-            x: (n, c, h, w), of about unit deviation.
-            log_noise: (n,), natural logarithm of the noise's deviation over the signal's scale.
+            x: (n, c, h, w), of about unit standard deviation.
+            log_noise: (n,), natural logarithm of the noise's standard deviation over the signal's scale.
             labels: int64, (n,), in 0..num_classes-1; any other label says nothing about the class. Or mixtures of
                 classes, float, (n, num_classes).
             weak: Use only the first block of every stage: a worse net within the same weights, to guide the whole one.
@@ -123,7 +123,8 @@ class UNet(nn.Module):
 class UnitConv(nn.Conv2d):
     """Convolution that keeps the size, without bias, whose filters have the length `gain` whatever the weights' scale.
 
-    Inputs of deviation 1 that are uncorrelated give outputs of deviation `gain` (Karras et al. 2024, eq. 66).
+    Inputs of standard deviation 1 that are uncorrelated give outputs of standard deviation `gain` (Karras et al. 2024,
+    eq. 66).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, gain: float = 1.0) -> None:
@@ -192,7 +193,7 @@ class Modulation(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block whose hidden channels are scaled by the embedding; keeps the deviation of its input."""
+    """Residual block whose hidden channels are scaled by the embedding; keeps the standard deviation of its input."""
 
     def __init__(self, channels: int, hidden: int, offset: int) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ class Adam(Spec):
     learning_rate: PositiveFloat = 1e-3
     """Peak learning rate; the schedule scales it."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
+    """Decay of the EMA of the gradient and of its square."""
     epsilon: PositiveFloat = 1e-8
     """Added to the root of the mean square."""
     weight_decay: NonNegativeFloat = 0.0
@@ -54,13 +54,13 @@ class Muon(Spec):
     learning_rate: PositiveFloat = 1e-3
     """Peak learning rate; the schedule scales it."""
     momentum: Beta = 0.95
-    """Decay of the running mean of the gradient, for Muon."""
+    """Momentum: decay of the EMA of the gradient, for Muon."""
     iterations: PositiveInt = 5
     """Newton-Schulz iterations, for Muon."""
     adam_rate: PositiveFloat = 1.0
     """AdamW's learning rate over Muon's."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square, for AdamW."""
+    """Decay of the EMA of the gradient and of its square, for AdamW."""
     epsilon: PositiveFloat = 1e-8
     """Added to the root of the mean square, for AdamW."""
     weight_decay: NonNegativeFloat = 0.0

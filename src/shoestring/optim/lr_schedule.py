@@ -57,10 +57,10 @@ class OneCycle(Spec):
         return _cosine(1.0, self.end, (step - peak) / (last - peak) if last > peak else 1.0)
 
 
-class Trapezoid(Spec):
+class WarmupStableDecay(Spec):
     """Linear rise, a plateau, and a linear fall to zero (Zhai et al. 2022; Hägele et al. 2024)."""
 
-    kind: Literal["trapezoid"] = "trapezoid"
+    kind: Literal["wsd"] = "wsd"
     warmup: Fraction = 0.05
     """Fraction of the steps that rise."""
     cooldown: Fraction = 0.3

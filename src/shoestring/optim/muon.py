@@ -25,7 +25,7 @@ class MuonAdamW(AdamW):
 
         Args:
             groups: Parameter groups; those with "orthogonal" true hold parameters of two dimensions and more.
-            momentum: Decay of the running mean of the gradient, of orthogonal groups.
+            momentum: Decay of the EMA of the gradient, of orthogonal groups.
             iterations: Newton-Schulz iterations, of orthogonal groups.
             options: What AdamW takes.
         """

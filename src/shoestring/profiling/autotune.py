@@ -14,14 +14,14 @@ from shoestring.recipes.recipe import Recipe
 
 HALVING = (
     "this processor multiplies bfloat16 numbers, which may train half as fast again as float32: add --engine.precision "
-    "bfloat16, or --engine.trial to time both and take the faster"
+    "bfloat16, or --engine.autotune to time both and take the faster"
 )
-STEPS = 4  # timed for each candidate on a CPU; on a GPU one block
+STEPS = 4  # timed for each choice on a CPU; on a GPU one block
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One candidate.
+class EngineTiming:
+    """One combination of choices, timed.
 
     Attributes:
         engine: With all choices made.
@@ -36,22 +36,22 @@ class Trial:
         return {"engine": self.engine.model_dump(mode="json"), "milliseconds": round(self.milliseconds, 2)}
 
 
-def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[Trial]:
-    """The candidates in the order they were tried; the first is what is taken without a trial.
+def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[EngineTiming]:
+    """The timed choices in the order they were tried; the first is what is taken without autotuning.
 
     One choice is settled after the other, each with the fastest so far of those before it. Choices that the recipe
     makes itself are left alone.
     """
     choices = open_choices(recipe.engine, device)
     usual = recipe.engine.replace(**{name: values[0] for name, values in choices.items()})
-    trials: list[Trial] = []
+    timings: list[EngineTiming] = []
 
-    def timed(engine: Engine) -> Trial:
+    def timed(engine: Engine) -> EngineTiming:
         machine = Machine.choose(engine, device)
         with machine.running():
             seconds = step_seconds(recipe, machine, STEPS)
-        trials.append(Trial(engine, 1e3 * statistics.median(seconds)))
-        return trials[-1]
+        timings.append(EngineTiming(engine, 1e3 * statistics.median(seconds)))
+        return timings[-1]
 
     with progress.task("trying the engine's choices", 1 + sum(len(v) - 1 for v in choices.values())) as advance:
         best = timed(usual)
@@ -60,12 +60,12 @@ def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[
             for value in values[1:]:
                 other = timed(best.engine.replace(**{name: value}))
                 advance(1, fastest=f"{min(best.milliseconds, other.milliseconds):.0f} ms a step")
-                best = min(best, other, key=lambda trial: trial.milliseconds)
-    return trials
+                best = min(best, other, key=lambda timing: timing.milliseconds)
+    return timings
 
 
 def open_choices(engine: Engine, device: str | None) -> dict[str, tuple[Any, ...]]:
-    """By field of the engine, the values worth trying; the first is what would be taken without a trial."""
+    """By field of the engine, the values worth trying; the first is what would be taken without autotuning."""
     machine = Machine.choose(engine, device)
     on_gpu, threads = machine.device.type == "cuda", torch.get_num_threads()
     choices: dict[str, tuple[Any, ...]] = {}
@@ -80,22 +80,22 @@ def open_choices(engine: Engine, device: str | None) -> dict[str, tuple[Any, ...
     return choices
 
 
-def settled(recipe: Recipe, run: Run, device: str | None, progress: Progress) -> Engine:
-    """The engine to train a run with: that of the recipe, or the fastest of a trial, which the run records.
+def resolve_engine(recipe: Recipe, run: Run, device: str | None, progress: Progress) -> Engine:
+    """The engine to train a run with: that of the recipe, or with `engine.autotune` the fastest, which the run records.
 
-    A run that goes on takes what its trial found, so that it gives the same bits. Without a trial, says so where one
-    might find bfloat16 to be faster.
+    A run that goes on takes what was recorded, so that it gives the same bits. Without autotuning, says where bfloat16
+    might be faster.
     """
-    if not recipe.engine.trial:
+    if not recipe.engine.autotune:
         if recipe.engine.precision == "auto" and Machine.choose(recipe.engine, device).could_halve():
             progress.say(HALVING)
         return recipe.engine
     where = str(Machine.choose(recipe.engine, device).device)
-    known: dict[str, Any] = run.read_json("trial.json") if (run.folder / "trial.json").is_file() else {}
+    known = run.autotuned()
     if known.get("device") == where:
         return Engine.model_validate(known["chosen"])
-    trials = try_choices(recipe, device, progress)
-    best = min(trials, key=lambda trial: trial.milliseconds).engine
-    tried = [trial.to_json() for trial in trials]
-    run.write_json("trial.json", {"device": where, "chosen": best.model_dump(mode="json"), "tried": tried})
+    timings = try_choices(recipe, device, progress)
+    best = min(timings, key=lambda timing: timing.milliseconds).engine
+    tried = [timing.to_json() for timing in timings]
+    run.write_json("autotune.json", {"device": where, "chosen": best.model_dump(mode="json"), "tried": tried})
     return best

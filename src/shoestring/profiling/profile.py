@@ -13,21 +13,21 @@ from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.data.dataset import Images
 from shoestring.model.build import build, initialise
-from shoestring.model.model import Model
+from shoestring.model.generator import Generator
 from shoestring.model.train_state import State
 from shoestring.profiling.roofline import Traffic, copy_rate, matrix_product_rate, operations, synchronise
 from shoestring.recipes.recipe import Recipe
 from shoestring.training.memory import require_memory
-from shoestring.training.step import Lap, Stepper, unwatched
+from shoestring.training.step import ProfilerHook, TrainStep, no_hook
 
-PARTS = ("data", "forward", "backward", "update", "average")
+PARTS = ("data", "forward", "backward", "optimiser", "ema")
 BLOCK = 20  # steps between two readings of the clock on a GPU, which must not be waited for at every step
 FEW_IMAGES, LONG_ENOUGH = 100, 2.0  # images of the smallest sample to time, seconds that a timed sample takes
 DATA_SET = 4096  # random images to draw batches from: what is in an image does not change the time it takes
 
 
 @dataclass(frozen=True)
-class Speed:
+class StepProfile:
     """What was measured.
 
     Attributes:
@@ -41,7 +41,7 @@ class Speed:
         other_bytes: What all other operators read and write.
         copy_rate: Bytes per second of a large copy, read and written.
         budget_steps: Steps of the recipe's budget.
-        evaluations: Net calls for one image.
+        nfe: Net calls for one image.
         image_seconds: For each image of a large sample; None of what makes none.
     """
 
@@ -55,7 +55,7 @@ class Speed:
     other_bytes: int
     copy_rate: float
     budget_steps: int
-    evaluations: int = 1
+    nfe: int = 1
     image_seconds: float | None = None
 
     @property
@@ -88,38 +88,38 @@ class Speed:
             "gigaflop": self.operations / 1e9,
             "gigaflop_per_second": rate / 1e9,
             "ceiling_gigaflop_per_second": self.ceiling / 1e9,
-            "share_of_ceiling": rate / self.ceiling,
+            "fraction_of_ceiling": rate / self.ceiling,
             "moved_megabytes": (self.product_bytes + self.other_bytes) / 1e6,
             "copy_gigabytes_per_second": self.copy_rate / 1e9,
             "least_milliseconds": 1e3 * self.least,
             "parts_milliseconds": {part: 1e3 * seconds for part, seconds in self.parts.items()},
-            "evaluations": self.evaluations,
+            "nfe": self.nfe,
             "budget_steps": self.budget_steps,
             "budget_seconds": self.budget_steps * self.median,
         }
 
 
-def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) -> Speed:
+def profile_step(recipe: Recipe, device: str | None, steps: int, progress: Progress) -> StepProfile:
     """The speed of a recipe's training steps, on random images, and of making images with fresh weights.
 
     Args:
         recipe: What to train; nothing is kept of it.
         device: "cpu", "cuda", …; None takes a GPU when there is one.
         steps: Steps to time, after two that warm up.
-        progress: Told of every step.
+        progress: Reports every step.
 
     Raises:
         OverBudgetError: The nets do not fit the budget.
         RecipeError: A step needs more memory than there is.
     """
     built, machine = build(recipe), Machine.choose(recipe.engine, device)
-    require_memory(recipe, machine, random_images(recipe))
+    require_memory(recipe, machine, synthetic_batch(recipe))
     with machine.running():
         with progress.task("timing steps", 2 * steps, "steps") as advance:
             seconds = step_seconds(recipe, machine, steps, advance)
             parts = _part_seconds(recipe, machine, steps, advance)
         moved = traffic(recipe, machine)
-        return Speed(
+        return StepProfile(
             machine=machine.describe(),
             batch_size=recipe.batch_size,
             seconds=tuple(seconds),
@@ -130,8 +130,8 @@ def measure(recipe: Recipe, device: str | None, steps: int, progress: Progress) 
             other_bytes=moved.others,
             copy_rate=copy_rate(machine),
             budget_steps=recipe.budget.steps,
-            evaluations=recipe.task.evaluations,
-            image_seconds=image_seconds(recipe, machine, progress) if recipe.task.maker else None,
+            nfe=recipe.task.nfe,
+            image_seconds=image_seconds(recipe, machine, progress) if recipe.makes_images else None,
         )
 
 
@@ -139,7 +139,7 @@ def step_seconds(
     recipe: Recipe, machine: Machine, steps: int, advance: Callable[[int], None] = lambda _: None
 ) -> list[float]:
     """Seconds of each of some steps; on a GPU, means over blocks."""
-    take_step = practice(recipe, machine)
+    take_step = warm_step(recipe, machine)
     block = 1 if machine.device.type == "cpu" else BLOCK
     seconds: list[float] = []
     for _ in range(max(steps // block, 1)):
@@ -154,7 +154,7 @@ def step_seconds(
 
 def image_seconds(recipe: Recipe, machine: Machine, progress: Progress) -> float:
     """Seconds for each image that a recipe's generator makes, in samples that grow until one takes long enough."""
-    model = Model(recipe, machine.place(initialise(recipe)).eval(), machine)
+    model = Generator(recipe, machine.place(initialise(recipe)).eval(), machine)
     count = FEW_IMAGES
     while True:
         start = time.perf_counter()
@@ -165,10 +165,10 @@ def image_seconds(recipe: Recipe, machine: Machine, progress: Progress) -> float
         count *= 4
 
 
-def practice(recipe: Recipe, machine: Machine, lap: Lap = unwatched) -> Callable[[], object]:
+def warm_step(recipe: Recipe, machine: Machine, hook: ProfilerHook = no_hook) -> Callable[[], object]:
     """A function that takes one step of a training that nobody keeps, warmed up; its steps cost no budget."""
     state = State.start(recipe, initialise(recipe), machine)
-    take_step = Stepper(recipe, state, machine, random_images(recipe), lap)
+    take_step = TrainStep(recipe, state, machine, synthetic_batch(recipe), hook)
 
     def once() -> object:
         state.step = 0 if state.step >= recipe.budget.steps else state.step
@@ -180,7 +180,7 @@ def practice(recipe: Recipe, machine: Machine, lap: Lap = unwatched) -> Callable
     return once
 
 
-def random_images(recipe: Recipe) -> Images:
+def synthetic_batch(recipe: Recipe) -> Images:
     """Noise of the shape and with the classes of a recipe's data."""
     source = generator(recipe.seed, "speed")
     images = torch.randint(256, (DATA_SET, *recipe.data.shape), dtype=torch.uint8, generator=source)
@@ -190,7 +190,7 @@ def random_images(recipe: Recipe) -> Images:
 
 def traffic(recipe: Recipe, machine: Machine) -> Traffic:
     """What the operators of one step read and write, one by one."""
-    take_step = practice(recipe, replace(machine, graphs=False, compile=False))
+    take_step = warm_step(recipe, replace(machine, graphs=False, compile=False))
     with Traffic() as counter:
         take_step()
     return counter
@@ -201,14 +201,14 @@ def _part_seconds(recipe: Recipe, machine: Machine, steps: int, advance: Callabl
     steps_parts: list[dict[str, float]] = [defaultdict(float)]
     last = time.perf_counter()
 
-    def lap(part: str) -> None:
+    def hook(part: str) -> None:
         nonlocal last
         synchronise(machine)
         now = time.perf_counter()
         steps_parts[-1][part] += now - last
         last = now
 
-    take_step = practice(recipe, replace(machine, graphs=False), lap)
+    take_step = warm_step(recipe, replace(machine, graphs=False), hook)
     steps_parts.clear()
     for _ in range(steps):
         steps_parts.append(defaultdict(float))

@@ -21,9 +21,10 @@ def operations(recipe: Recipe, built: Built) -> int:
     high by the number of channels for depthwise convolutions.
     """
     forward = {
-        net: sum(row.multiply_adds for row in built.layers if row.name.split(".")[0] == net) for net in recipe.task.work
+        net: sum(row.multiply_adds for row in built.layers if row.name.split(".")[0] == net)
+        for net in recipe.task.forward_passes
     }
-    return round(sum(2 * recipe.batch_size * calls * forward[net] for net, calls in recipe.task.work.items()))
+    return round(sum(2 * recipe.batch_size * calls * forward[net] for net, calls in recipe.task.forward_passes.items()))
 
 
 class Traffic(TorchDispatchMode):

@@ -8,7 +8,7 @@ from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.resnet import BasicNet
 from shoestring.optim.configs import Adam, Muon
-from shoestring.optim.lr_schedule import OneCycle, Trapezoid
+from shoestring.optim.lr_schedule import OneCycle, WarmupStableDecay
 from shoestring.recipes.recipe import Cadence, Recipe
 from shoestring.tasks.classification import Classify
 
@@ -61,7 +61,7 @@ def cifar100_best() -> Recipe:
         net=BasicNet(),
         task=Classify(),
         optimiser=Muon(learning_rate=0.02, weight_decay=0.02),
-        schedule=Trapezoid(warmup=0.05, cooldown=0.7),
+        schedule=WarmupStableDecay(warmup=0.05, cooldown=0.7),
         batch_size=256,
         ema=(0.999,),
         cadence=CADENCE,
@@ -92,7 +92,7 @@ def cifar100_mixconv() -> Recipe:
         net=MixConvNet(),
         task=Classify(label_smoothing=0.05),
         optimiser=Muon(learning_rate=0.01, weight_decay=0.02),
-        schedule=Trapezoid(warmup=0.03, cooldown=0.7),
+        schedule=WarmupStableDecay(warmup=0.03, cooldown=0.7),
         batch_size=1024,
     )
 

@@ -6,15 +6,15 @@ from shoestring.data.cifar100 import CIFAR100
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim.configs import Muon
-from shoestring.optim.lr_schedule import Trapezoid
+from shoestring.optim.lr_schedule import WarmupStableDecay
 from shoestring.recipes.recipe import Cadence, Recipe
 from shoestring.tasks.flow.flow_matching import Flow
-from shoestring.tasks.flow.samplers import Sampling
-from shoestring.tasks.gan.diffaugment import CriticAugment
-from shoestring.tasks.gan.discriminator_guidance import CriticSampling
+from shoestring.tasks.flow.samplers import ODESampling
+from shoestring.tasks.gan.diffaugment import DiffAugment
+from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
 from shoestring.tasks.gan.task import Adversarial
 
-CALLS_24 = Sampling(steps=12, guidance=2.0, solver="multistep", span=(0.02, 80.0))
+NFE_24 = ODESampling(steps=12, guidance=2.0, solver="multistep", span=(0.02, 80.0))
 """Twelve steps, each a call with the class and one without."""
 
 
@@ -26,13 +26,13 @@ def cifar100_flow() -> Recipe:
     return Recipe(
         name="cifar100-flow",
         summary="CIFAR-100 generator, flow matching with a thrifty U-Net",
-        budget=Budget(parameters=1_000_000, steps=50_000, evaluations=100),
+        budget=Budget(parameters=1_000_000, steps=50_000, nfe=100),
         data=CIFAR100(scale="signed"),
         augment=Augment(horizontal_flip=True),
         net=ThriftyUNet(width=64, depths=(1, 1, 2), block="plain", embedding=112, attention=64, patch=2),
-        task=Flow(time_mean=-0.6, weak_share=0.1, sampling=CALLS_24.replace(steps=25)),
+        task=Flow(time_mean=-0.6, weak_fraction=0.1, sampling=NFE_24.replace(steps=25)),
         optimiser=Muon(learning_rate=0.03, betas=(0.9, 0.99)),
-        schedule=Trapezoid(warmup=0.02, cooldown=0.7),
+        schedule=WarmupStableDecay(warmup=0.02, cooldown=0.7),
         batch_size=32,
         ema=(0.9995, 0.999, 0.9998),
         cadence=Cadence(log=100, evaluate=5000, checkpoint=2500),
@@ -40,28 +40,34 @@ def cifar100_flow() -> Recipe:
 
 
 def cifar100_gan_best() -> Recipe:
-    """CIFAR-100 generator that learns against a discriminator, both told the class.
+    """CIFAR-100 generator that learns against a discriminator, class-conditional.
 
     `shoestring train cifar100-gan-best --data.tune 0`
     """
     return Recipe(
         name="cifar100-gan-best",
-        summary="CIFAR-100 generator, relativistic GAN with gradient penalties, told the class",
-        budget=Budget(parameters=1_000_000, steps=50_000, evaluations=100),
+        summary="CIFAR-100 generator, class-conditional relativistic GAN with gradient penalties",
+        budget=Budget(parameters=1_000_000, steps=50_000, nfe=100),
         data=CIFAR100(scale="signed"),
         augment=Augment(horizontal_flip=True),
         net=ConditionalDCGAN(),
         task=Adversarial(
             rule="relativistic",
             conditional=True,
-            augment=CriticAugment(translation=0.125),
+            augment=DiffAugment(translation=0.125),
             r1=0.1,
             r2=0.1,
-            penalised=0.25,
-            sampling=CriticSampling(latent_steps=8, temperature=0.3, refinements=12, step_size=0.35, smoothing=0.75),
+            penalty_fraction=0.25,
+            sampling=DiscriminatorGuidance(
+                langevin_steps=8,
+                temperature=0.3,
+                pixel_ascent_steps=12,
+                pixel_ascent_step_size=0.35,
+                pixel_ascent_smoothing=0.75,
+            ),
         ),
         optimiser=Muon(learning_rate=0.01, adam_rate=0.1, momentum=0.5, betas=(0.0, 0.99)),
-        schedule=Trapezoid(warmup=0.02, cooldown=0.95),
+        schedule=WarmupStableDecay(warmup=0.02, cooldown=0.95),
         batch_size=64,
         ema=(0.9998, 0.9995, 0.999),
         cadence=Cadence(log=100, evaluate=2500, checkpoint=500),
@@ -76,13 +82,13 @@ def cifar100_flow_quick() -> Recipe:
     return Recipe(
         name="cifar100-flow-quick",
         summary="CIFAR-100 generator, flow matching, in half an hour on two CPU cores",
-        budget=Budget(parameters=1_000_000, steps=5_500, evaluations=100),
+        budget=Budget(parameters=1_000_000, steps=5_500, nfe=100),
         data=CIFAR100(scale="signed", tune=0),
         augment=Augment(horizontal_flip=True),
         net=ThriftyUNet(width=64, depths=(1, 1, 2), block="plain", embedding=64, attention=64, patch=2),
-        task=Flow(time_mean=-0.6, sampling=CALLS_24),
+        task=Flow(time_mean=-0.6, sampling=NFE_24),
         optimiser=Muon(learning_rate=0.05, betas=(0.9, 0.99)),
-        schedule=Trapezoid(warmup=0.02, cooldown=0.7),
+        schedule=WarmupStableDecay(warmup=0.02, cooldown=0.7),
         batch_size=64,
         ema=(0.998,),
         cadence=Cadence(log=50, evaluate=2750, checkpoint=500),

@@ -2,28 +2,32 @@
 
 import json
 import tomllib
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic_core import to_jsonable_python
 
-from shoestring.core.config import changed, fits_into, merged, unknown
+from shoestring.core.config import changed, did_you_mean, fits_into, merged
 from shoestring.core.errors import DataError, RecipeError
+from shoestring.core.run import Run
+from shoestring.core.upgrade import upgraded_recipe
 from shoestring.data.custom import CustomData
 from shoestring.data.image_folder import ImageFolder
 from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import OPEN, Recipe
-from shoestring.tasks.classification import ClassifierTask
+from shoestring.recipes.upgrade import upgraded
 
-TOLD = ("name", "base", "summary", "published")
+METADATA_FIELDS = ("name", "base", "summary", "published")
 """The fields of a recipe that tell of it; all others decide what is done."""
 
 
 def recipe(name_or_file: Recipe | str | Path, **fields: Any) -> Recipe:
     """A recipe by name or from a TOML or JSON file, or another one with other values.
 
-    A file with `base` says only in what it differs from that shipped recipe. Under another name or with other data, the
+    A file with `base` says only in what it differs from that shipped recipe. The recipe.json of a run that a former
+    version wrote means what it meant then. Under another name or with other data, the
     base's summary and published result are left behind.
 
     Args:
@@ -46,7 +50,7 @@ def recipe(name_or_file: Recipe | str | Path, **fields: Any) -> Recipe:
     elif Path(name).suffix in (".toml", ".json"):
         found = _from_file(Path(name))
     else:
-        raise RecipeError(f"{unknown('recipe', name, RECIPES)} A recipe file ends in .toml or .json.")
+        raise RecipeError(f"{did_you_mean('recipe', name, RECIPES)} A recipe file ends in .toml or .json.")
     return _made_from(found, fields, name) if fields else found
 
 
@@ -58,13 +62,23 @@ def _from_file(path: Path) -> Recipe:
         raise RecipeError(f"there is no recipe file {path}") from error
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
-    fields = _anchored(cast(dict[str, Any], values), path.parent) if isinstance(values, dict) else {}
+    of_run = path.name == Run(path.parent).recipe_file.name
+    given = cast(dict[str, Any], values) if isinstance(values, dict) else {}
+    fields = _anchored(_renamed(given, path, tell=not of_run), path.parent)
     base = fields.get("base")
     if base is None:
-        return Recipe.from_json(fields or values, str(path))
+        return Recipe.from_json((upgraded(fields) if of_run else fields) or values, str(path))
     if str(base) not in RECIPES:
-        raise RecipeError(f"{path}: {unknown('base', str(base), RECIPES)}")
+        raise RecipeError(f"{path}: {did_you_mean('base', str(base), RECIPES)}")
     return _made_from(RECIPES[base](), {key: value for key, value in fields.items() if key != "base"}, str(path))
+
+
+def _renamed(values: dict[str, Any], path: Path, *, tell: bool) -> dict[str, Any]:
+    """The fields under today's names; warns of those that a user's file has from version 0.1."""
+    found, said = upgraded_recipe(values)
+    for sentence in said if tell else ():
+        warnings.warn(f"{path}: {sentence}", FutureWarning, stacklevel=2)
+    return found
 
 
 def _anchored(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -102,7 +116,7 @@ def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
     if not isinstance(asked.data, ImageFolder | CustomData):
         return asked
     data = asked.data.named(resolve_data_folder(data_folder))
-    if isinstance(asked.task, ClassifierTask) and len(data.classes) < 2:
+    if not asked.makes_images and len(data.classes) < 2:
         place, hint = (
             (data.path, "; is data.path one folder too high?") if isinstance(data, ImageFolder) else (data.words, "")
         )
@@ -121,4 +135,4 @@ def overrides_of(asked: Recipe, base: Recipe | None = None) -> dict[str, list[An
     if shipped in RECIPES:
         base = RECIPES[shipped]()
     differences = changed(base, asked) if base else {}
-    return {key: to_jsonable_python(list(pair)) for key, pair in differences.items() if key not in TOLD}
+    return {key: to_jsonable_python(list(pair)) for key, pair in differences.items() if key not in METADATA_FIELDS}

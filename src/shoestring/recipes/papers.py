@@ -36,7 +36,7 @@ def addnist_effnet() -> Recipe:
         batch_size=256,
         engine=FULL_PRECISION,
         published=Published(
-            measure="accuracy",
+            metric="accuracy",
             value=0.941,
             line="train loss: 0.284, train acc: 0.966±0.011, test acc: 0.941±0.025",
             source=PAPER_1,
@@ -61,7 +61,7 @@ def cifar100_resnet() -> Recipe:
         batch_size=64,
         engine=FULL_PRECISION,
         published=Published(
-            measure="accuracy",
+            metric="accuracy",
             value=0.494,
             line="train loss: 1.812, train acc: 0.521±0.065, test acc: 0.494±0.066",
             source=PAPER_2,
@@ -77,7 +77,7 @@ def cifar100_dcgan_44() -> Recipe:
     return Recipe(
         name="cifar100-dcgan-44",
         summary="CIFAR-100 generator, plain DCGAN of base width 44",
-        budget=Budget(parameters=1_000_000, steps=50_000, evaluations=1),
+        budget=Budget(parameters=1_000_000, steps=50_000, nfe=1),
         data=CIFAR100(scale="signed"),
         net=PlainDCGAN(),
         task=Adversarial(label_bound=0.1, instance_noise=0.25, noise_decay=0.9997),
@@ -85,7 +85,7 @@ def cifar100_dcgan_44() -> Recipe:
         batch_size=256,
         engine=FULL_PRECISION,
         cadence=GAN_CADENCE,
-        published=Published(measure="fid", value=50.283, line="FID 50.283 against the test set", source=PAPER_1),
+        published=Published(metric="fid", value=50.283, line="FID 50.283 against the test set", source=PAPER_1),
     )
 
 
@@ -97,7 +97,7 @@ def cifar100_dcgan_64() -> Recipe:
     return Recipe(
         name="cifar100-dcgan-64",
         summary="CIFAR-100 generator, DCGAN refined by 3x3 convolutions",
-        budget=Budget(parameters=1_000_000, steps=50_000, evaluations=1),
+        budget=Budget(parameters=1_000_000, steps=50_000, nfe=1),
         data=CIFAR100(scale="signed"),
         net=RefinedDCGAN(),
         task=Adversarial(),
@@ -106,7 +106,7 @@ def cifar100_dcgan_64() -> Recipe:
         batch_size=64,
         engine=FULL_PRECISION,
         cadence=GAN_CADENCE,
-        published=Published(measure="fid", value=94.53, line="FID 94.53 against the test set", source=PAPER_2),
+        published=Published(metric="fid", value=94.53, line="FID 94.53 against the test set", source=PAPER_2),
     )
 
 

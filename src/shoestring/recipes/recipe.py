@@ -40,7 +40,7 @@ from shoestring.nets.resnet import BasicNet, BottleneckNet
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim.configs import Adam, Muon
 from shoestring.optim.custom import CustomSchedule, TorchOptimiser
-from shoestring.optim.lr_schedule import Constant, OneCycle, StepDecay, Trapezoid
+from shoestring.optim.lr_schedule import Constant, OneCycle, StepDecay, WarmupStableDecay
 from shoestring.tasks.classification import Classify
 from shoestring.tasks.custom import CustomLoss
 from shoestring.tasks.flow.flow_matching import Flow
@@ -60,7 +60,7 @@ ShippedNet = (
 )
 ShippedTask = Classify | Adversarial | Flow
 ShippedOptimiser = Adam | Muon
-ShippedSchedule = Constant | StepDecay | OneCycle | Trapezoid
+ShippedSchedule = Constant | StepDecay | OneCycle | WarmupStableDecay
 
 OPEN: dict[str, tuple[type[Outside], Any]] = {
     "data": (CustomData, ShippedData),
@@ -79,7 +79,7 @@ Learning = Annotated[SerializeAsAny[ShippedTask | CustomLoss], opened(*OPEN["tas
 Optimiser = Annotated[SerializeAsAny[ShippedOptimiser | TorchOptimiser], opened(*OPEN["optimiser"])]
 Schedule = Annotated[SerializeAsAny[ShippedSchedule | CustomSchedule], opened(*OPEN["schedule"])]
 
-UNCOUNTED = ("base", "cadence", "engine", "summary", "published")
+NOT_FINGERPRINTED = ("base", "cadence", "engine", "summary", "published")
 """The fields of a recipe that change nothing that is learnt."""
 
 
@@ -122,7 +122,7 @@ class Cadence(Spec):
 class Published(Spec):
     """A result that somebody reported for this system."""
 
-    measure: Literal["accuracy", "fid"]
+    metric: Literal["accuracy", "fid"]
     """What was measured."""
     value: float
     """Accuracy as a fraction, or FID."""
@@ -158,7 +158,7 @@ class Recipe(Spec):
     batch_size: PositiveInt = 128
     """Images per step."""
     ema: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    """Decays of running means of the weights; the first is the one that is evaluated and saved."""
+    """Decays of EMA weights; the first is the one that is evaluated and saved."""
     seed: NonNegativeInt = 0
     """Decides initialisation, data order, augmentation and noise."""
     cadence: Cadence = Cadence()
@@ -176,22 +176,13 @@ class Recipe(Spec):
                 f"task {self.task.kind!r} trains {' and '.join(self.task.phases)}, but net {self.net.kind!r} "
                 f"has {' and '.join(sorted(nets))}; choose a net and a task that fit"
             )
-        if isinstance(self.task, Adversarial) and self.task.conditional and len(nets["generator"]) < 2:
-            raise ValueError(
-                f"task.conditional tells both nets the class, but net {self.net.kind!r} takes none; set it to false, "
-                "or use the net 'conditional-dcgan'"
-            )
-        if isinstance(self.task, Adversarial) and bool(self.task.auxiliary) != getattr(self.net, "auxiliary", False):
-            raise ValueError(
-                "task.auxiliary teaches a discriminator to name classes, and net.auxiliary is what names them (net "
-                "'plain-dcgan'): set both or neither"
-            )
+        self.task.require_nets(nets, self.net)
         if isinstance(self.net, DigitSum) and not isinstance(self.data, AddNIST):
             raise ValueError(
                 f"net 'digit-sum' adds up the digits it reads, so its classes are sums; data {self.data.kind!r} has "
                 "others: choose another net, such as 'basic'"
             )
-        self.budget.admit_evaluations(self.task.evaluations)
+        self.budget.admit_nfe(self.task.nfe)
         return self
 
     @property
@@ -199,11 +190,16 @@ class Recipe(Spec):
         """How the nets see pixels: as the task needs them or, where it takes any range, as the data has them."""
         return Signed(self.data.shape[0]) if self.task.pixel_range == "signed" else self.data
 
+    @property
+    def makes_images(self) -> bool:
+        """Whether this trains a generator of images; else a classifier of them."""
+        return self.task.generator_net is not None
+
     @cached_property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one input of the net that makes images; empty when none does."""
-        maker = self.task.maker
-        return tuple(self.net.examples(self.data.shape)[maker][0].shape[1:]) if maker else ()
+        net = self.task.generator_net
+        return tuple(self.net.examples(self.data.shape)[net][0].shape[1:]) if net else ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values from which `from_json` gives an equal recipe."""
@@ -226,7 +222,7 @@ class Recipe(Spec):
 
         Fields at their default do not count, so that recipes of former versions keep theirs; nor do cadence and engine.
         """
-        values = {name: value for name, value in counting(self).items() if name not in UNCOUNTED}
+        values = {name: value for name, value in counting(self).items() if name not in NOT_FINGERPRINTED}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 

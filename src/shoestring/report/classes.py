@@ -1,4 +1,4 @@
-"""The classes one by one: who is mistaken for whom, how well each is told, how far confidence can be trusted."""
+"""Per-class accuracy, confusions and calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from shoestring.metrics.statistics import wilson_interval
 from shoestring.report.format import integer, percent
 from shoestring.report.plotting import PercentFormatter, StrMethodFormatter, to_rgb
-from shoestring.report.run_data import Facts, as_object
+from shoestring.report.run_data import RunData, as_object
 from shoestring.report.svg import MUTED, SERIES, Key, Picture, canvas, svg
 
 MOST_CLASSES_WITH_NUMBERS = 25
@@ -18,7 +18,7 @@ LISTED = 10
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How well one class is told.
+    """The accuracy of one class.
 
     Attributes:
         name: The class.
@@ -52,26 +52,26 @@ class Confusion:
     rate: float
 
 
-def matrix(facts: Facts, split: str) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+def matrix(run_data: RunData, split: str) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     """The confusion counts of a split, rows the true classes; None when not measured or not square."""
-    measure = facts.measure(split, "confusion")
-    if measure is None:
+    metric = run_data.metric(split, "confusion")
+    if metric is None:
         return None
-    counts = np.asarray(measure.value, dtype=np.float64)
+    counts = np.asarray(metric.value, dtype=np.float64)
     return counts if counts.ndim == 2 and counts.shape[0] == counts.shape[1] > 0 else None
 
 
-def names(facts: Facts, count: int) -> list[str]:
+def names(run_data: RunData, count: int) -> list[str]:
     """The names of so many classes, or their numbers when the names are not known."""
-    return facts.classes if len(facts.classes) == count else [f"class {index}" for index in range(count)]
+    return run_data.classes if len(run_data.classes) == count else [f"class {index}" for index in range(count)]
 
 
-def class_rows(facts: Facts, split: str) -> list[ClassRow]:
-    """How well each class is told, worst first; empty when not measured. Classes without images are left out."""
-    counts, measure = matrix(facts, split), facts.measure(split, "per_class_accuracy")
+def class_rows(run_data: RunData, split: str) -> list[ClassRow]:
+    """The accuracy of each class, worst first; empty when not measured. Classes without images are left out."""
+    counts, metric = matrix(run_data, split), run_data.metric(split, "per_class_accuracy")
     rows: list[ClassRow] = []
     if counts is not None:
-        known = names(facts, len(counts))
+        known = names(run_data, len(counts))
         for index, row in enumerate(counts):
             n = int(row.sum())
             if n:
@@ -79,9 +79,9 @@ def class_rows(facts: Facts, split: str) -> list[ClassRow]:
                 worst = int(mistakes.argmax())
                 mistaken = (known[worst], int(mistakes[worst])) if mistakes[worst] else None
                 rows.append(ClassRow(known[index], row[index] / n, wilson_interval(row[index], n), n, mistaken))
-    elif measure is not None:
-        known = names(facts, len(measure.value))
-        found = [as_object(one) or {"value": one} for one in measure.value]
+    elif metric is not None:
+        known = names(run_data, len(metric.value))
+        found = [as_object(one) or {"value": one} for one in metric.value]
         rows = [
             ClassRow(name, one["value"], one.get("interval"), one.get("n"), None)
             for name, one in zip(known, found, strict=True)
@@ -98,12 +98,12 @@ def worst_and_best(rows: Sequence[ClassRow]) -> tuple[list[ClassRow], list[Class
     return list(rows[:listed]), list(reversed(rows[len(rows) - listed :]))
 
 
-def confusions(facts: Facts, split: str) -> list[Confusion]:
+def confusions(run_data: RunData, split: str) -> list[Confusion]:
     """The most frequent mistakes, the most frequent first."""
-    counts = matrix(facts, split)
+    counts = matrix(run_data, split)
     if counts is None:
         return []
-    known, totals = names(facts, len(counts)), counts.sum(axis=1)
+    known, totals = names(run_data, len(counts)), counts.sum(axis=1)
     mistakes = counts * (1 - np.eye(len(counts)))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:LISTED]
     pairs = [divmod(int(place), len(counts)) for place in order]
@@ -114,12 +114,12 @@ def confusions(facts: Facts, split: str) -> list[Confusion]:
     ]
 
 
-def confusion_map(facts: Facts, split: str, name: str) -> Picture | None:
+def confusion_map(run_data: RunData, split: str, name: str) -> Picture | None:
     """The confusion matrix as a heat map: right answers in one hue, mistakes in another, each on its own scale."""
-    counts = matrix(facts, split)
+    counts = matrix(run_data, split)
     if counts is None:
         return None
-    size, known = len(counts), names(facts, len(counts))
+    size, known = len(counts), names(run_data, len(counts))
     rates = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     diagonal = np.eye(size, dtype=bool)
     largest = float(np.where(diagonal, 0, rates).max())
@@ -144,7 +144,7 @@ def confusion_map(facts: Facts, split: str, name: str) -> Picture | None:
             if rates[row, column] >= 0.005:
                 words = f"{100 * rates[row, column]:.0f}"
                 axes.text(column, row, words, ha="center", va="center", fontsize=6.5, in_layout=False)
-        found = confusions(facts, split)
+        found = confusions(run_data, split)
         spoken = (
             f"Confusion matrix of {size} classes; {percent(np.trace(counts) / max(counts.sum(), 1))} on the diagonal"
         )
@@ -160,12 +160,12 @@ def confusion_map(facts: Facts, split: str, name: str) -> Picture | None:
     return Picture(content, "Confusion matrix", caption, wide=True)
 
 
-def reliability(facts: Facts, split: str, name: str) -> Picture | None:
+def reliability(run_data: RunData, split: str, name: str) -> Picture | None:
     """The reliability diagram: accuracy against confidence, with the number of images in each bin beneath."""
-    measure = facts.measure(split, "calibration")
-    if measure is None or not measure.value:
+    metric = run_data.metric(split, "calibration")
+    if metric is None or not metric.value:
         return None
-    bins: list[dict[str, float]] = [one for one in measure.value if one["n"]]
+    bins: list[dict[str, float]] = [one for one in metric.value if one["n"]]
     confidence, accuracy = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
     limits = [wilson_interval(one["accuracy"] * one["n"], round(one["n"])) for one in bins]
     with canvas(4.7, 4.2) as figure:
@@ -184,7 +184,7 @@ def reliability(facts: Facts, split: str, name: str) -> Picture | None:
         below.set_xlabel("confidence (%)")
         steps = [f"{percent(one['confidence'], 0)} confident, {percent(one['accuracy'], 0)} right" for one in bins]
         content = svg(figure, name, f"Reliability diagram, bin by bin: {'; '.join(steps)}.")
-    error = facts.value(split, "calibration_error")
+    error = run_data.value(split, "calibration_error")
     known = f" Expected calibration error {percent(error)}." if error is not None else ""
     caption = (
         f"n = {integer(sum(one['n'] for one in bins))} {split} images; bars are 95 % intervals.{known} On the dashed "

@@ -31,7 +31,7 @@ class Curve:
     key: Key
     steps: list[float]
     values: list[float]
-    deviations: list[float]
+    stds: list[float]
     band: bool = False
 
 
@@ -60,18 +60,18 @@ def curve(log: Sequence[dict[str, Any]], kind: str, name: str, key: Key, *, band
         value = record.get("mean", {}).get(name, record.get(name))
         if record.get("kind") == kind and is_number(value) and math.isfinite(value):
             count = record.get("count", 1) if kind == "train" and name in record.get("mean", {}) else 0
-            deviation = as_object(record.get("deviation")).get(name, math.nan)
-            found.append((record["step"] - count / 2, value, deviation, max(count, 1)))
+            std = as_object(record.get("std")).get(name, math.nan)
+            found.append((record["step"] - count / 2, value, std, max(count, 1)))
     if not found:
         return None
     size = math.ceil(len(found) / MOST_POINTS)
     points = [_pooled(found[start : start + size]) for start in range(0, len(found), size)]
-    deviations = [point[2] for point in points]
+    stds = [point[2] for point in points]
     return Curve(
         key,
         [point[0] for point in points],
         [point[1] for point in points],
-        [] if any(map(math.isnan, deviations)) else deviations,
+        [] if any(map(math.isnan, stds)) else stds,
         band,
     )
 
@@ -81,7 +81,7 @@ def _pooled(points: Sequence[tuple[float, float, float, float]]) -> tuple[float,
     total = sum(count for *_, count in points)
     step = sum(step * count for step, _, _, count in points) / total
     mean = sum(value * count for _, value, _, count in points) / total
-    spread = sum((deviation**2 + (value - mean) ** 2) * count for _, value, deviation, count in points) / total
+    spread = sum((std**2 + (value - mean) ** 2) * count for _, value, std, count in points) / total
     return step, mean, math.sqrt(spread)
 
 
@@ -94,7 +94,7 @@ def chart(
     *,
     caption: str = "",
     in_percent: bool = False,
-    share: bool = False,
+    fraction: bool = False,
     reference: float | None = None,
     always_keyed: bool = False,
     from_zero: bool = False,
@@ -110,7 +110,7 @@ def chart(
         marks: Single values with intervals.
         caption: What else to say.
         in_percent: Whether values are fractions to show in percent.
-        share: Whether they are fractions at all, so that the vertical axis ends at 0 and 1.
+        fraction: Whether they are fractions at all, so that the vertical axis ends at 0 and 1.
         reference: A height to mark with a thin line.
         always_keyed: Whether even a single curve gets a legend.
         from_zero: Whether the vertical axis starts at zero.
@@ -138,7 +138,7 @@ def chart(
         axes.set_xlim(left=0)
         if from_zero:
             axes.set_ylim(bottom=0)
-        if in_percent or share:
+        if in_percent or fraction:
             axes.set_ylim(within_0_and_1(axes.get_ylim()))
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -152,7 +152,7 @@ def chart(
 
 
 def within_0_and_1(limits: tuple[float, float]) -> tuple[float, float]:
-    """The limits of an axis, cut to where fractions lie; bands of a deviation may reach beyond."""
+    """The limits of an axis, cut to where fractions lie; bands of a standard deviation may reach beyond."""
     return max(limits[0], 0.0), min(limits[1], 1.0)
 
 
@@ -162,9 +162,9 @@ def _color(key: Key) -> str:
 
 def _draw(axes: Axes, one: Curve) -> None:
     color = _color(one.key)
-    if one.band and one.deviations:
-        low = [value - spread for value, spread in zip(one.values, one.deviations, strict=True)]
-        high = [value + spread for value, spread in zip(one.values, one.deviations, strict=True)]
+    if one.band and one.stds:
+        low = [value - spread for value, spread in zip(one.values, one.stds, strict=True)]
+        high = [value + spread for value, spread in zip(one.values, one.stds, strict=True)]
         axes.fill_between(one.steps, low, high, color=color, alpha=0.15, linewidth=0)
     dots = "o" if one.key.mark == "dots" or len(one.steps) == 1 else None
     axes.plot(one.steps, one.values, color=color, linestyle=_DRAWN[one.key.mark], marker=dots, zorder=3)

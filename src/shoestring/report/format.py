@@ -52,7 +52,7 @@ def points(fraction: float, decimals: int = 1) -> str:
 
 
 def interval(bounds: Any, *, in_percent: bool = False) -> str:
-    """An interval in the unit of its measure, to two digits of its width: "48.4 to 50.4 %", "0.0202 to 0.0222"."""
+    """An interval in the unit of its metric, to two digits of its width: "48.4 to 50.4 %", "0.0202 to 0.0222"."""
     if not (isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(is_number, bounds))):  # pyright: ignore[reportUnknownArgumentType]
         return ABSENT
     scale, unit = (100, " %") if in_percent else (1, "")

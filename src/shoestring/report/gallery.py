@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 from PIL import Image
 
-from shoestring.report.run_data import Facts
+from shoestring.report.run_data import RunData
 from shoestring.report.svg import Picture
 
 MOST_OF_A_STRIP = 8
@@ -28,20 +28,22 @@ _KNOWN = {
 _STEP = re.compile(r"step-(\d+)\.\w+")
 
 
-def gallery(facts: Facts) -> list[Picture]:
+def gallery(run_data: RunData) -> list[Picture]:
     """The pictures in the order in which the run lists them, then known ones that it does not list.
 
     Files that are absent, damaged or outside the run's folder of pictures are left out.
     """
-    listed = _listed(facts)
+    listed = _listed(run_data)
     entries = listed | {name: known for name, known in _KNOWN.items() if name not in listed}
-    found = [_picture(facts.run.pictures, name, *text) for name, text in entries.items() if not _STEP.fullmatch(name)]
+    found = [
+        _picture(run_data.run.pictures, name, *text) for name, text in entries.items() if not _STEP.fullmatch(name)
+    ]
     return [picture for picture in found if picture is not None]
 
 
-def strip(facts: Facts) -> list[Picture]:
+def strip(run_data: RunData) -> list[Picture]:
     """Sample grids over the training, at most eight, from the first to the last."""
-    folder = facts.run.pictures
+    folder = run_data.run.pictures
     steps = {path.name: int(found[1]) for path in folder.glob("step-*") if (found := _STEP.fullmatch(path.name))}
     order = sorted(steps, key=lambda name: steps[name])
     count = min(len(order), MOST_OF_A_STRIP)
@@ -50,8 +52,8 @@ def strip(facts: Facts) -> list[Picture]:
     return [picture for picture in found if picture is not None]
 
 
-def _listed(facts: Facts) -> dict[str, tuple[str, str]]:
-    file = facts.run.pictures / "pictures.json"
+def _listed(run_data: RunData) -> dict[str, tuple[str, str]]:
+    file = run_data.run.pictures / "pictures.json"
     entries: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     listed: dict[str, tuple[str, str]] = {}
     for entry in entries:

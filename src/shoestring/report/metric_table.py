@@ -1,11 +1,11 @@
-"""The table of all single-number measures."""
+"""The table of all single-number metrics."""
 
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from shoestring.report.format import ABSENT, integer, interval, is_number, number, percent, plain
-from shoestring.report.run_data import Facts, Measure
+from shoestring.report.run_data import RecordedMetric, RunData
 
 _NAMES = {
     "accuracy": "accuracy",
@@ -15,14 +15,17 @@ _NAMES = {
     "loss": "loss",
     "fid": "FID",
     "kid": "KID",
+    "cifar_resnet_fd": "CIFAR-ResNet FD",
+    "frac_constant_paths": "fraction of constant paths",
+    "max_over_mean_step": "largest over mean step",
 }
 _OF_FEATURES = re.compile(r"(?P<name>\w+?)_(?P<dimensions>\d+)_(?P<resizing>clean|legacy)(?P<infinite>_infinite)?")
 _PROVENANCE = ("source", "measured", "computed_by")
-_COLUMNS = ("interval", "deviation", "n", "floor", "excess")
+_COLUMNS = ("interval", "std", "n", "real_baseline", "gap_to_real")
 
 
 @dataclass(frozen=True)
-class Score:
+class MetricRow:
     """A row of the table, worded.
 
     Attributes:
@@ -41,39 +44,39 @@ class Score:
 
 
 @dataclass(frozen=True)
-class ScoreTable:
+class MetricTable:
     """The rows, those columns that at least one row fills, and what computed them from what, split by split."""
 
     columns: list[str]
-    rows: list[Score]
+    rows: list[MetricRow]
     provenance: list[str]
 
 
 def in_percent(name: str) -> bool:
-    """Whether a measure of this name is a fraction that is shown in percent."""
+    """Whether a metric of this name is a fraction that is shown in percent."""
     return name.endswith("accuracy") or name == "calibration_error"
 
 
 def title(name: str) -> str:
-    """A measure's name in words: "top5_accuracy" is "top-5 accuracy", "fid_768_clean" is "FID (768, clean)"."""
+    """A metric's name in words: "top5_accuracy" is "top-5 accuracy", "fid_768_clean" is "FID (768, clean)"."""
     parts = _OF_FEATURES.fullmatch(name.lower())
     if parts is not None:
         which = f"{parts['dimensions']}, {parts['resizing']}"
         return f"{title(parts['name'])} ({which}{', for endless samples' if parts['infinite'] else ''})"
-    return _NAMES.get(name.lower(), name.replace("_", " ").replace("/", " "))
+    return _NAMES.get(name.lower(), name.replace("_", " ").replace("/", " ").replace("cifar resnet", "CIFAR-ResNet"))
 
 
 def shown(name: str, value: Any) -> str:
-    """A measure's value in its unit."""
+    """A metric's value in its unit."""
     return percent(value, 2) if in_percent(name) else number(value)
 
 
-def score_table(facts: Facts) -> ScoreTable:
-    """Every measure that is a number, not defined, or an object of numbers; split by split."""
-    measures = [single for measure in facts.measures for single in _singles(measure)]
-    columns = [column for column in _COLUMNS if any(one.rest.get(column) is not None for one in measures)]
+def metric_table(run_data: RunData) -> MetricTable:
+    """Every metric that is a number, not defined, or an object of numbers; split by split."""
+    metrics = [single for metric in run_data.metrics for single in _singles(metric)]
+    columns = [column for column in _COLUMNS if any(one.rest.get(column) is not None for one in metrics)]
     rows = [
-        Score(
+        MetricRow(
             split=one.split,
             name=title(one.name),
             value=shown(one.name, one.value),
@@ -85,37 +88,37 @@ def score_table(facts: Facts) -> ScoreTable:
                 and not (value is None or isinstance(value, dict | list) or (key == "n_real" and value == one.n))
             ),
         )
-        for one in measures
+        for one in metrics
     ]
-    return ScoreTable(columns, rows, _provenance(measures))
+    return MetricTable(columns, rows, _provenance(metrics))
 
 
-def _provenance(measures: list[Measure]) -> list[str]:
+def _provenance(metrics: list[RecordedMetric]) -> list[str]:
     said: list[str] = []
-    for one in measures:
+    for one in metrics:
         known = [f"{key.replace('_', ' ')} {plain(one.rest[key])}" for key in _PROVENANCE if one.rest.get(key)]
         if known:
             said.append(f"{one.split}: {', '.join(known)}")
-    extractors = dict.fromkeys(str(one.rest["features"]) for one in measures if one.rest.get("features"))
+    extractors = dict.fromkeys(str(one.rest["features"]) for one in metrics if one.rest.get("features"))
     said += [f"features of {plain(name)}" for name in extractors]
     return list(dict.fromkeys(said))
 
 
-def _singles(measure: Measure) -> list[Measure]:
-    if measure.value is None or is_number(measure.value):
-        return [measure]
-    if not isinstance(measure.value, dict):
+def _singles(metric: RecordedMetric) -> list[RecordedMetric]:
+    if metric.value is None or is_number(metric.value):
+        return [metric]
+    if not isinstance(metric.value, dict):
         return []
-    inner: list[Measure] = []
-    for name, value in measure.value.items():  # pyright: ignore[reportUnknownVariableType]
+    inner: list[RecordedMetric] = []
+    for name, value in metric.value.items():  # pyright: ignore[reportUnknownVariableType]
         found: dict[str, Any] = value if isinstance(value, dict) else {"value": value}  # pyright: ignore[reportUnknownVariableType]
         if is_number(found.get("value")):
-            rest = measure.rest | {key: item for key, item in found.items() if key != "value"}
-            inner.append(Measure(measure.split, f"{measure.name}: {name}", found["value"], rest))
+            rest = metric.rest | {key: item for key, item in found.items() if key != "value"}
+            inner.append(RecordedMetric(metric.split, f"{metric.name}: {name}", found["value"], rest))
     return inner
 
 
-def _cell(one: Measure, column: str) -> str:
+def _cell(one: RecordedMetric, column: str) -> str:
     value = one.rest.get(column)
     if value is None:
         return ABSENT

@@ -12,7 +12,7 @@ from shoestring.core.run import Run, write_atomic
 from shoestring.report.comparison import compare
 from shoestring.report.format import integer, interval, large, percent
 from shoestring.report.run_data import read
-from shoestring.report.run_section import chapter
+from shoestring.report.run_section import run_section
 
 
 def build(runs: Sequence[Run], file: Path, recipe: Callable[[Run], dict[str, Any]] = Run.read_recipe) -> Path:
@@ -31,7 +31,7 @@ def build(runs: Sequence[Run], file: Path, recipe: Callable[[Run], dict[str, Any
     """
     if not runs:
         raise RunError("a report needs at least one run; give the folder that `train` wrote")
-    facts = read(runs, recipe)
+    run_data = read(runs, recipe)
     here = Path(__file__).parent
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
@@ -43,8 +43,8 @@ def build(runs: Sequence[Run], file: Path, recipe: Callable[[Run], dict[str, Any
     templates.filters.update(integer=integer, interval=interval, large=large, percent=percent)
     html = templates.get_template("page.html").render(
         style=Markup((here / "page.css").read_text(encoding="utf-8")),
-        chapters=[chapter(one, f"run-{number}") for number, one in enumerate(facts, start=1)],
-        comparison=compare(facts) if len(facts) > 1 else None,
+        sections=[run_section(one, f"run-{number}") for number, one in enumerate(run_data, start=1)],
+        comparison=compare(run_data) if len(run_data) > 1 else None,
     )
     write_atomic(file, html.encode(errors="replace"))  # a folder's name may be no text
     return file

@@ -38,17 +38,16 @@ with _shielded():
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.textpath import TextPath
     from matplotlib.ticker import (
-        FuncFormatter,
+        EngFormatter,
+        FixedLocator,
+        LogLocator,
         MaxNLocator,
         NullFormatter,
         NullLocator,
         PercentFormatter,
         StrMethodFormatter,
     )
-    from matplotlib.transforms import blended_transform_factory
 
 if chosen := os.environ.get("MPLBACKEND"):
     with suppress(ValueError):  # for what else in this process draws
@@ -56,17 +55,16 @@ if chosen := os.environ.get("MPLBACKEND"):
 
 __all__ = [
     "Axes",
+    "EngFormatter",
     "Figure",
     "FigureCanvasSVG",
-    "FuncFormatter",
-    "Line2D",
+    "FixedLocator",
+    "LogLocator",
     "MaxNLocator",
     "NullFormatter",
     "NullLocator",
     "PercentFormatter",
     "StrMethodFormatter",
-    "TextPath",
-    "blended_transform_factory",
     "styled",
     "to_rgb",
 ]

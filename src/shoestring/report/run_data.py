@@ -14,14 +14,14 @@ SPLITS = ("test", "tune", "train")
 
 
 @dataclass(frozen=True)
-class Measure:
+class RecordedMetric:
     """One measured value with what is known of its uncertainty.
 
     Attributes:
         split: The split it was measured on.
         name: Its name, such as "accuracy".
-        value: A number, or a list, matrix or object for measures such as "confusion".
-        rest: All else that was recorded: n, interval, deviation, floor, excess, resizing, features.
+        value: A number, or a list, matrix or object for metrics such as "confusion".
+        rest: All else that was recorded: n, interval, std, real_baseline, gap_to_real, features.
     """
 
     split: str
@@ -40,13 +40,13 @@ class Measure:
         return self.rest.get("interval")
 
     @property
-    def deviation(self) -> float | None:
+    def std(self) -> float | None:
         """Standard deviation over mini-batches."""
-        return self.rest.get("deviation")
+        return self.rest.get("std")
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunData:
     """All that a report says of one run comes from here.
 
     Attributes:
@@ -57,7 +57,7 @@ class Facts:
         overrides: Dotted field -> [value in the recipe it is named after, value used].
         environment: Versions, machine and sessions.
         log: The log's records in order.
-        measures: All measures.
+        metrics: All metrics.
         classes: Class names, empty when unknown.
     """
 
@@ -68,21 +68,21 @@ class Facts:
     overrides: Json
     environment: Json
     log: list[Json]
-    measures: list[Measure]
+    metrics: list[RecordedMetric]
     classes: list[str]
 
     def part(self, name: str) -> Json:
         """A part of the recipe that is itself an object, empty when absent."""
         return as_object(self.recipe.get(name))
 
-    def measure(self, split: str, name: str) -> Measure | None:
-        """The measure of that name on that split."""
-        return next((one for one in self.measures if (one.split, one.name) == (split, name)), None)
+    def metric(self, split: str, name: str) -> RecordedMetric | None:
+        """The metric of that name on that split."""
+        return next((one for one in self.metrics if (one.split, one.name) == (split, name)), None)
 
     def value(self, split: str, name: str) -> float | None:
         """The number measured, None where there is none."""
-        measure = self.measure(split, name)
-        return measure.value if measure is not None and is_number(measure.value) else None
+        metric = self.metric(split, name)
+        return metric.value if metric is not None and is_number(metric.value) else None
 
     @property
     def train_loss(self) -> float | None:
@@ -131,8 +131,8 @@ def as_object(value: Any) -> Json:
     return cast(Json, value) if isinstance(value, dict) else {}
 
 
-def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -> list[Facts]:
-    """The facts of each run, under labels that differ even where folders have the same name.
+def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -> list[RunData]:
+    """The data of each run, under labels that differ even where folders have the same name.
 
     Args:
         runs: The runs.
@@ -152,19 +152,19 @@ def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -
     return [_read(run, label, recipe(run)) for run, label in zip(runs, labels, strict=True)]
 
 
-def _read(run: Run, label: str, recipe: Json) -> Facts:
-    return Facts(
+def _read(run: Run, label: str, recipe: Json) -> RunData:
+    return RunData(
         run=run,
         label=label,
         recipe=recipe,
         layers=run.layers() if _present(run, "layers.json") else [],
-        overrides=_optional(run, "overrides.json", {}),
-        environment=_optional(run, "environment.json", {}),
+        overrides=run.overrides() if _present(run, "overrides.json") else {},
+        environment=run.environment(),
         log=run.log(),
-        measures=[
-            Measure(split, name, found["value"], {key: item for key, item in found.items() if key != "value"})
-            for split, measures in sorted(run.measures().items(), key=lambda item: _rank(item[0]))
-            for name, found in ((name, as_object(measure)) for name, measure in measures.items())
+        metrics=[
+            RecordedMetric(split, name, found["value"], {key: item for key, item in found.items() if key != "value"})
+            for split, metrics in sorted(run.metrics().items(), key=lambda item: _rank(item[0]))
+            for name, found in ((name, as_object(metric)) for name, metric in metrics.items())
             if "value" in found
         ],
         classes=[_text(name) for name in _optional(run, "classes.json", [])],

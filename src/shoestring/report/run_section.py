@@ -14,24 +14,24 @@ from shoestring.report.classes import (
 from shoestring.report.curves import Mark, chart, curve
 from shoestring.report.gallery import gallery, strip
 from shoestring.report.headline import Headline, headline, limitations, notices
-from shoestring.report.metric_table import ScoreTable, score_table
-from shoestring.report.run_data import SPLITS, Facts
+from shoestring.report.metric_table import MetricTable, metric_table
+from shoestring.report.run_data import SPLITS, RunData
 from shoestring.report.sample_charts import generated_charts
 from shoestring.report.svg import Key, Picture
 from shoestring.report.tables import Field, LayerRow, environment, layer_rows, layer_sums, recipe_fields, sessions
 
 
 @dataclass(frozen=True)
-class Chapter:
+class RunSection:
     """All that the template shows of one run; `split` is the one that classes are shown on."""
 
     name: str
-    facts: Facts
+    run_data: RunData
     headline: Headline
     notices: list[str]
     charts: list[Picture]
     generated: list[Picture]
-    scores: ScoreTable
+    scores: MetricTable
     split: str
     confusion: Picture | None
     confusions: list[Confusion]
@@ -48,43 +48,43 @@ class Chapter:
     sessions: list[tuple[str, str, str, str]]
 
 
-def chapter(facts: Facts, name: str) -> Chapter:
+def run_section(run_data: RunData, name: str) -> RunSection:
     """A run's part of the report.
 
     Args:
-        facts: What the run's folder tells.
+        run_data: What the run's folder tells.
         name: Unique on the page; starts all its ids.
     """
-    split = next((one for one in SPLITS if facts.measure(one, "confusion")), SPLITS[0])
-    worst, best = worst_and_best(class_rows(facts, split))
-    return Chapter(
+    split = next((one for one in SPLITS if run_data.metric(one, "confusion")), SPLITS[0])
+    worst, best = worst_and_best(class_rows(run_data, split))
+    return RunSection(
         name=name,
-        facts=facts,
-        headline=headline(facts),
-        notices=notices(facts),
-        charts=charts(facts, name),
-        generated=generated_charts(facts, name),
-        scores=score_table(facts),
+        run_data=run_data,
+        headline=headline(run_data),
+        notices=notices(run_data),
+        charts=charts(run_data, name),
+        generated=generated_charts(run_data, name),
+        scores=metric_table(run_data),
         split=split,
-        confusion=confusion_map(facts, split, f"{name}-confusion"),
-        confusions=confusions(facts, split),
+        confusion=confusion_map(run_data, split, f"{name}-confusion"),
+        confusions=confusions(run_data, split),
         worst=worst,
         best=best,
-        reliability=reliability(facts, split, f"{name}-reliability"),
-        pictures=gallery(facts),
-        strip=strip(facts),
-        limitations=limitations(facts),
-        layers=layer_rows(facts),
-        sums=layer_sums(facts),
-        recipe=recipe_fields(facts),
-        environment=environment(facts),
-        sessions=sessions(facts),
+        reliability=reliability(run_data, split, f"{name}-reliability"),
+        pictures=gallery(run_data),
+        strip=strip(run_data),
+        limitations=limitations(run_data),
+        layers=layer_rows(run_data),
+        sums=layer_sums(run_data),
+        recipe=recipe_fields(run_data),
+        environment=environment(run_data),
+        sessions=sessions(run_data),
     )
 
 
-def charts(facts: Facts, name: str) -> list[Picture]:
+def charts(run_data: RunData, name: str) -> list[Picture]:
     """The training curves: losses, accuracies or the discriminator's probabilities, and the learning rate."""
-    log = facts.log
+    log = run_data.log
     means = [mean for record in log if record.get("kind") == "train" for mean in record.get("mean", {})]
     losses = [mean for mean in dict.fromkeys(means) if mean.endswith("/loss")]
     only = len(losses) == 1
@@ -99,7 +99,12 @@ def charts(facts: Facts, name: str) -> list[Picture]:
     spread = "The band is one standard deviation over mini-batches." if only else ""
     found = [
         chart(
-            f"{name}-loss", "Loss", facts.loss_label, [*loss_curves, *held_out], _test(facts, "loss"), caption=spread
+            f"{name}-loss",
+            "Loss",
+            run_data.loss_label,
+            [*loss_curves, *held_out],
+            _test(run_data, "loss"),
+            caption=spread,
         ),
         chart(
             f"{name}-accuracy",
@@ -110,9 +115,9 @@ def charts(facts: Facts, name: str) -> list[Picture]:
                 curve(log, "tune", "accuracy", Key("tune", 2, "dots")),
                 curve(log, "test", "accuracy", Key("test", 3, "dots")),
             ],
-            _test(facts, "accuracy"),
+            _test(run_data, "accuracy"),
             caption="The band is one standard deviation over mini-batches; the diamond is the final test value."
-            if facts.measure("test", "accuracy")
+            if run_data.metric("test", "accuracy")
             else "The band is one standard deviation over mini-batches.",
             in_percent=True,
         ),
@@ -122,17 +127,17 @@ def charts(facts: Facts, name: str) -> list[Picture]:
             "probability of being real",
             [
                 curve(log, "train", "real", Key("real images", 1), band=True),
-                curve(log, "train", "fake", Key("made images", 2), band=True),
+                curve(log, "train", "fake", Key("fake images", 2), band=True),
             ],
             caption="Mean and one standard deviation over mini-batches; on the dashed line it cannot tell.",
-            share=True,
+            fraction=True,
             reference=0.5,
         ),
         chart(
             f"{name}-distance",
             "Distance on the way",
             "distance (lower is better)",
-            [curve(log, "distance", "fast_distance", Key("fast distance", 2, "dots"))],
+            [curve(log, "distance", "cifar_resnet_fd", Key("CIFAR-ResNet FD", 2, "dots"))],
             caption="A quick stand-in for the final scores, on few images.",
         ),
         chart(
@@ -147,9 +152,9 @@ def charts(facts: Facts, name: str) -> list[Picture]:
     return [one for one in found if one is not None]
 
 
-def _test(facts: Facts, name: str) -> list[Mark]:
-    measure = facts.measure("test", name)
-    if measure is None or not facts.log:
+def _test(run_data: RunData, name: str) -> list[Mark]:
+    metric = run_data.metric("test", name)
+    if metric is None or not run_data.log:
         return []
-    bounds = (measure.interval[0], measure.interval[1]) if measure.interval else None
-    return [Mark(Key("final test value", 3, "diamond"), facts.steps, measure.value, bounds)]
+    bounds = (metric.interval[0], metric.interval[1]) if metric.interval else None
+    return [Mark(Key("final test value", 3, "diamond"), run_data.steps, metric.value, bounds)]

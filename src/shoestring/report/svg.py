@@ -78,9 +78,15 @@ class Picture:
 
 
 @contextmanager
-def canvas(width: float, height: float) -> Generator[Figure, None, None]:
-    """An empty figure of a size in inches, in the report's style; draw and call `svg` inside the block."""
-    with styled(_STYLE):
+def canvas(width: float, height: float, **settings: Any) -> Generator[Figure, None, None]:
+    """An empty figure of a size in inches, in the report's style; draw and save inside the block.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        settings: Of matplotlib, in place of the style's own.
+    """
+    with styled(_STYLE | settings):
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
         FigureCanvasSVG(figure)  # which no registered backend can replace
         yield figure

@@ -1,7 +1,7 @@
 """Learning to name what an image shows."""
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,8 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from shoestring.core.config import Spec
+from shoestring.core.device import Machine
+from shoestring.core.errors import RecipeError
 from shoestring.tasks.contract import Batch, Loss
 
 
@@ -18,13 +20,14 @@ class ClassifierTask(Spec):
     mixup: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Largest weight of another image, and of its class, in a training image; uniform from 0 (Zhang et al. 2018)."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
-    maker: ClassVar[str | None] = None
+    generator_net: ClassVar[str | None] = None
+    sampling: ClassVar[None] = None
     conditional: ClassVar[bool] = False
-    classless: ClassVar[bool] = False
+    unconditional: ClassVar[bool] = False
     pixel_range: ClassVar[Literal["signed", "data"]] = "data"
-    evaluations: ClassVar[int] = 1
+    nfe: ClassVar[int] = 1
     loss_unit: ClassVar[str] = "nats"
-    work: ClassVar[Mapping[str, int]] = {"classifier": 3}
+    forward_passes: ClassVar[Mapping[str, int]] = {"classifier": 3}
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """The batch as it is; with mixup, each image blended with the one before it; batches are in random order.
@@ -40,6 +43,13 @@ class ClassifierTask(Spec):
             "mixed_labels": batch["labels"].roll(1, 0),
             "mixed_weight": weight,
         }
+
+    def require_nets(self, nets: Mapping[str, Sequence[Tensor]], net: Spec) -> None:
+        """Takes any classifier."""
+
+    def sampler(self, nets: nn.ModuleDict, machine: Machine, *, mirrored: bool) -> NoReturn:
+        """Refused: a classifier makes no images."""
+        raise RecipeError("this model classifies images; it cannot make them. Use a generator's recipe")
 
     def each(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of each image (n,), of logits (n, num_classes) and labels (n,)."""

@@ -1,36 +1,127 @@
-"""The contract between tasks and the one training loop."""
+"""What a task is to the rest of the package: to the one training loop, and to a generator that makes images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Protocol
 
 from torch import Generator, Tensor, nn
+
+from shoestring.core.config import Spec
+from shoestring.core.device import Machine
 
 Batch = dict[str, Tensor]
 """Everything a loss depends on besides the nets: "images", "labels", and what the task draws."""
 
 Loss = tuple[Tensor, dict[str, Tensor]]
-"""The scalar to minimise, and facts to log: 0-dimensional tensors by name."""
+"""The scalar to minimise, and metrics to log: 0-dimensional tensors by name."""
 
 
 NO_CLASS = -1
-"""The label of an image whose class is not told."""
+"""The label of an image whose class the nets are not given."""
+
+
+class Sampling(Spec):
+    """How a trained generator makes images: the options of a recipe's own sampler, and of `--sampling.*`."""
+
+    @property
+    def nfe(self) -> int:
+        """Net calls per image (number of function evaluations); a backward pass through a net counts as one."""
+        raise NotImplementedError
+
+    @property
+    def words(self) -> str:
+        """How images are made, in short, for captions and tables."""
+        raise NotImplementedError
+
+
+class Sampler(Protocol):
+    """Trained nets that make images, one batch at a time; pixels are as the nets see them.
+
+    Labels are int64 (n,), classes or NO_CLASS, or mixtures of classes, float (n, num_classes); nets that are not
+    conditional ignore them.
+    """
+
+    @property
+    def latent_noises(self) -> int:
+        """Standard normal draws like its latent vector that `move` takes for each image; 0 where it moves nothing."""
+        ...
+
+    @property
+    def refines(self) -> bool:
+        """Whether `refine` changes anything."""
+        ...
+
+    def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+        """The latent vectors to make images of, (n, *latent).
+
+        Args:
+            latents: Standard normal.
+            noise: Standard normal, (n, latent_noises, *latent).
+            labels: The class of each.
+        """
+        ...
+
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """The images (n, c, h, w) of latent vectors (n, *latent), in float32."""
+        ...
+
+    def refine(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The images that are shown, from images (n, c, h, w) as `generate` made them, rounded to 256 levels."""
+        ...
+
+    def score(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The discriminator's logit for each image, (n,), float32.
+
+        Raises:
+            RecipeError: There is no discriminator.
+        """
+        ...
 
 
 class Task(Protocol):
     """What is learnt. Each step runs every phase once; a phase updates the net it is named after."""
 
     phases: ClassVar[tuple[str, ...]]
-    maker: ClassVar[str | None]
+    generator_net: ClassVar[str | None]
     """The net that makes images out of latents; None when none does."""
 
     @property
-    def conditional(self) -> bool:
-        """Whether the net that makes images can be told what class to make."""
+    def sampling(self) -> Sampling | None:
+        """How images are made; None where none are."""
+        ...
+
+    def sampler(self, nets: nn.ModuleDict, machine: Machine, *, mirrored: bool) -> Sampler:
+        """Nets that make images as `sampling` says.
+
+        Args:
+            nets: By name, trained; their batch norms may be folded into their convolutions.
+            machine: How the arithmetic is done.
+            mirrored: Whether the nets were trained on mirrored images as well.
+
+        Raises:
+            RecipeError: The task makes no images.
+        """
+        ...
+
+    def require_nets(self, nets: Mapping[str, Sequence[Tensor]], net: Spec) -> None:
+        """Does nothing if the task can train some nets, which are those that it names at least.
+
+        Args:
+            nets: Examples of each net's inputs, by its name.
+            net: The spec that they are of.
+
+        Raises:
+            ValueError: It cannot; says what to change.
+        """
         ...
 
     @property
-    def classless(self) -> bool:
-        """Whether that net also learnt to make images without being told a class."""
+    def conditional(self) -> bool:
+        """Whether the net that makes images takes the class to make."""
+        ...
+
+    @property
+    def unconditional(self) -> bool:
+        """Whether that net also learnt to make images without a class."""
         ...
 
     @property
@@ -44,7 +135,7 @@ class Task(Protocol):
         ...
 
     @property
-    def work(self) -> Mapping[str, float]:
+    def forward_passes(self) -> Mapping[str, float]:
         """Arithmetic of a step for each image, by net, in forward passes.
 
         A backward pass counts 2, or 1 through a net that is not updated (what the first layer saves is counted as if it
@@ -53,7 +144,7 @@ class Task(Protocol):
         ...
 
     @property
-    def evaluations(self) -> int:
+    def nfe(self) -> int:
         """Net calls for one class or one image."""
         ...
 

@@ -14,12 +14,12 @@ from shoestring.core.run import Run
 from shoestring.data.dataset import Images
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Event, Recipe
-from shoestring.training.metric_logger import Journal
-from shoestring.training.step import Stepper
+from shoestring.training.metric_logger import MetricLogger
+from shoestring.training.step import TrainStep
 
 ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 
-Watch = Callable[[State], dict[str, Any] | None]
+Validate = Callable[[State], dict[str, Any] | None]
 """Looks at a state now and then; gives a record for the log, without its step, or None."""
 
 
@@ -38,7 +38,7 @@ def loop(
     state: State,
     machine: Machine,
     images: Images,
-    watch: Watch,
+    watch: Validate,
     progress: Progress,
     note: Callable[[State], object] = lambda _: None,
 ) -> None:
@@ -51,19 +51,19 @@ def loop(
         machine: How the arithmetic is done.
         images: The training split.
         watch: Called when `cadence` says that it is due.
-        progress: Told of every step, and of what is logged.
+        progress: Reports every step, and what is logged.
         note: Called before every checkpoint.
 
     Raises:
         DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
         Interrupted: SIGINT, SIGTERM or SIGHUP came; the state was saved first.
     """
-    take_step = Stepper(recipe, state, machine, images)
-    journal = Journal(state.step, recipe.batch_size)
+    take_step = TrainStep(recipe, state, machine, images)
+    logger = MetricLogger(state.step, recipe.batch_size)
     steps = recipe.budget.steps
 
     def report() -> None:
-        record = journal.record(take_step.rate)
+        record = logger.record(take_step.rate)
         if record:
             state.seconds += record["seconds"]
             run.append_log([record])
@@ -86,12 +86,12 @@ def loop(
     with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:
         try:
             while state.step < steps and not caught:
-                journal.note(take_step())
+                logger.note(take_step())
                 advance()
                 for what, act in acts.items():
                     if recipe.cadence.due(what, state.step, steps):
                         act()
-                        journal.resume()
+                        logger.resume()
             if caught:
                 save()
                 raise Interrupted(caught[0], state.step)
@@ -130,5 +130,5 @@ def caught_signals() -> Generator[list[int]]:
 
 
 def _summary(record: dict[str, Any]) -> dict[str, str]:
-    facts = {name: f"{value:.3f}" for name, value in record["mean"].items()}
-    return facts | {"images_per_second": f"{record['images_per_second']:,.0f}"}
+    metrics = {name: f"{value:.3f}" for name, value in record["mean"].items()}
+    return metrics | {"images_per_second": f"{record['images_per_second']:,.0f}"}

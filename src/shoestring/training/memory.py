@@ -15,7 +15,7 @@ from shoestring.data.dataset import Images
 from shoestring.model.build import initialise
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
-from shoestring.training.step import Stepper
+from shoestring.training.step import TrainStep
 
 FEW = 8  # images of the first practice step; the second takes twice as many, and what it needs more is theirs
 SURE = 1.2  # so many times what is free must be needed to refuse: both numbers are estimates
@@ -52,16 +52,16 @@ def require_memory(recipe: Recipe, machine: Machine, images: Images) -> None:
 def step_bytes(recipe: Recipe, machine: Machine, images: Images) -> tuple[int, float]:
     """The least that a training step needs at once, in bytes: of whatever size its batch is, and for each image of it.
 
-    That is nets, gradients, optimisers, running means and what the forward pass keeps for the backward pass; not what
+    That is nets, gradients, optimisers, EMA weights and what the forward pass keeps for the backward pass; not what
     either needs for a moment. The images of the data set count where they are moved to a GPU.
     """
-    fixed, some = _practice(recipe, machine, images, FEW)
-    _, twice = _practice(recipe, machine, images, 2 * FEW)
+    fixed, some = _warm_step(recipe, machine, images, FEW)
+    _, twice = _warm_step(recipe, machine, images, 2 * FEW)
     moved = images.images.nbytes if machine.device.type != "cpu" else 0
     return fixed + moved, max(twice - some, 1) / FEW
 
 
-def _practice(recipe: Recipe, machine: Machine, images: Images, count: int) -> tuple[int, int]:
+def _warm_step(recipe: Recipe, machine: Machine, images: Images, count: int) -> tuple[int, int]:
     """Bytes of a state with its gradients, and of what the hungriest phase keeps, after a step of so many images."""
     small = Recipe.from_json(recipe.to_json() | {"batch_size": count})
     state = State.start(small, initialise(small), machine)
@@ -72,12 +72,12 @@ def _practice(recipe: Recipe, machine: Machine, images: Images, count: int) -> t
         kept.add(one := _Kept(tensor))
         return one
 
-    def lap(part: str) -> None:
+    def hook(part: str) -> None:
         nonlocal most
         if part == "forward":
             most = max(most, _storage_bytes(one.tensor for one in kept))
 
-    take_step = Stepper(small, state, replace(machine, graphs=False, compile=False), images, lap)
+    take_step = TrainStep(small, state, replace(machine, graphs=False, compile=False), images, hook)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda one: one.tensor):
         take_step()
     gradients = sum(p.grad.nbytes for p in state.nets.parameters() if p.grad is not None)

@@ -1,4 +1,4 @@
-"""The training's log: facts of each step gathered on the device, fetched and checked every so many steps."""
+"""The training's log: metrics of each step gathered on the device, fetched and checked every so many steps."""
 
 import time
 from typing import Any
@@ -9,11 +9,11 @@ from torch import Tensor
 from shoestring.core.errors import DivergedError
 
 
-class Journal:
-    """Gathers the facts of steps and turns them into log records.
+class MetricLogger:
+    """Gathers the metrics of steps and turns them into log records.
 
-    Facts stay on the device until `record`, so a GPU is never waited for inside the loop. Its clock runs from `resume`
-    to `record`: between them lie steps and nothing else.
+    Metrics stay on the device until `record`, so a GPU is never waited for inside the loop. Its clock runs from
+    `resume` to `record`: between them lie steps and nothing else.
     """
 
     def __init__(self, step: int, batch_size: int) -> None:
@@ -27,19 +27,19 @@ class Journal:
         """Starts the clock again, after a record and whatever came after it."""
         self.started = time.perf_counter()
 
-    def note(self, facts: dict[str, Tensor]) -> None:
-        """Keeps the facts of one step."""
-        self.names = list(facts)
-        self.rows.append(torch.stack([fact.float() for fact in facts.values()]))
+    def note(self, metrics: dict[str, Tensor]) -> None:
+        """Keeps the metrics of one step."""
+        self.names = list(metrics)
+        self.rows.append(torch.stack([value.float() for value in metrics.values()]))
 
     def record(self, learning_rate: float) -> dict[str, Any] | None:
-        """A log record of the steps since the last one: mean and deviation of every fact; None if no steps.
+        """A log record of the steps since the last one: mean and standard deviation of every metric; None if no steps.
 
-        The log's one convention: a deviation is the population's (divided by the count, not count - 1), so that
-        records pool to the moments of the single steps as they are. 0 for a single step.
+        The log's one convention: a standard deviation is the population's (divided by the count, not count - 1), so
+        that records pool to the moments of the single steps as they are. 0 for a single step.
 
         Raises:
-            DivergedError: A fact of some step is NaN or infinite.
+            DivergedError: A metric of some step is NaN or infinite.
         """
         if not self.rows:
             return None
@@ -56,11 +56,11 @@ class Journal:
             "kind": "train",
             "count": count,
             "mean": self._named(rows.mean(0)),
-            "deviation": self._named(rows.std(0, correction=0)),
+            "std": self._named(rows.std(0, correction=0)),
             "learning_rate": learning_rate,
             "images_per_second": round(count * self.batch_size / seconds, 1),
             "seconds": round(seconds, 3),
         }
 
-    def _named(self, facts: Tensor) -> dict[str, float]:
-        return {name: float(f"{float(fact):.8g}") for name, fact in zip(self.names, facts, strict=True)}
+    def _named(self, metrics: Tensor) -> dict[str, float]:
+        return {name: float(f"{float(value):.8g}") for name, value in zip(self.names, metrics, strict=True)}

@@ -9,66 +9,66 @@ from torch import Tensor
 from shoestring.core.device import Machine
 from shoestring.core.rng import generator, seeded
 from shoestring.data.dataset import Images
-from shoestring.data.loader import Feed
+from shoestring.data.loader import BatchLoader
 from shoestring.model.train_state import State
 from shoestring.optim.configs import set_learning_rate
 from shoestring.recipes.recipe import Recipe, has_outside
 from shoestring.tasks.contract import Batch
 
-Update = Callable[[Batch], dict[str, Tensor]]
-"""Takes one step on a batch; gives 0-dimensional facts to log by name. Learning rates are set beforehand."""
+OptimiserStep = Callable[[Batch], dict[str, Tensor]]
+"""Takes one step on a batch; gives 0-dimensional metrics to log by name. Learning rates are set beforehand."""
 
-Lap = Callable[[str], None]
-"""Told of a part of a step, by name, when it is over."""
+ProfilerHook = Callable[[str], None]
+"""Reports a part of a step, by name, when it is over."""
 
 WARM_UP = 3  # eager steps before a capture, so that libraries have allocated what they need
 
 
-def unwatched(_: str) -> None:
-    """The lap that nobody times."""
+def no_hook(_: str) -> None:
+    """No-op timing hook."""
 
 
-def make_update(recipe: Recipe, state: State, machine: Machine, lap: Lap = unwatched) -> Update:
-    """The update that suits the machine; a lap hears of each phase's forward, backward and update (not in a graph)."""
+def make_optimiser_step(recipe: Recipe, state: State, machine: Machine, hook: ProfilerHook = no_hook) -> OptimiserStep:
+    """The optimiser step that suits the machine; the hook hears of each forward, backward and step (not in a graph)."""
 
-    def update(batch: Batch) -> dict[str, Tensor]:
-        facts: dict[str, Tensor] = {}
+    def take_optimiser_step(batch: Batch) -> dict[str, Tensor]:
+        metrics: dict[str, Tensor] = {}
         batch = dict(batch)
         for phase in recipe.task.phases:
             with machine.autocast():
                 loss, more = recipe.task.loss(phase, state.nets, batch)
-            lap("forward")
+            hook("forward")
             optimiser = state.optimisers[phase]
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # pyright: ignore[reportUnknownMemberType]
-            lap("backward")
+            hook("backward")
             with machine.autocast():  # Muon's matrix products, as Jordan et al. 2024 take them
                 optimiser.step()  # pyright: ignore[reportUnknownMemberType]
-            lap("update")
-            facts |= {f"{phase}/loss": loss.detach()} | more
-        return facts
+            hook("optimiser")
+            metrics |= {f"{phase}/loss": loss.detach()} | more
+        return metrics
 
     if machine.compile:
         for net in state.nets.values():
             net.compile(dynamic=False)  # a phase may call a net with two sizes of batch; both are always the same
     # What users wrote may ask the device within a step, and their optimisers read the learning rate on the CPU.
-    return GraphedUpdate(update) if machine.graphs and not has_outside(recipe) else update
+    return GraphedStep(take_optimiser_step) if machine.graphs and not has_outside(recipe) else take_optimiser_step
 
 
-class GraphedUpdate:
+class GraphedStep:
     """Runs the first steps eagerly, then captures the update once and replays it.
 
     Nets this small keep a GPU waiting for kernel launches; a replay launches all kernels of a step at once. Every
     step that runs is a step of the training: warming up takes real steps, and capturing itself computes nothing.
     """
 
-    def __init__(self, update: Update) -> None:
-        self.update = update
+    def __init__(self, take_optimiser_step: OptimiserStep) -> None:
+        self.take_optimiser_step = take_optimiser_step
         self.taken = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.stream = torch.cuda.Stream()
         self.inputs: Batch = {}
-        self.facts: dict[str, Tensor] = {}
+        self.metrics: dict[str, Tensor] = {}
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Takes one step."""
@@ -76,28 +76,30 @@ class GraphedUpdate:
             self.taken += 1
             self.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.stream):
-                facts = self.update(batch)
+                metrics = self.take_optimiser_step(batch)
             torch.cuda.current_stream().wait_stream(self.stream)
-            return facts
+            return metrics
         if self.graph is None:
             self.inputs = {name: tensor.clone() for name, tensor in batch.items()}
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):
-                self.facts = self.update(self.inputs)
+                self.metrics = self.take_optimiser_step(self.inputs)
         for name, tensor in batch.items():
             self.inputs[name].copy_(tensor)
         self.graph.replay()
-        return {name: tensor.clone() for name, tensor in self.facts.items()}
+        return {name: tensor.clone() for name, tensor in self.metrics.items()}
 
 
-class Stepper:
+class TrainStep:
     """Takes optimisation steps. Waits for a device nowhere, so that a GPU works while the next batch is queued.
 
     Attributes:
         rate: Learning rate of the last step.
     """
 
-    def __init__(self, recipe: Recipe, state: State, machine: Machine, images: Images, lap: Lap = unwatched) -> None:
+    def __init__(
+        self, recipe: Recipe, state: State, machine: Machine, images: Images, hook: ProfilerHook = no_hook
+    ) -> None:
         """Moves the images to the device.
 
         Args:
@@ -105,14 +107,14 @@ class Stepper:
             state: Where to go on from; changed in place.
             machine: How the arithmetic is done.
             images: The training split.
-            lap: Told of each part of a step when it is over: "data", "forward", "backward", "update", "average".
+            hook: Reports each part of a step when it is over: "data", "forward", "backward", "optimiser", "ema".
         """
         self.recipe = recipe
         self.state = state
         self.machine = machine
-        self.lap = lap
+        self.hook = hook
         self.rate = 0.0
-        self.feed = Feed(
+        self.load_batch = BatchLoader(
             images,
             recipe.normalisation,
             recipe.augment,
@@ -121,10 +123,10 @@ class Stepper:
             machine.device,
             recipe.budget.steps,
         )
-        self.update = make_update(recipe, state, machine, lap)
+        self.take_optimiser_step = make_optimiser_step(recipe, state, machine, hook)
 
     def __call__(self) -> dict[str, Tensor]:
-        """Takes the next step; gives its facts by name, 0-dimensional, on the device.
+        """Takes the next step; gives its metrics by name, 0-dimensional, on the device.
 
         Raises:
             OverBudgetError: All steps of the budget are spent.
@@ -135,13 +137,13 @@ class Stepper:
         for optimiser in state.optimisers.values():
             set_learning_rate(optimiser, self.rate)
         batch = self.batch()
-        self.lap("data")
+        self.hook("data")
         with self.randomness():
-            facts = self.update(batch)
+            metrics = self.take_optimiser_step(batch)
         state.step = taken
-        state.average()
-        self.lap("average")
-        return facts
+        state.update_ema()
+        self.hook("ema")
+        return metrics
 
     def randomness(self) -> AbstractContextManager[None]:
         """Inside, what parts from outside the package draw without a generator depends on seed and step alone."""
@@ -153,4 +155,4 @@ class Stepper:
         """The batch of the next step, with everything that the task draws at random."""
         recipe, step = self.recipe, self.state.step
         noise = generator(recipe.seed, "noise", step, device=self.machine.device)
-        return recipe.task.draw(self.feed(step), recipe.latent_shape, step, noise)
+        return recipe.task.draw(self.load_batch(step), recipe.latent_shape, step, noise)

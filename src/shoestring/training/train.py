@@ -10,22 +10,22 @@ from shoestring.core.errors import DataError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.provenance import Session, seconds_so_far
 from shoestring.core.run import Run
-from shoestring.model.bn_recalibration import answering
+from shoestring.model.bn_recalibration import ema_or_raw_model
 from shoestring.model.build import Built, build
 from shoestring.model.code import keep_code, remember_code, require_same_code
-from shoestring.model.load import kept_weights, load, recipe_of
+from shoestring.model.load import inference_state_dict, load, recipe_of
 from shoestring.model.model import Model
 from shoestring.model.run_splits import TrainingData, load_training_data
 from shoestring.model.train_state import State
-from shoestring.recipes.recipe import UNCOUNTED, Recipe
+from shoestring.recipes.recipe import NOT_FINGERPRINTED, Recipe
 from shoestring.training.loop import loop
 from shoestring.training.memory import require_memory
-from shoestring.training.validation import watcher
+from shoestring.training.validation import make_validator
 
-SAID = 5  # fields in which a run may differ that a message lists
+MAX_LISTED = 5  # fields in which a run may differ that a message lists
 
 
-Settle = Callable[[Recipe, Run, str | None, Progress], Engine]
+ResolveEngine = Callable[[Recipe, Run, str | None, Progress], Engine]
 """The engine to train a run with, of a recipe, the run, the device asked for, and whom to tell."""
 
 
@@ -41,7 +41,7 @@ def train(
     device: str | None,
     progress: Progress,
     overrides: Mapping[str, Any],
-    settle: Settle = as_asked,
+    resolve: ResolveEngine = as_asked,
 ) -> Model:
     """The trained model of a recipe; goes on where the run stopped, or returns at once when it is finished.
 
@@ -50,15 +50,16 @@ def train(
         run: Where everything is written.
         folder: The data folder.
         device: "cpu", "cuda", …; None takes a GPU when there is one.
-        progress: Told of everything that takes time.
+        progress: Reports everything that takes time.
         overrides: The fields in which the recipe differs from the one it is named after, for the record.
-        settle: Makes the engine's open choices, once all else is known to be good.
+        resolve: Makes the engine's open choices, once all else is known to be good.
 
     Raises:
         OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
         DataError: There is nothing to train on, or files are missing or damaged.
         RecipeError: A step needs more memory than there is.
-        RunError: Steps were taken in the folder by another recipe, or on images that have changed.
+        RunError: Steps were taken in the folder by another recipe, or on images that have changed; or all steps were
+            taken, and the weights are not kept.
     """
     built = build(recipe)
     machine = Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
@@ -66,7 +67,8 @@ def train(
     if started:
         require_same_code(run, recipe)
         _require_same(run, recipe)
-    if run.finished():
+    run.require_weights_kept()
+    if run.has_weights():
         progress.say(f"{run.folder} is finished; there is nothing left to train")
         return load(run, device)
     data = load_training_data(recipe, run, folder, progress)
@@ -77,7 +79,7 @@ def train(
         _claim(run, recipe, built, overrides)
     remember_code(recipe, progress)
     data.record(run)
-    machine = Machine.choose(settle(recipe, run, device, progress), device)
+    machine = Machine.choose(resolve(recipe, run, device, progress), device)
     with machine.running():
         return _trained(recipe, run, built, data, machine, progress)
 
@@ -96,18 +98,18 @@ def _trained(
     if saved:
         state.load_state_dict({"seconds": seconds_so_far(run)} | saved)  # checkpoints of version 0.1 have no clock
     run.rewind(state.step)
-    session = Session(run, machine, state, recipe.task.evaluations, recipe.task.loss_unit)
-    watch = watcher(recipe, run, machine, data.train, data.tune)
+    session = Session(run, machine, state, recipe.task.nfe, recipe.task.loss_unit)
+    watch = make_validator(recipe, run, machine, data.train, data.tune)
     try:
         loop(recipe, run, state, machine, data.train, watch, progress, session.note)
     finally:
         session.note(state)
-    model = answering(recipe, state, machine)
-    for decay, nets in state.averages.items():
-        mean = model if nets is state.answering() else answering(recipe, state, machine, decay)
-        run.write_average(decay, kept_weights(mean.nets))
-    facts = {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)}
-    run.write_weights(kept_weights(model.nets), facts)
+    model = ema_or_raw_model(recipe, state, machine)
+    for decay, nets in state.ema.items():
+        averaged = model if nets is state.ema_or_raw_nets() else ema_or_raw_model(recipe, state, machine, decay)
+        run.write_ema_weights(decay, inference_state_dict(averaged.nets))
+    metadata = {"recipe": recipe.name, "fingerprint": recipe.fingerprint(), "step": str(state.step)}
+    run.write_weights(inference_state_dict(model.nets), metadata)
     return model
 
 
@@ -133,7 +135,7 @@ def _differences(there: Recipe, now: Recipe) -> str:
     """What keeps a run from going on with a recipe, in a few words."""
     if there.name != now.name:
         return f"{there.name}, not {now.name}"
-    counting = {key: pair for key, pair in changed(there, now).items() if key.split(".")[0] not in UNCOUNTED}
+    counting = {key: pair for key, pair in changed(there, now).items() if key.split(".")[0] not in NOT_FINGERPRINTED}
     said = [f"{key} is {old} there, {new} now" for key, (old, new) in counting.items()]
-    more = f"; and {len(said) - SAID} more fields" if len(said) > SAID else ""
-    return "; ".join(said[:SAID]) + more
+    more = f"; and {len(said) - MAX_LISTED} more fields" if len(said) > MAX_LISTED else ""
+    return "; ".join(said[:MAX_LISTED]) + more

@@ -12,21 +12,22 @@ from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Images, Split
 from shoestring.data.loader import batches
-from shoestring.evaluation.extractors import open_judge
-from shoestring.metrics.classification import answers, classification_measures
+from shoestring.evaluation.extractors import open_classifier_extractor
+from shoestring.metrics.classification import classification_metrics, predictions
 from shoestring.metrics.features.extractor import FeatureSet, FunctionExtractor, extract, identity
-from shoestring.metrics.generative.suite import FEWEST, fast_distance
-from shoestring.model.bn_recalibration import answering
+from shoestring.metrics.generative.suite import FEWEST, cifar_resnet_fd
+from shoestring.model.bn_recalibration import ema_or_raw_model
+from shoestring.model.generator import Generator
 from shoestring.model.model import Model
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
-from shoestring.training.loop import Watch
+from shoestring.training.loop import Validate
 
-WATCHED = 64  # samples in a progress picture, always of the same latent vectors
-SAMPLES, FEW_SAMPLES = 2000, 500  # of which the fast distance is taken; few where each costs many net calls
+PROGRESS_SAMPLES = 64  # samples in a progress picture, always of the same latent vectors
+SAMPLES, FEW_SAMPLES = 2000, 500  # of which the CIFAR-ResNet FD is taken; few where NFE is high
 
 
-def watcher(recipe: Recipe, run: Run, machine: Machine, train: Images, tune: Images | None) -> Watch:
+def make_validator(recipe: Recipe, run: Run, machine: Machine, train: Images, tune: Images | None) -> Validate:
     """The function that the loop calls now and then; it leaves the state as it was.
 
     Args:
@@ -42,20 +43,20 @@ def watcher(recipe: Recipe, run: Run, machine: Machine, train: Images, tune: Ima
     def look(state: State) -> dict[str, Any] | None:
         training = state.nets.training
         try:
-            return look_at(answering(recipe, state, machine), state.step)
+            return look_at(ema_or_raw_model(recipe, state, machine), state.step)
         finally:
             state.nets.train(training)
 
     def look_at(model: Model, step: int) -> dict[str, Any] | None:
-        if model.generates:
-            samples = model.sample(WATCHED, seed=0, progress=Progress())
+        if isinstance(model, Generator):
+            samples = model.sample(PROGRESS_SAMPLES, seed=0, progress=Progress())
             run.write_bytes(f"samples/step-{step:08d}.png", grid(samples, columns=8))
             return distance(model)
         if tune is None:
             return None
-        given = answers(model.logits_of_normalised, batches(tune, recipe.normalisation, 500, machine.device))
-        measures = classification_measures(given, len(recipe.data.classes))
-        mean = {name: measures[name].value for name in ("loss", "accuracy")}
+        given = predictions(model.logits_of_normalised, batches(tune, recipe.normalisation, 500, machine.device))
+        metrics = classification_metrics(given, len(recipe.data.classes))
+        mean = {name: metrics[name].value for name in ("loss", "accuracy")}
         return {"kind": "tune", "n": len(tune), "mean": mean}
 
     return look
@@ -63,26 +64,31 @@ def watcher(recipe: Recipe, run: Run, machine: Machine, train: Images, tune: Ima
 
 def _distance_watch(
     recipe: Recipe, machine: Machine, split: Split, images: Images
-) -> Callable[[Model], dict[str, Any] | None]:
-    """A function that gives the log's record of the fast distance of a generator's samples to images of a split.
+) -> Callable[[Generator], dict[str, Any] | None]:
+    """A function that gives the log's record of the CIFAR-ResNet FD of a generator's samples to images of a split.
 
     It gives None where these are too few, or the shipped classifier is not there or sees images of another shape.
     Every call takes the same latent vectors and the same real images.
     """
-    count = min(max(FEW_SAMPLES, SAMPLES // max(recipe.task.evaluations, 1)), len(images))
+    count = min(max(FEW_SAMPLES, SAMPLES // max(recipe.task.nfe, 1)), len(images))
 
     @cache
     def judge() -> tuple[FunctionExtractor, FeatureSet] | None:
-        found = open_judge(recipe.data.shape, machine.device) if count >= FEWEST else None
+        found = open_classifier_extractor(recipe.data.shape, machine.device) if count >= FEWEST else None
         return found and (found.extractor, _features(found.extractor, images.images[:count]))
 
-    def watch(model: Model) -> dict[str, Any] | None:
+    def watch(model: Generator) -> dict[str, Any] | None:
         eye = judge()
         if eye is None:
             return None
         extractor, real = eye
-        made = _features(extractor, model.sample(count, seed=0, progress=Progress()))
-        return {"kind": "distance", "to": split, "n": count, "mean": {"fast_distance": fast_distance(real, made).value}}
+        fake = _features(extractor, model.sample(count, seed=0, progress=Progress()))
+        return {
+            "kind": "distance",
+            "to": split,
+            "n": count,
+            "mean": {"cifar_resnet_fd": cifar_resnet_fd(real, fake).value},
+        }
 
     return watch
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from shoestring.metrics.features.inception_net import AveragedConvolution, LongConvolution, cyclic_convolution
+from shoestring.metrics.features.inception_net import AveragedConvolution, LongConvolution, circular_convolution
 
 torch.set_num_threads(1)
 
@@ -13,7 +13,7 @@ def normal(*shape, seed=0):
 
 @pytest.mark.parametrize(("length", "taps", "products"), [(17, 7, 29), (16, 5, 26), (5, 3, 8), (2, 7, 8), (1, 1, 2)])
 def test_products_at_each_frequency_are_the_padded_convolution(length, taps, products):
-    signal, kernel, out = cyclic_convolution(length, taps)
+    signal, kernel, out = circular_convolution(length, taps)
     assert signal.shape == (products, length)
     assert kernel.shape == (products, taps)
     x, w = normal(4, length), normal(taps, seed=1)
@@ -42,6 +42,6 @@ def test_averaging_after_the_convolution_changes_nothing():
     layer.weight.copy_(normal(3, 4, 1, 1))
     layer.bias.copy_(normal(3, seed=1))
     images = normal(2, 4, 5, 6, seed=2).float()
-    averages = F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
-    expected = F.relu(F.conv2d(averages, layer.weight, layer.bias))
+    ema = F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
+    expected = F.relu(F.conv2d(ema, layer.weight, layer.bias))
     assert torch.allclose(layer(images), expected, atol=1e-6)

@@ -144,10 +144,10 @@ def file(reference, tmp_path_factory):
 def folded_file(reference, tmp_path_factory):
     """The layers up to Mixed_6e, folded in this way: weight 1, mean 0, variance 0.999, all else in kernel and bias."""
     tensors = reference[0]
-    folded = {}
+    fuse_conv_bn = {}
     for name in {name.rsplit(".", 2)[0] for name in tensors if not name.startswith("Mixed_7")}:
         scale = tensors[f"{name}.bn.weight"] / (tensors[f"{name}.bn.running_var"] + 0.001).sqrt()
-        folded |= {
+        fuse_conv_bn |= {
             f"{name}.conv.weight": tensors[f"{name}.conv.weight"] * scale[:, None, None, None],
             f"{name}.bn.weight": torch.ones_like(scale),
             f"{name}.bn.bias": tensors[f"{name}.bn.bias"] - tensors[f"{name}.bn.running_mean"] * scale,
@@ -155,7 +155,7 @@ def folded_file(reference, tmp_path_factory):
             f"{name}.bn.running_var": torch.full_like(scale, 0.999),
         }
     path = tmp_path_factory.mktemp("weights") / "folded.safetensors"
-    safetensors.torch.save_file(folded, path)
+    safetensors.torch.save_file(fuse_conv_bn, path)
     return path
 
 

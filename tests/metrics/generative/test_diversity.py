@@ -29,13 +29,13 @@ def test_two_points_and_identical_images():
 
 def test_diversity_is_the_ratio_to_real_images():
     real = torch.randn(50, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    measures = diversity(0.25 * real[:40], real).measures
-    assert measures["pairwise_distance"].value == pytest.approx(pdist(0.25 * real[:40].numpy()).mean())
-    assert measures["pairwise_distance_real"].value == pytest.approx(pdist(real.numpy()).mean())
-    quotient = measures["pairwise_distance"].value / measures["pairwise_distance_real"].value
-    assert measures["diversity"].value == pytest.approx(quotient)
-    assert diversity(real[:1].expand(5, 8), real).measures["diversity"].value == 0
-    assert diversity(real, real[:1].expand(5, 8)).measures["diversity"].value is None
+    metrics = diversity(0.25 * real[:40], real).metrics
+    assert metrics["pairwise_distance"].value == pytest.approx(pdist(0.25 * real[:40].numpy()).mean())
+    assert metrics["pairwise_distance_real"].value == pytest.approx(pdist(real.numpy()).mean())
+    quotient = metrics["pairwise_distance"].value / metrics["pairwise_distance_real"].value
+    assert metrics["diversity"].value == pytest.approx(quotient)
+    assert diversity(real[:1].expand(5, 8), real).metrics["diversity"].value == 0
+    assert diversity(real, real[:1].expand(5, 8)).metrics["diversity"].value is None
 
 
 @pytest.mark.parametrize("n", [3, 4, 12])
@@ -44,9 +44,9 @@ def test_the_error_is_that_of_the_jackknife_by_its_definition(n: int) -> None:
     whole = pdist(points.numpy()).mean()
     left_out = [pdist(np.delete(points.numpy(), i, axis=0)).mean() for i in range(n)]
     pseudo = n * whole - (n - 1) * np.array(left_out)
-    found = diversity(points, points).measures["pairwise_distance"]
+    found = diversity(points, points).metrics["pairwise_distance"]
     assert found.value == pytest.approx(whole)
-    assert found.deviation == pytest.approx(pseudo.std(ddof=1))
+    assert found.std == pytest.approx(pseudo.std(ddof=1))
     with pytest.raises(ValueError, match="at least three"):
         diversity(points[:2], points)
 
@@ -56,10 +56,10 @@ def test_intervals_cover_the_known_mean_distance_of_normal_points():
     covered = ratio_covered = 0
     for seed in range(150):
         generator = torch.Generator().manual_seed(seed)
-        measures = diversity(torch.randn(60, 4, generator=generator), torch.randn(80, 4, generator=generator)).measures
-        low, high = measures["pairwise_distance"].interval
+        metrics = diversity(torch.randn(60, 4, generator=generator), torch.randn(80, 4, generator=generator)).metrics
+        low, high = metrics["pairwise_distance"].interval
         covered += low <= truth <= high
-        low, high = measures["diversity"].interval
+        low, high = metrics["diversity"].interval
         ratio_covered += low <= 1 <= high
     assert 134 <= covered <= 149
     assert 134 <= ratio_covered <= 149

@@ -69,7 +69,7 @@ def test_kernel_distance_of_subsets_has_mean_deviation_and_error(monkeypatch):
         values.append(by_loops(real.features[chosen], generated.features[others]))
     assert len(values) == 8
     assert found.subset_mean == pytest.approx(np.mean(values))
-    assert found.subset_deviation == pytest.approx(np.std(values, ddof=1))
+    assert found.subset_std == pytest.approx(np.std(values, ddof=1))
     # Subsets of 10 of the same 50 images differ less than sets of 10 from the world would: the delete-40 jackknife.
     assert found.standard_error == pytest.approx(np.std(values, ddof=1) * math.sqrt(10 / 40))
     assert kernel_distance(real, generated, seed=3, subsets=8, subset_size=10) == found

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from shoestring.metrics.generative import knn as search
-from shoestring.metrics.generative.knn import nearest_few
+from shoestring.metrics.generative.knn import knn
 
 torch.set_num_threads(1)
 
@@ -38,7 +38,7 @@ def test_nearest_few_are_those_of_sorting(monkeypatch, rows, same):
     seen = counting_searches(monkeypatch)
     references = draw(60, 9, 1)
     queries = references if same else draw(30, 9, 2)
-    indices, squares = nearest_few(queries, references, 5, same=same)
+    indices, squares = knn(queries, references, 5, same=same)
     expected = by_sorting(queries, references, 5, same)
     assert torch.equal(indices, expected[0])
     assert torch.allclose(squares, expected[1], rtol=1e-13)
@@ -54,7 +54,7 @@ def test_points_too_near_for_float32_are_searched_again(monkeypatch, rows, same)
     cluster = (draw(40, 8, 3).double() * 1e-6) + 3
     points = torch.cat([cluster, draw(40, 8, 4).double() * 5])[torch.randperm(80, generator=torch.Generator())]
     queries = points if same else (draw(20, 8, 5).double() * 1e-6) + 3
-    indices, squares = nearest_few(queries, points, 4, same=same)
+    indices, squares = knn(queries, points, 4, same=same)
     expected = by_sorting(queries, points, 4, same)
     assert torch.allclose(squares, expected[1], rtol=1e-6)
     assert (indices == expected[0]).double().mean() > 0.95
@@ -64,14 +64,14 @@ def test_points_too_near_for_float32_are_searched_again(monkeypatch, rows, same)
 
 def test_no_more_than_there_are():
     points = draw(4, 3, 6)
-    indices, _ = nearest_few(points, points, 3, same=True)
+    indices, _ = knn(points, points, 3, same=True)
     assert [sorted(row) for row in indices.tolist()] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
-    assert nearest_few(points[:0], points, 2)[0].shape == (0, 2)
+    assert knn(points[:0], points, 2)[0].shape == (0, 2)
 
 
 def test_a_copy_is_at_distance_zero_and_of_equal_ones_the_first_is_found():
     images = torch.randint(256, (50, 192), generator=torch.Generator().manual_seed(7), dtype=torch.uint8)
     images[31] = images[12]
-    indices, squares = nearest_few(images[31:32], images, 2)
+    indices, squares = knn(images[31:32], images, 2)
     assert indices.tolist() == [[12, 31]]
     assert squares.tolist() == [[0.0, 0.0]]

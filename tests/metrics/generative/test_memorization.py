@@ -62,10 +62,10 @@ def test_copied_training_images_are_counted_as_memorised():
     usual = np.sort(found.held_out.distances.numpy())
     assert found.threshold == usual[0]  # the 1% quantile of 100
     expected = (found.generated.distances <= usual[0]).double().mean()
-    assert found.measures["memorised"].value == expected >= 0.1
-    assert found.measures["memorised_held_out"].value == 0.01
+    assert found.metrics["memorised"].value == expected >= 0.1
+    assert found.metrics["memorised_held_out"].value == 0.01
     area = mannwhitneyu(held_out_d := found.held_out.distances.numpy(), found.generated.distances.numpy()).statistic
-    measured = found.measures["nearer_than_held_out"]
+    measured = found.metrics["nearer_than_held_out"]
     assert measured.value == pytest.approx(area / (len(held_out_d) * 100))
     assert measured.interval[0] < measured.value < measured.interval[1]
 
@@ -73,8 +73,8 @@ def test_copied_training_images_are_counted_as_memorised():
 def test_samples_of_the_data_itself_are_not_nearer_than_held_out_ones():
     generator = torch.Generator().manual_seed(8)
     train, held_out, generated = (torch.randn(400, 4, generator=generator) for _ in range(3))
-    measures = memorisation(generated, held_out, train).measures
-    low, high = measures["nearer_than_held_out"].interval
+    metrics = memorisation(generated, held_out, train).metrics
+    low, high = metrics["nearer_than_held_out"].interval
     assert low < 0.5 < high
     # DeLong's interval of two independent samples of 400: 1.96 sqrt(2 / (12 400)) each way, when alike.
     assert high - low == pytest.approx(2 * 1.96 * (2 / (12 * 400)) ** 0.5, rel=0.1)
@@ -82,9 +82,9 @@ def test_samples_of_the_data_itself_are_not_nearer_than_held_out_ones():
 
 def test_all_copies_have_probability_one_and_held_out_copies_one_half():
     train, held_out = images(30, 9), images(30, 10)
-    assert memorisation(train, held_out, train).measures["nearer_than_held_out"].value == 1.0
-    assert memorisation(held_out, held_out, train).measures["nearer_than_held_out"].value == 0.5
+    assert memorisation(train, held_out, train).metrics["nearer_than_held_out"].value == 1.0
+    assert memorisation(held_out, held_out, train).metrics["nearer_than_held_out"].value == 0.5
     duplicated = memorisation(train[:5], torch.cat([train[:2], held_out]), train)
     assert duplicated.threshold == 0.0
-    assert duplicated.measures["memorised"].value == 1.0
-    assert duplicated.measures["memorised_held_out"].value == 2 / 32
+    assert duplicated.metrics["memorised"].value == 1.0
+    assert duplicated.metrics["memorised_held_out"].value == 2 / 32

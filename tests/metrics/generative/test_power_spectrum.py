@@ -16,9 +16,9 @@ def grey(pattern, n=2):
     return (100 + pattern).round().to(torch.uint8).expand(n, 3, SIZE, SIZE)
 
 
-def noise(n, seed, deviation=20):
+def noise(n, seed, std=20):
     generator = torch.Generator().manual_seed(seed)
-    return (128 + deviation * torch.randn(n, 3, SIZE, SIZE, generator=generator)).clamp(0, 255).to(torch.uint8)
+    return (128 + std * torch.randn(n, 3, SIZE, SIZE, generator=generator)).clamp(0, 255).to(torch.uint8)
 
 
 def test_constant_images_have_no_energy():
@@ -81,46 +81,46 @@ def test_one_channel_is_its_own_luma():
 
 
 def test_images_like_the_real_ones_measure_one():
-    measures = checkerboard(noise(300, 3), noise(300, 4)).measures
-    assert set(measures) == {
+    metrics = checkerboard(noise(300, 3), noise(300, 4)).metrics
+    assert set(metrics) == {
         "high_frequency_energy",
         "grid_energy_period_2",
         "grid_energy_period_4",
         "grid_peak_period_2",
         "grid_peak_period_4",
     }
-    for measure in measures.values():
-        assert measure.interval[0] < 1 < measure.interval[1]
-        assert measure.interval[1] / measure.interval[0] < 1.5
+    for metric in metrics.values():
+        assert metric.interval[0] < 1 < metric.interval[1]
+        assert metric.interval[1] / metric.interval[0] < 1.5
 
 
 def test_a_faint_checkerboard_shows_at_its_period_and_through_blur():
     real = noise(200, 5)
     faint = (real.int() + 10 * (-1) ** (ROW + COLUMN)).clamp(0, 255).to(torch.uint8)
-    measures = checkerboard(faint, real).measures
-    assert measures["grid_energy_period_2"].interval[0] > 10
-    assert measures["grid_peak_period_2"].interval[0] > 10
-    assert measures["grid_peak_period_4"].interval[0] < 1.1
+    metrics = checkerboard(faint, real).metrics
+    assert metrics["grid_energy_period_2"].interval[0] > 10
+    assert metrics["grid_peak_period_2"].interval[0] > 10
+    assert metrics["grid_peak_period_4"].interval[0] < 1.1
     quartered = ((faint.float() - 128) / 4 + 128).round().to(torch.uint8)  # a sixteenth of the energy hides the grid
-    measures = checkerboard(quartered, real).measures
+    metrics = checkerboard(quartered, real).metrics
     # Of white noise, the band has the share of the frequency plane outside its circle, the grid 3 frequencies.
     variance = 400 * (0.299**2 + 0.587**2 + 0.114**2)
     band, grid = variance * (1 - math.pi * 0.375**2), variance * 3 / SIZE**2
-    assert measures["high_frequency_energy"].value == pytest.approx((1 + 100 / band) / 16, rel=0.03)
-    assert measures["grid_energy_period_2"].value == pytest.approx((1 + 100 / grid) / 16, rel=0.15)
-    assert measures["grid_peak_period_2"].value == pytest.approx(1 + 100 / grid, rel=0.15)
+    assert metrics["high_frequency_energy"].value == pytest.approx((1 + 100 / band) / 16, rel=0.03)
+    assert metrics["grid_energy_period_2"].value == pytest.approx((1 + 100 / grid) / 16, rel=0.15)
+    assert metrics["grid_peak_period_2"].value == pytest.approx(1 + 100 / grid, rel=0.15)
 
 
 def test_against_images_without_energy_there_is_no_ratio():
     flat = torch.full((3, 3, SIZE, SIZE), 0, dtype=torch.uint8)
-    assert all(measure.value is None for measure in checkerboard(noise(3, 6), flat).measures.values())
+    assert all(metric.value is None for metric in checkerboard(noise(3, 6), flat).metrics.values())
 
 
 def test_pixels_copied_to_blocks_cancel_at_period_2_and_add_high_frequencies():
     smooth = torch.nn.functional.avg_pool2d(noise(100, 7, 60).float(), 2).round()
     blocks = torch.nn.functional.interpolate(smooth, scale_factor=2.0).to(torch.uint8)
     bilinear = torch.nn.functional.interpolate(smooth, scale_factor=2.0, mode="bilinear").round().to(torch.uint8)
-    measures = checkerboard(blocks, bilinear).measures
-    assert measures["grid_energy_period_2"].value == pytest.approx(0, abs=1e-20)
-    assert measures["grid_peak_period_2"].value == pytest.approx(0, abs=1e-20)
-    assert measures["high_frequency_energy"].interval[0] > 2
+    metrics = checkerboard(blocks, bilinear).metrics
+    assert metrics["grid_energy_period_2"].value == pytest.approx(0, abs=1e-20)
+    assert metrics["grid_peak_period_2"].value == pytest.approx(0, abs=1e-20)
+    assert metrics["high_frequency_energy"].interval[0] > 2

@@ -5,7 +5,7 @@ from shoestring.core.errors import DataError
 from shoestring.metrics.features.extractor import FeatureSet
 from shoestring.metrics.generative import knn as search
 from shoestring.metrics.generative import prdc as fidelity_module
-from shoestring.metrics.generative.prdc import fidelity, squared_radii
+from shoestring.metrics.generative.prdc import prdc, squared_radii
 
 torch.set_num_threads(1)
 
@@ -15,11 +15,11 @@ def draw(n, dimensions, seed, shift=0.0):
 
 
 def measured(real, generated, extractor="any"):
-    return fidelity(FeatureSet(real, extractor), FeatureSet(generated, extractor))
+    return prdc(FeatureSet(real, extractor), FeatureSet(generated, extractor))
 
 
 def values(real, generated):
-    return {name: measure.value for name, measure in measured(real, generated).items()}
+    return {name: metric.value for name, metric in measured(real, generated).items()}
 
 
 def radius(point, others, k):
@@ -102,7 +102,7 @@ def test_one_point_repeated_is_dense_and_covers_little():
 
 def test_measures_say_k_extractor_counts_and_intervals():
     found = measured(draw(30, 3, 8), draw(20, 3, 9), "net 3 none 0123")
-    assert {name: measure.n for name, measure in found.items()} == {
+    assert {name: metric.n for name, metric in found.items()} == {
         "precision": 20,
         "recall": 30,
         "density": 20,

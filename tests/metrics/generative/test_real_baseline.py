@@ -7,9 +7,9 @@ import torch
 
 from shoestring.core.progress import Progress
 from shoestring.metrics.features.extractor import FeatureSet
-from shoestring.metrics.generative import real_baseline as floor
-from shoestring.metrics.generative.real_baseline import floor_scores
-from shoestring.metrics.generative.suite import Naming, Seen, scores
+from shoestring.metrics.generative import real_baseline as real_baseline
+from shoestring.metrics.generative.real_baseline import real_baseline_metrics
+from shoestring.metrics.generative.suite import ImageFeatures, Naming, scores
 
 torch.set_num_threads(1)
 
@@ -28,7 +28,7 @@ def seen(seed, count=60):
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (count, 3, 8, 8), generator=generator, dtype=torch.uint8)
     features = torch.randn(count, 4, generator=generator)
-    return Seen(
+    return ImageFeatures(
         images,
         FeatureSet(features, NAMING.inception),
         FeatureSet(features[:, :2], "judge"),
@@ -40,14 +40,14 @@ def seen(seed, count=60):
 def measured(monkeypatch):
     """How often something was measured."""
     calls = []
-    monkeypatch.setattr(floor, "scores", lambda *given: calls.append(given) or scores(*given))
+    monkeypatch.setattr(real_baseline, "scores", lambda *given: calls.append(given) or scores(*given))
     return calls
 
 
 def test_the_floor_is_that_of_the_scores_and_measured_once(tmp_path, measured):
     expected = scores(seen(1), seen(2), NAMING, Progress())
-    assert {"fid_4_clean", "kid_4_clean", "spectrum", "class_histogram", "diversity_fast"} <= set(expected)
-    first, again = (floor_scores(seen(1), seen(2), NAMING, tmp_path / "cache", Progress()) for _ in range(2))
+    assert {"fid_4_clean", "kid_4_clean", "spectrum", "class_histogram", "diversity_cifar_resnet"} <= set(expected)
+    first, again = (real_baseline_metrics(seen(1), seen(2), NAMING, tmp_path / "cache", Progress()) for _ in range(2))
     assert first == expected
     assert again == expected  # intervals, deviations, lists and notes too
     assert list(again) == list(expected)
@@ -59,7 +59,7 @@ def test_another_set_order_extractor_or_code_is_another_floor(tmp_path, measured
 
     def ask(real, further, naming=NAMING):
         before = len(measured)
-        floor_scores(real, further, naming, tmp_path, Progress())
+        real_baseline_metrics(real, further, naming, tmp_path, Progress())
         return len(measured) - before
 
     assert ask(real, further) == 1
@@ -71,12 +71,12 @@ def test_another_set_order_extractor_or_code_is_another_floor(tmp_path, measured
     assert ask(replace(real, images=real.images[order]), further) == 1
     for changed in ("net 4 legacy 0123", "net 4 clean 9999"):
         assert ask(real, further, replace(NAMING, inception=changed)) == 1
-    monkeypatch.setattr(floor, "computed_by", lambda _: "changed")
+    monkeypatch.setattr(real_baseline, "computed_by", lambda _: "changed")
     assert ask(real, further) == 1
 
 
 def test_a_damaged_file_is_told_of_and_measured_anew(tmp_path, measured):
-    found = floor_scores(seen(1), seen(2), NAMING, tmp_path, Progress())
+    found = real_baseline_metrics(seen(1), seen(2), NAMING, tmp_path, Progress())
     (file,) = tmp_path.iterdir()
     whole = file.read_text()
     value = json.dumps(found["fid_4_clean"].value)
@@ -84,14 +84,14 @@ def test_a_damaged_file_is_told_of_and_measured_anew(tmp_path, measured):
     for damaged in (whole[:100], whole.replace(value, "0.25"), "{}", ""):
         file.write_text(damaged)
         heard = Heard()
-        assert floor_scores(seen(1), seen(2), NAMING, tmp_path, heard) == found
+        assert real_baseline_metrics(seen(1), seen(2), NAMING, tmp_path, heard) == found
         assert any("damaged" in message and str(file) in message for message in heard.messages)
         assert file.read_text() == whole
     assert len(measured) == 5
 
 
 def test_numbers_are_kept_to_the_last_bit(tmp_path):
-    found = [floor_scores(seen(1), seen(2), NAMING, tmp_path, Progress()) for _ in range(2)]
+    found = [real_baseline_metrics(seen(1), seen(2), NAMING, tmp_path, Progress()) for _ in range(2)]
     for name, score in found[0].items():
         if isinstance(score.value, float):
             assert math.copysign(1, score.value) == math.copysign(1, found[1][name].value)

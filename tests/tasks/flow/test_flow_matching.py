@@ -5,13 +5,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from shoestring.core.device import Engine, Machine
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.tasks.contract import NO_CLASS, Batch
 from shoestring.tasks.flow.flow_matching import Flow
-from shoestring.tasks.flow.samplers import Sampling
+from shoestring.tasks.flow.samplers import ODESampling
 
 
-class Answers(nn.Module):
+class Predictions(nn.Module):
     """Gives what it is told to, and notes how it was asked."""
 
     def __init__(self, answer: Tensor | float = 0.0) -> None:
@@ -31,26 +32,26 @@ def drawn(flow: Flow, count: int = 64, seed: int = 0) -> Batch:
     return flow.draw({"images": images, "labels": labels}, (3, 8, 8), 0, generator)
 
 
-def edm_target(batch: Batch, deviation: float) -> Tensor:
+def edm_target(batch: Batch, std: float) -> Tensor:
     """What Karras et al. 2022 (table 1, last column) have their net estimate, with noise sigma = t / (1 - t)."""
     sigma = (batch["time"] / (1 - batch["time"])).view(-1, 1, 1, 1)
     noised = batch["images"] + sigma * batch["noise"]
-    skip = deviation**2 / (sigma**2 + deviation**2)
-    out = sigma * deviation / (sigma**2 + deviation**2).sqrt()
+    skip = std**2 / (sigma**2 + std**2)
+    out = sigma * std / (sigma**2 + std**2).sqrt()
     return (batch["images"] - skip * noised) / out
 
 
 def test_loss_is_that_of_edm_up_to_the_sign_of_the_net() -> None:
-    flow = Flow(data_deviation=0.6)
+    flow = Flow(data_std=0.6)
     batch = drawn(flow)
     answer = torch.randn(batch["images"].shape)
-    loss, _ = flow.loss("denoiser", nn.ModuleDict({"denoiser": Answers(answer)}), dict(batch))
+    loss, _ = flow.loss("denoiser", nn.ModuleDict({"denoiser": Predictions(answer)}), dict(batch))
     expected = (-answer - edm_target(batch, 0.6)).square().mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_loss_of_the_best_linear_estimate_is_one_on_gaussian_images() -> None:
-    loss, _ = Flow().loss("denoiser", nn.ModuleDict({"denoiser": Answers()}), drawn(Flow(), 2000))
+    loss, _ = Flow().loss("denoiser", nn.ModuleDict({"denoiser": Predictions()}), drawn(Flow(), 2000))
     assert loss.item() == pytest.approx(1, abs=0.01)
 
 
@@ -58,7 +59,7 @@ def test_net_that_meets_its_target_has_no_loss_and_gives_the_velocity_noise_minu
     flow = Flow()
     batch = drawn(flow)
     batch["time"] = torch.full_like(batch["time"], 0.3)
-    net = Answers(-edm_target(batch, 0.5))
+    net = Predictions(-edm_target(batch, 0.5))
     loss, _ = flow.loss("denoiser", nn.ModuleDict({"denoiser": net}), batch)
     assert loss.item() == pytest.approx(0, abs=1e-9)
     x = 0.7 * batch["images"] + 0.3 * batch["noise"]
@@ -66,11 +67,11 @@ def test_net_that_meets_its_target_has_no_loss_and_gives_the_velocity_noise_minu
 
 
 def test_net_is_asked_the_same_in_training_and_in_sampling() -> None:
-    flow, net = Flow(), Answers()
+    flow, net = Flow(), Predictions()
     batch = drawn(flow)
     batch["time"] = torch.full_like(batch["time"], 0.3)
     flow.loss("denoiser", nn.ModuleDict({"denoiser": net}), batch)
-    flow.velocity(net, batch["told"])(0.7 * batch["images"] + 0.3 * batch["noise"], 0.3)
+    flow.velocity(net, batch["given"])(0.7 * batch["images"] + 0.3 * batch["noise"], 0.3)
     (_, noise, told, _), (_, noise_then, told_then, _) = net.asked
     assert noise.allclose(noise_then)
     assert noise[0].item() == pytest.approx(torch.logit(torch.tensor(0.3)).item(), abs=1e-5)
@@ -78,7 +79,7 @@ def test_net_is_asked_the_same_in_training_and_in_sampling() -> None:
 
 
 def test_times_have_one_in_each_stratum_of_their_distribution() -> None:
-    flow, count = Flow(time_mean=-0.7, time_deviation=1.4), 500
+    flow, count = Flow(time_mean=-0.7, time_std=1.4), 500
     time = drawn(flow, count)["time"].double()
     uniform = torch.special.ndtr((torch.logit(time) + 0.7) / 1.4)
     assert (uniform * count).floor().long().sort().values.tolist() == list(range(count))
@@ -87,10 +88,10 @@ def test_times_have_one_in_each_stratum_of_their_distribution() -> None:
 
 def test_dropped_labels_become_no_class_at_their_rate_and_the_others_stay() -> None:
     batch = drawn(Flow(label_dropout=0.2), 5000)
-    dropped = batch["told"] == NO_CLASS
+    dropped = batch["given"] == NO_CLASS
     assert dropped.float().mean().item() == pytest.approx(0.2, abs=0.02)
-    assert batch["told"][~dropped].equal(batch["labels"][~dropped])
-    assert drawn(Flow(label_dropout=0), 500)["told"].equal(drawn(Flow(), 500)["labels"])
+    assert batch["given"][~dropped].equal(batch["labels"][~dropped])
+    assert drawn(Flow(label_dropout=0), 500)["given"].equal(drawn(Flow(), 500)["labels"])
 
 
 def test_noise_is_standard_normal_and_all_is_a_function_of_the_generator() -> None:
@@ -102,22 +103,26 @@ def test_noise_is_standard_normal_and_all_is_a_function_of_the_generator() -> No
     assert one["noise"].std().item() == pytest.approx(1, abs=0.02)
 
 
-def test_share_of_the_batch_is_learnt_by_the_weak_net() -> None:
-    flow, net = Flow(weak_share=0.25), Answers(0.5)
+def generate(flow: Flow, nets: nn.ModuleDict, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return flow.sampler(nets, Machine.choose(Engine(), "cpu"), mirrored=False).generate(noise, labels)
+
+
+def test_fraction_of_the_batch_is_learnt_by_the_weak_net() -> None:
+    flow, net = Flow(weak_fraction=0.25), Predictions(0.5)
     batch = drawn(flow)
-    loss, facts = flow.loss("denoiser", nn.ModuleDict({"denoiser": net}), batch)
+    loss, metrics = flow.loss("denoiser", nn.ModuleDict({"denoiser": net}), batch)
     assert [(count, weak) for count, _, _, weak in net.asked] == [(48, False), (16, True)]
     each = (-0.5 - edm_target(batch, 0.5)).square().mean((1, 2, 3))
-    assert facts["whole"].item() == pytest.approx(each[:48].mean().item(), rel=1e-4)
-    assert facts["weak"].item() == pytest.approx(each[48:].mean().item(), rel=1e-4)
+    assert metrics["whole"].item() == pytest.approx(each[:48].mean().item(), rel=1e-4)
+    assert metrics["weak"].item() == pytest.approx(each[48:].mean().item(), rel=1e-4)
     assert loss.item() == pytest.approx(each.mean().item(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("guide", "told", "weak"), [("classless", NO_CLASS, False), ("weak", 7, True)])
+@pytest.mark.parametrize(("guide", "told", "weak"), [("unconditional", NO_CLASS, False), ("weak", 7, True)])
 def test_guide_is_the_net_without_class_or_the_weak_net_with_it(guide: str, told: int, weak: bool) -> None:
-    net = Answers()
-    flow = Flow(weak_share=0.1, sampling=Sampling(solver="euler", steps=1, guidance=3, guide=guide))
-    flow.generate(nn.ModuleDict({"denoiser": net}), torch.randn(2, 3, 8, 8), torch.tensor([7, 7]))
+    net = Predictions()
+    flow = Flow(weak_fraction=0.1, sampling=ODESampling(solver="euler", steps=1, guidance=3, guide=guide))
+    generate(flow, nn.ModuleDict({"denoiser": net}), torch.randn(2, 3, 8, 8), torch.tensor([7, 7]))
     assert [(labels.tolist(), is_weak) for _, _, labels, is_weak in net.asked] == [
         ([7, 7], False),
         ([told, told], weak),
@@ -126,43 +131,43 @@ def test_guide_is_the_net_without_class_or_the_weak_net_with_it(guide: str, told
 
 def test_made_images_depend_on_noise_and_class_alone_and_have_the_deviation_of_the_data() -> None:
     torch.manual_seed(0)
-    flow = Flow(sampling=Sampling(steps=6))
+    flow = Flow(sampling=ODESampling(steps=6))
     nets = ThriftyUNet(width=32, depths=(1, 1, 2), embedding=16, attention=32).build((3, 8, 8), 10)
     noise = torch.randn(8, 3, 8, 8)
-    untrained = flow.generate(nets, noise, torch.arange(8))
+    untrained = generate(flow, nets, noise, torch.arange(8))
     # An untrained net answers 0: the best linear estimate, which makes images that are Gaussian noise themselves.
     assert untrained.allclose(0.5 * noise, atol=0.05)
     with torch.no_grad():
         nets["denoiser"].head.strength.factor.fill_(1)
         nets["denoiser"].modulate.gain.fill_(1)
-        made = flow.generate(nets, noise, torch.arange(8))
-        assert made.equal(flow.generate(nets, noise, torch.arange(8)))
-        assert not made.allclose(flow.generate(nets, noise, torch.full((8,), NO_CLASS)), atol=1e-3)
-        assert made[3:5].allclose(flow.generate(nets, noise[3:5], torch.tensor([3, 4])), atol=1e-4)
+        made = generate(flow, nets, noise, torch.arange(8))
+        assert made.equal(generate(flow, nets, noise, torch.arange(8)))
+        assert not made.allclose(generate(flow, nets, noise, torch.full((8,), NO_CLASS)), atol=1e-3)
+        assert made[3:5].allclose(generate(flow, nets, noise[3:5], torch.tensor([3, 4])), atol=1e-4)
 
 
 def test_nothing_in_a_step_needs_a_value_from_the_device() -> None:
     # Tensors on the meta device have no values: reading one, as .item() or a branch on it would, raises. What passes
     # here never makes a GPU wait, and can be captured as one graph.
-    flow = Flow(weak_share=0.25)
+    flow = Flow(weak_fraction=0.25)
     nets = ThriftyUNet(width=32, depths=(1, 1, 2), embedding=16, attention=32).build((3, 8, 8), 10).to("meta")
     batch = {name: tensor.to("meta") for name, tensor in drawn(flow).items()}
-    loss, facts = flow.loss("denoiser", nets, batch)
+    loss, metrics = flow.loss("denoiser", nets, batch)
     loss.backward()
-    assert loss.shape == facts["weak"].shape == ()
+    assert loss.shape == metrics["weak"].shape == ()
 
 
 def test_a_guide_that_was_never_trained_is_refused() -> None:
-    with pytest.raises(ValueError, match="weak_share above 0"):
-        Flow(sampling=Sampling(guide="weak", guidance=1.5))
-    assert Flow(sampling=Sampling(guide="weak")).evaluations == 35  # without guidance the guide is not asked
+    with pytest.raises(ValueError, match="weak_fraction above 0"):
+        Flow(sampling=ODESampling(guide="weak", guidance=1.5))
+    assert Flow(sampling=ODESampling(guide="weak")).nfe == 35  # without guidance the guide is not asked
 
 
 @pytest.mark.parametrize("grid", [{"span": (0.02, 80.0)}, {"span": (0.02, 300.0)}, {"grid": "uniform"}])
 def test_the_net_is_asked_about_noise_over_signal_as_in_training(grid: dict[str, Any]) -> None:
-    net = Answers()
-    flow = Flow(sampling=Sampling(solver="euler", steps=5, **grid))
-    flow.generate(nn.ModuleDict({"denoiser": net}), torch.randn(2, 3, 8, 8), torch.tensor([7, 7]))
+    net = Predictions()
+    flow = Flow(sampling=ODESampling(solver="euler", steps=5, **grid))
+    generate(flow, nn.ModuleDict({"denoiser": net}), torch.randn(2, 3, 8, 8), torch.tensor([7, 7]))
     times = torch.tensor(flow.sampling.times()[:-1], dtype=torch.float64)
     asked = torch.stack([log_noise[0] for _, log_noise, _, _ in net.asked]).double()
     assert asked.allclose(torch.logit(times).clamp(max=math.log(80)), atol=1e-6)

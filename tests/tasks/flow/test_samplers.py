@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from shoestring.core.errors import RecipeError
-from shoestring.tasks.flow.samplers import SOLVERS, Sampling, euler, guided, karras_times, multistep, uniform_times
+from shoestring.tasks.flow.samplers import SOLVERS, ODESampling, euler, guided, karras_times, multistep, uniform_times
 
 MEAN, DEVIATION = 0.4, 0.3
 
@@ -42,7 +42,7 @@ def test_solver_converges_with_its_order(name: str, order: int) -> None:
 @pytest.mark.parametrize("grid", ["uniform", "karras"])
 def test_exact_velocity_of_a_gaussian_gives_its_moments(solver: str, grid: str) -> None:
     noise = torch.randn(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    sampling = Sampling(solver=solver, grid=grid, steps=100)
+    sampling = ODESampling(solver=solver, grid=grid, steps=100)
     found = sampling.solve(gaussian_velocity, gaussian_velocity, noise)
     error = DEVIATION / math.sqrt(len(noise))
     assert found.mean().item() == pytest.approx(MEAN, abs=4 * error + 0.01)
@@ -52,7 +52,7 @@ def test_exact_velocity_of_a_gaussian_gives_its_moments(solver: str, grid: str) 
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
 def test_a_single_image_is_reached_exactly_in_any_number_of_steps(solver: str) -> None:
     image = torch.tensor([0.25, -0.5], dtype=torch.float64)
-    found = Sampling(solver=solver, steps=3).solve(
+    found = ODESampling(solver=solver, steps=3).solve(
         lambda x, time: (x - image) / time, lambda x, time: x, torch.tensor([1.0, 2.0], dtype=torch.float64)
     )
     assert found.allclose(image, atol=1e-12)
@@ -93,7 +93,7 @@ def test_guidance_extrapolates_from_the_guide_through_the_net() -> None:
 
 
 def test_guidance_acts_inside_its_interval_only_and_costs_a_call_there() -> None:
-    sampling = Sampling(solver="euler", steps=10, guidance=2.0, interval=(0.1, 3.0))
+    sampling = ODESampling(solver="euler", steps=10, guidance=2.0, interval=(0.1, 3.0))
     guiding = []
 
     def guide(x: Tensor, time: float) -> Tensor:
@@ -108,7 +108,7 @@ def test_guidance_acts_inside_its_interval_only_and_costs_a_call_there() -> None
     assert all(0.1 < ratio <= 3 for ratio in guiding)
     steps = zip(times, times[1:], inside, strict=False)
     assert found.item() == pytest.approx(sum((b - a) * (2 if on else 1) for a, b, on in steps))
-    assert sampling.evaluations == 10 + sum(inside)
+    assert sampling.nfe == 10 + sum(inside)
 
 
 @pytest.mark.parametrize(("solver", "calls"), [("euler", 18), ("heun", 35), ("multistep", 18)])
@@ -121,10 +121,10 @@ def test_evaluations_are_the_calls_that_are_made(solver: str, calls: int, grid: 
         made += 1
         return x
 
-    plain = Sampling(solver=solver, grid=grid)
+    plain = ODESampling(solver=solver, grid=grid)
     plain.solve(count, count, torch.zeros(1))
-    assert plain.evaluations == made == calls
-    assert plain.replace(guidance=1.5).evaluations == 2 * calls
+    assert plain.nfe == made == calls
+    assert plain.replace(guidance=1.5).nfe == 2 * calls
 
 
 def test_euler_steps_add_up() -> None:
@@ -132,14 +132,14 @@ def test_euler_steps_add_up() -> None:
 
 
 def test_words_tell_one_way_of_sampling_from_another() -> None:
-    assert Sampling(solver="euler", steps=4, grid="uniform").words == "euler, 4 steps"
-    assert Sampling(solver="heun", steps=18).words == "heun, 18 steps from 80 to 0.002"
-    assert Sampling(steps=9, guidance=2.0).words.endswith(", guidance 2")
-    assert Sampling(steps=9, guidance=2.0, interval=(0.5, 10)).words.endswith(", guidance 2 between 0.5 and 10")
+    assert ODESampling(solver="euler", steps=4, grid="uniform").words == "euler, 4 steps"
+    assert ODESampling(solver="heun", steps=18).words == "heun, 18 steps from 80 to 0.002"
+    assert ODESampling(steps=9, guidance=2.0).words.endswith(", guidance 2")
+    assert ODESampling(steps=9, guidance=2.0, interval=(0.5, 10)).words.endswith(", guidance 2 between 0.5 and 10")
 
 
 @pytest.mark.parametrize("option", ["span", "interval"])
 @pytest.mark.parametrize("ends", [(80.0, 0.02), (1.0, 1.0)])
 def test_noise_that_does_not_fall_is_refused_by_the_options_name(option: str, ends: tuple[float, float]) -> None:
     with pytest.raises(RecipeError, match=rf"\b{option}: {ends[0]:g} is not below {ends[1]:g}; give the smaller"):
-        Sampling().replace(**{option: ends})
+        ODESampling().replace(**{option: ends})

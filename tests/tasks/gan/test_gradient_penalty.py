@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
-from shoestring.tasks.gan.gradient_penalty import ENOUGH, judge_with_slope
+from shoestring.tasks.gan.gradient_penalty import ENOUGH, logits_and_squared_gradients
 
 
 def linear() -> nn.Sequential:
@@ -15,7 +15,7 @@ def linear() -> nn.Sequential:
 
 def test_slope_of_a_linear_critic_is_the_squared_length_of_its_weights_everywhere() -> None:
     net, images = linear(), torch.randn(5, 3, 4, 4)
-    logits, slopes = judge_with_slope(net, images)
+    logits, slopes = logits_and_squared_gradients(net, images)
     assert torch.allclose(logits, net(images))
     weight = net[1].weight
     assert torch.allclose(slopes, weight.detach().square().sum().expand(5))
@@ -38,7 +38,7 @@ class Quadratic(nn.Module):
 def test_each_image_has_its_own_slope_and_logits_and_slopes_are_both_learnt_from() -> None:
     net, images = Quadratic(), torch.randn(4, 1, 2, 3)
     length = images.square().flatten(1).sum(1)
-    logits, slopes = judge_with_slope(net, images)
+    logits, slopes = logits_and_squared_gradients(net, images)
     assert torch.allclose(slopes, 9 * length)
     (slopes.sum() + logits.sum()).backward()
     assert net.a.grad.item() == pytest.approx(length.sum().item() * (2 * 3 + 0.5), rel=1e-5)
@@ -46,7 +46,7 @@ def test_each_image_has_its_own_slope_and_logits_and_slopes_are_both_learnt_from
 
 def test_images_are_left_without_gradients() -> None:
     source = torch.randn(2, 3, 4, 4, requires_grad=True)
-    _, slopes = judge_with_slope(linear(), source * 2)
+    _, slopes = logits_and_squared_gradients(linear(), source * 2)
     slopes.sum().backward()
     assert source.grad is None
 
@@ -56,11 +56,13 @@ def test_compiled_code_is_not_differentiated_twice(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("does not currently support double backward")
 
     net, images = linear(), torch.randn(2, 3, 4, 4)
-    expected = judge_with_slope(net, images)
+    expected = logits_and_squared_gradients(net, images)
     monkeypatch.setattr(net, "_compiled_call_impl", refuse)
     with pytest.raises(RuntimeError, match="double backward"):
         net(images)
-    assert all(torch.equal(one, two) for one, two in zip(judge_with_slope(net, images), expected, strict=True))
+    assert all(
+        torch.equal(one, two) for one, two in zip(logits_and_squared_gradients(net, images), expected, strict=True)
+    )
 
 
 def awake(count: int = 4) -> tuple[nn.Module, Tensor, Tensor]:
@@ -72,7 +74,7 @@ def awake(count: int = 4) -> tuple[nn.Module, Tensor, Tensor]:
 
 def penalty_gradient(net: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, Tensor]:
     net.zero_grad()
-    _, slopes = judge_with_slope(net, images, labels)
+    _, slopes = logits_and_squared_gradients(net, images, labels)
     slopes.mean().backward()
     return slopes.mean().item(), torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
 
@@ -101,7 +103,7 @@ def test_in_bfloat16_the_penalty_stays_near_that_of_float32(count: int) -> None:
     exact, gradient = penalty_gradient(net, images, labels)
     with torch.autocast("cpu", torch.bfloat16):
         net.zero_grad()
-        logits, slopes = judge_with_slope(net, images, labels)
+        logits, slopes = logits_and_squared_gradients(net, images, labels)
     assert logits.dtype == slopes.dtype == torch.float32
     slopes.mean().backward()
     assert slopes.mean().item() == pytest.approx(exact, rel=0.03)
@@ -115,6 +117,6 @@ def test_tiny_slopes_do_not_vanish_in_bfloat16() -> None:
     with torch.no_grad():
         net[1].weight.mul_(1e-8)
     with torch.autocast("cpu", torch.bfloat16):
-        _, slopes = judge_with_slope(net, images)
+        _, slopes = logits_and_squared_gradients(net, images)
     assert slopes.mean().item() == pytest.approx(net[1].weight.square().sum().item(), rel=0.01)
     assert slopes.mean() > 0

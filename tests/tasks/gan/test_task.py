@@ -8,12 +8,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 import shoestring
+from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import RecipeError
 from shoestring.core.rng import generator
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.dcgan import PlainDCGAN
 from shoestring.tasks.contract import Batch
-from shoestring.tasks.gan.diffaugment import CriticAugment
+from shoestring.tasks.gan.diffaugment import DiffAugment
 from shoestring.tasks.gan.task import Adversarial, frozen
 
 SHAPE = (3, 4, 4)
@@ -44,15 +45,15 @@ def test_losses_of_hard_labels_are_those_of_goodfellow() -> None:
     nets, task = make_nets(), Adversarial()
     batch = draw(task)
     assert set(batch) == {"images", "labels", "latent"}
-    loss, facts = task.loss("discriminator", nets, batch)
+    loss, metrics = task.loss("discriminator", nets, batch)
     real, fake = nets["discriminator"](batch["images"]), nets["discriminator"](nets["generator"](batch["latent"]))
     expected = cross_entropy(real, torch.ones(6)) + cross_entropy(fake, torch.zeros(6))
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert facts["real"].item() == pytest.approx(real.sigmoid().mean().item(), rel=1e-6)
-    assert facts["fake"].item() == pytest.approx(fake.sigmoid().mean().item(), rel=1e-6)
-    loss, facts = task.loss("generator", nets, batch)
+    assert metrics["real"].item() == pytest.approx(real.sigmoid().mean().item(), rel=1e-6)
+    assert metrics["fake"].item() == pytest.approx(fake.sigmoid().mean().item(), rel=1e-6)
+    loss, metrics = task.loss("generator", nets, batch)
     assert loss.item() == pytest.approx(-fake.double().sigmoid().log().mean().item(), rel=1e-6)  # non-saturating
-    assert facts == {}
+    assert metrics == {}
 
 
 def test_losses_of_soft_labels_and_noisy_images() -> None:
@@ -152,18 +153,18 @@ def test_relativistic_losses_compare_each_real_image_with_the_made_one_beside_it
     nets, task = make_nets(), Adversarial(rule="relativistic")
     batch = draw(task)
     assert set(batch) == {"images", "labels", "latent"}
-    loss, facts = task.loss("discriminator", nets, batch)
+    loss, metrics = task.loss("discriminator", nets, batch)
     real, fake = (nets["discriminator"](batch[name]).double() for name in ("images", "fake"))
     expected = sum(math.log(1 + math.exp(f - r)) for r, f in zip(real.tolist(), fake.tolist(), strict=True)) / 6
     assert loss.item() == pytest.approx(expected, rel=1e-6)
-    assert facts["real"].item() == pytest.approx((real - fake).sigmoid().mean().item(), rel=1e-6)
-    assert facts["real"].item() + facts["fake"].item() == pytest.approx(1)
+    assert metrics["real"].item() == pytest.approx((real - fake).sigmoid().mean().item(), rel=1e-6)
+    assert metrics["real"].item() + metrics["fake"].item() == pytest.approx(1)
     with torch.no_grad():
         nets["discriminator"][1].weight.mul_(-3)  # the discriminator learns before the generator does
-    loss, facts = task.loss("generator", nets, batch)
+    loss, metrics = task.loss("generator", nets, batch)
     real, fake = (nets["discriminator"](batch[name]) for name in ("images", "fake"))
     assert loss.item() == pytest.approx(F.softplus(real - fake).mean().item(), rel=1e-6)
-    assert facts == {}
+    assert metrics == {}
     weight = nets["generator"][0].weight
     (expected_gradient,) = torch.autograd.grad(F.softplus(real.detach() - fake).mean(), weight, retain_graph=True)
     loss.backward()
@@ -176,12 +177,16 @@ def test_relativistic_losses_compare_each_real_image_with_the_made_one_beside_it
 def test_penalties_of_a_linear_discriminator_are_half_the_squared_length_of_its_weight(rule, r1, r2) -> None:
     nets = make_nets()
     plain, _ = Adversarial(rule=rule).loss("discriminator", nets, draw(Adversarial()))
-    penalised, facts = Adversarial(rule=rule, r1=r1, r2=r2).loss("discriminator", nets, draw(Adversarial()))
+    penalty_fraction, metrics = Adversarial(rule=rule, r1=r1, r2=r2).loss("discriminator", nets, draw(Adversarial()))
     square = nets["discriminator"][1].weight.detach().square().sum().item()
-    assert (penalised - plain).item() == pytest.approx((r1 + r2) / 2 * square, rel=1e-4)
-    expected = {name: pytest.approx(square) for name, weight in (("real_slope", r1), ("fake_slope", r2)) if weight}
-    assert {name: fact.item() for name, fact in facts.items() if name not in ("real", "fake")} == expected
-    penalised.backward()
+    assert (penalty_fraction - plain).item() == pytest.approx((r1 + r2) / 2 * square, rel=1e-4)
+    expected = {
+        name: pytest.approx(square)
+        for name, weight in (("real_squared_gradient", r1), ("fake_squared_gradient", r2))
+        if weight
+    }
+    assert {name: fact.item() for name, fact in metrics.items() if name not in ("real", "fake")} == expected
+    penalty_fraction.backward()
     assert all(parameter.grad is None for parameter in nets["generator"].parameters())
     assert all(parameter.grad.abs().sum() > 0 for parameter in nets["discriminator"].parameters()) or rule != "bce"
 
@@ -194,20 +199,20 @@ class Quadratic(nn.Module):
 
 
 @pytest.mark.parametrize(("share", "steep"), [(1.0, 6), (0.5, 3), (0.01, 1)])
-def test_gradients_are_taken_at_a_share_of_the_images_and_all_are_judged(share, steep) -> None:
+def test_gradients_are_taken_at_a_share_of_the_images_and_all_are_judged(fraction, steep) -> None:
     nets = make_nets()
     nets["discriminator"] = Quadratic()
     batch = draw(Adversarial())
     plain, _ = Adversarial().loss("discriminator", nets, batch)
-    loss, facts = Adversarial(r1=0.7, r2=0.3, penalised=share).loss("discriminator", nets, batch)
+    loss, metrics = Adversarial(r1=0.7, r2=0.3, penalty_fraction=fraction).loss("discriminator", nets, batch)
     real, fake = (batch[name][:steep].square().flatten(1).sum(1).mean().item() for name in ("images", "fake"))
-    assert facts["real_slope"].item() == pytest.approx(real, rel=1e-5)
-    assert facts["fake_slope"].item() == pytest.approx(fake, rel=1e-5)
+    assert metrics["real_squared_gradient"].item() == pytest.approx(real, rel=1e-5)
+    assert metrics["fake_squared_gradient"].item() == pytest.approx(fake, rel=1e-5)
     assert loss.item() == pytest.approx(plain.item() + 0.35 * real + 0.15 * fake, rel=1e-5)
 
 
 def test_the_discriminator_sees_real_and_made_images_changed_alike_in_both_phases() -> None:
-    nets, task = make_nets(), Adversarial(augment=CriticAugment(colour=1, translation=0.25, cutout=0.5), r1=0.1)
+    nets, task = make_nets(), Adversarial(augment=DiffAugment(colour=1, translation=0.25, cutout=0.5), r1=0.1)
     batch = draw(task)
     assert batch["changes"].shape == (6, 7)
     assert torch.equal(batch["changes"], draw(task)["changes"])
@@ -224,7 +229,7 @@ def test_the_discriminator_sees_real_and_made_images_changed_alike_in_both_phase
 def test_options_that_are_off_draw_nothing_more() -> None:
     plain, augmented = (
         draw(Adversarial(instance_noise=0.1)),
-        draw(Adversarial(instance_noise=0.1, augment=CriticAugment(cutout=0.5))),
+        draw(Adversarial(instance_noise=0.1, augment=DiffAugment(cutout=0.5))),
     )
     assert augmented.keys() - plain.keys() == {"changes"}
     assert all(torch.equal(augmented[name], tensor) for name, tensor in plain.items())
@@ -254,7 +259,7 @@ def test_conditional_nets_are_told_the_classes_of_the_batch_at_every_call(rule, 
     assert len(nets["discriminator"].told) == calls
     assert all(torch.equal(told, batch["labels"]) for net in nets.values() for told in net.told)
     mixed = torch.rand(6, 9)
-    task.generate(nets, batch["latent"], mixed)
+    task.sampler(nets, Machine.choose(Engine(), "cpu"), mirrored=False).generate(batch["latent"], mixed)
     assert nets["generator"].told[-1] is mixed
 
 
@@ -273,9 +278,9 @@ class Operations(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("rule", ["bce", "relativistic"])
-@pytest.mark.parametrize(("r1", "r2", "penalised"), [(0, 0, 1), (0.1, 0, 1), (0.1, 0.1, 1), (0.1, 0.1, 0.5)])
-def test_work_is_the_arithmetic_that_a_step_does(rule, r1, r2, penalised) -> None:
-    task = Adversarial(rule=rule, conditional=True, r1=r1, r2=r2, penalised=penalised)
+@pytest.mark.parametrize(("r1", "r2", "penalty_fraction"), [(0, 0, 1), (0.1, 0, 1), (0.1, 0.1, 1), (0.1, 0.1, 0.5)])
+def test_work_is_the_arithmetic_that_a_step_does(rule, r1, r2, penalty_fraction) -> None:
+    task = Adversarial(rule=rule, conditional=True, r1=r1, r2=r2, penalty_fraction=penalty_fraction)
     spec = ConditionalDCGAN()
     nets, example = spec.build((3, 32, 32), 5), spec.examples((3, 32, 32))
     once: dict[str, int] = {}
@@ -307,8 +312,8 @@ def test_soft_labels_are_refused_where_there_are_no_targets() -> None:
         {"instance_noise": -1},
         {"r1": -1},
         {"r2": -1},
-        {"penalised": 0},
-        {"penalised": 1.1},
+        {"penalty_fraction": 0},
+        {"penalty_fraction": 1.1},
     ],
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
@@ -325,7 +330,7 @@ def test_auxiliary_losses_are_those_of_odena() -> None:
     batch = {"images": torch.rand(6, 3, 32, 32), "labels": torch.tensor([0, 1, 2, 3, 4, 0])}
     batch = task.draw(batch, (4,), 0, generator(0, "noise"))
     nets.eval()
-    loss, facts = task.loss("discriminator", nets, batch)
+    loss, metrics = task.loss("discriminator", nets, batch)
     made = nets["generator"](batch["latent"], batch["labels"])
     expected = torch.zeros(())
     for images, target in ((batch["images"], 1.0), (made, 0.0)):
@@ -334,7 +339,7 @@ def test_auxiliary_losses_are_those_of_odena() -> None:
         expected = expected + 0.7 * F.cross_entropy(named, batch["labels"])
         assert torch.equal(nets["discriminator"](images, batch["labels"]), logits)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert set(facts) == {"real", "fake", "real_named", "fake_named"}
+    assert set(metrics) == {"real", "fake", "real_named", "fake_named"}
     loss, _ = task.loss("generator", nets, batch)
     logits, named = nets["discriminator"].named(made)
     expected = cross_entropy(logits, torch.ones(6)) + 0.7 * F.cross_entropy(named, batch["labels"])

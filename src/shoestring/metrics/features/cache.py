@@ -33,7 +33,7 @@ def extract_once(
         extractor: The frozen extractor.
         images: uint8, (n, channels, height, width).
         folder: The cache; made when missing, and free to be deleted at any time.
-        progress: Told of the images done, of a damaged file, and of one that cannot be written.
+        progress: Reports the images done, a damaged file, and one that cannot be written.
         batch_size: As of `features.batches`.
 
     Returns:

@@ -110,7 +110,7 @@ def batches(
         extractor: The frozen extractor.
         images: uint8, (n, channels, height, width), that `check_images` accepts.
         batch_size: Images to hand to the extractor at once; changes nothing but memory and speed.
-        advance: Told how many images each batch had.
+        advance: Called with the number of images of each batch.
 
     Raises:
         DataError: The features do not have the promised shape or are not finite.
@@ -134,7 +134,7 @@ def extract(extractor: Extractor, images: Tensor, progress: Progress, batch_size
     Args:
         extractor: The frozen extractor.
         images: uint8, (n, channels, height, width).
-        progress: Told of the images done.
+        progress: Reports the images done.
         batch_size: As of `batches`.
 
     Returns:

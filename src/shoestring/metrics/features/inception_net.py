@@ -65,7 +65,7 @@ class LongConvolution(Convolution):
     def __init__(self, name: str, width: int, out: int, kernel: tuple[int, int], length: int) -> None:
         super().__init__(name, width, out, kernel)
         self.upright = kernel[1] == 1
-        signal, taps, back = cyclic_convolution(length, max(kernel))
+        signal, taps, back = circular_convolution(length, max(kernel))
         self.signal = nn.Buffer(signal.float())
         self.back = nn.Buffer(back.float())
         self.products = nn.Buffer(torch.empty(len(taps), width, out))
@@ -88,7 +88,7 @@ class LongConvolution(Convolution):
     def read(self, tensors: Mapping[str, Tensor]) -> None:
         """As of `Convolution`; also transforms the kernel, in float64."""
         super().read(tensors)
-        _, taps, _ = cyclic_convolution(self.signal.shape[1], self.weight.shape[2] * self.weight.shape[3])
+        _, taps, _ = circular_convolution(self.signal.shape[1], self.weight.shape[2] * self.weight.shape[3])
         self.products.copy_(torch.einsum("rk,oik->rio", taps, self.weight.double().flatten(2)))
 
 
@@ -235,7 +235,7 @@ def inception(dimensions: Dimensions) -> nn.Sequential:
 
 @cache
 @torch.inference_mode(False)  # plain tensors, whoever asks first
-def cyclic_convolution(length: int, taps: int) -> tuple[Tensor, Tensor, Tensor]:
+def circular_convolution(length: int, taps: int) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices with which a padded convolution along an axis becomes products, one for each row of the first two.
 
     In a discrete Fourier transform a convolution is a product at each frequency. Real numbers leave half of the

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from shoestring.metrics.generative.knn import chunk_rows, squared_distances
-from shoestring.metrics.statistics import Measure, computed_by, mean, ratio
+from shoestring.metrics.statistics import Metric, computed_by, mean, ratio
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,12 @@ class Diversity:
     """How far apart samples lie.
 
     Attributes:
-        measures: By name, as `diversity` says.
+        metrics: By name, as `diversity` says.
         generated: float64, (n,): mean distance of each sample to all others.
         real: float64, (m,): the same of real images.
     """
 
-    measures: dict[str, Measure]
+    metrics: dict[str, Metric]
     generated: Tensor
     real: Tensor
 
@@ -32,7 +32,7 @@ def diversity(generated: Tensor, real: Tensor) -> Diversity:
         real: The same of real images; the number may differ, as a mean over pairs has no bias.
 
     Returns:
-        Measures: "pairwise_distance" and "pairwise_distance_real", means over all pairs of Euclidean distances;
+        Metrics: "pairwise_distance" and "pairwise_distance_real", means over all pairs of Euclidean distances;
         "diversity", the first by the second: 1 when as diverse as real images, 0 when all samples are alike. Intervals
         are the jackknife's: images are independent, pairs are not.
 
@@ -40,14 +40,14 @@ def diversity(generated: Tensor, real: Tensor) -> Diversity:
         ValueError: There are fewer than three of a kind, which leave no pair when one is left out and say nothing of
             how a distance varies.
     """
-    made, seen = mean_distances(generated), mean_distances(real)
-    code, note = computed_by(__name__), "Mean over all pairs; deviation of the jackknife's pseudo-values, one an image."
-    measures = {
-        "pairwise_distance": mean(_pseudo_values(made), code, note),
+    fake, seen = mean_distances(generated), mean_distances(real)
+    code, note = computed_by(__name__), "Mean over all pairs; std of the jackknife's pseudo-values, one an image."
+    metrics = {
+        "pairwise_distance": mean(_pseudo_values(fake), code, note),
         "pairwise_distance_real": mean(_pseudo_values(seen), code, note),
-        "diversity": ratio(_pseudo_values(made), _pseudo_values(seen), code, "1: as diverse as real images."),
+        "diversity": ratio(_pseudo_values(fake), _pseudo_values(seen), code, "1: as diverse as real images."),
     }
-    return Diversity(measures, made, seen)
+    return Diversity(metrics, fake, seen)
 
 
 def mean_distances(points: Tensor) -> Tensor:

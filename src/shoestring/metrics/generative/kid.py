@@ -30,7 +30,7 @@ class KernelDistance:
 
     value: float
     subset_mean: float
-    subset_deviation: float
+    subset_std: float
     standard_error: float
     subsets: int
     subset_size: int
@@ -71,12 +71,12 @@ def kernel_distance(
     between = _kernel_sums(first, second, members, other_members)
     n, m = members.sum(0, dtype=torch.float64), other_members.sum(0, dtype=torch.float64)
     values = within / (n * (n - 1)) + within_other / (m * (m - 1)) - 2 * between / (n * m)
-    deviation = float(values[:-1].std())
+    std = float(values[:-1].std())
     return KernelDistance(
         value=float(values[-1]),
         subset_mean=float(values[:-1].mean()),
-        subset_deviation=deviation,
-        standard_error=deviation * math.sqrt(max(1 / subsets, size / (smaller - size))),
+        subset_std=std,
+        standard_error=std * math.sqrt(max(1 / subsets, size / (smaller - size))),
         subsets=subsets,
         subset_size=size,
     )
@@ -119,8 +119,8 @@ def _kernel_sums(a: Tensor, b: Tensor, members: Tensor, other_members: Tensor) -
     for row in range(0, len(a), _ROWS):
         for column in range(row if a is b else 0, len(b), _ROWS):
             rows, columns = slice(row, row + _ROWS), slice(column, column + _ROWS)
-            excess = (one[rows] @ other[columns].T).div_(dimensions).sub_(level)
-            kernel = excess.add(3 * c).mul_(excess).add_(3 * c**2).mul_(excess)
+            gap_to_real = (one[rows] @ other[columns].T).div_(dimensions).sub_(level)
+            kernel = gap_to_real.add(3 * c).mul_(gap_to_real).add_(3 * c**2).mul_(gap_to_real)
             inside = ((kernel @ other_members[columns].to(type_of_both)).double() * members[rows]).sum(0)
             inside[-1] = kernel.sum(dtype=torch.float64)  # of all images: the value itself, so to the last digit
             sums += inside * (2 if a is b and column > row else 1)

@@ -10,7 +10,7 @@ SPARE = 3  # candidates beyond those wanted, since float32 may order near-equal 
 TOLERANCE = 1e-5  # of |a|^2 + |b|^2: more than a squared distance from float32 products is wrong by
 
 
-def nearest_few(queries: Tensor, references: Tensor, count: int, *, same: bool = False) -> tuple[Tensor, Tensor]:
+def knn(queries: Tensor, references: Tensor, count: int, *, same: bool = False) -> tuple[Tensor, Tensor]:
     """The nearest references of each query, by exhaustive search.
 
     Takes n m d multiply-adds in float32. Whatever these cannot tell apart is decided by float64 differences, so the

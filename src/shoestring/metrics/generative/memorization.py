@@ -7,8 +7,8 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from shoestring.metrics.generative.knn import nearest_few
-from shoestring.metrics.statistics import Measure, computed_by, share
+from shoestring.metrics.generative.knn import knn
+from shoestring.metrics.statistics import Metric, computed_by, fraction
 
 COPY_QUANTILE = 0.01  # of the held-out images' distances; a sample as near as these few is counted as memorised
 
@@ -31,13 +31,13 @@ class Memorisation:
     """How near samples come to the training images.
 
     Attributes:
-        measures: By name, as `memorisation` says.
+        metrics: By name, as `memorisation` says.
         generated: The nearest training image of each sample, to show side by side.
         held_out: That of each held-out real image.
         threshold: The distance up to which a sample counts as memorised.
     """
 
-    measures: dict[str, Measure]
+    metrics: dict[str, Metric]
     generated: Neighbours
     held_out: Neighbours
     threshold: float
@@ -53,11 +53,11 @@ def memorisation(generated: Tensor, held_out: Tensor, train: Tensor, quantile: f
         generated: Samples, uint8 images (n, c, h, w) or features (n, d).
         held_out: Real images not trained on, in the same form.
         train: The training images, in the same form.
-        quantile: Share of the held-out images whose nearness counts as memorised.
+        quantile: Fraction of the held-out images whose nearness counts as memorised.
 
     Returns:
-        Measures: "memorised", the share of samples at most as far as the `quantile` of held-out images;
-        "memorised_held_out", the same share of these themselves (about `quantile`; more where the data holds
+        Metrics: "memorised", the fraction of samples at most as far as the `quantile` of held-out images;
+        "memorised_held_out", the same fraction of these themselves (about `quantile`; more where the data holds
         duplicates); "nearer_than_held_out", the probability that a sample is nearer to its training image than a
         held-out image to its own, 0.5 where nothing is copied (Mann and Whitney 1947, as Meehan et al. 2020 test
         copying).
@@ -69,12 +69,12 @@ def memorisation(generated: Tensor, held_out: Tensor, train: Tensor, quantile: f
         f"Distance at most {threshold:.6g}, the {quantile:.0%} quantile of {len(held_out):,} held-out images, which "
         "the interval takes as known."
     )
-    measures = {
-        "memorised": share(int((found.distances <= threshold).sum()), len(generated), code, note),
-        "memorised_held_out": share(int((usual.distances <= threshold).sum()), len(held_out), code, note),
+    metrics = {
+        "memorised": fraction(int((found.distances <= threshold).sum()), len(generated), code, note),
+        "memorised_held_out": fraction(int((usual.distances <= threshold).sum()), len(held_out), code, note),
         "nearer_than_held_out": _probability_nearer(found.distances, usual.distances, code),
     }
-    return Memorisation(measures, found, usual, threshold)
+    return Memorisation(metrics, found, usual, threshold)
 
 
 def nearest(queries: Tensor, references: Tensor) -> Neighbours:
@@ -95,11 +95,11 @@ def nearest(queries: Tensor, references: Tensor) -> Neighbours:
     points, others = queries.flatten(1), references.flatten(1)
     if points.shape[1] != others.shape[1] or not len(others):
         raise ValueError(f"queries {tuple(queries.shape)} do not match references {tuple(references.shape)}")
-    indices, squares = nearest_few(points, others, 1)
+    indices, squares = knn(points, others, 1)
     return Neighbours(indices[:, 0].cpu(), squares[:, 0].sqrt().cpu())
 
 
-def _probability_nearer(found: Tensor, usual: Tensor, code: str) -> Measure:
+def _probability_nearer(found: Tensor, usual: Tensor, code: str) -> Metric:
     """The area under the ROC curve of the two distances, ties counting half, with DeLong et al. 1988's interval."""
     by_sample = 1 - _placement(found, usual)
     by_held_out = _placement(usual, found)
@@ -109,11 +109,11 @@ def _probability_nearer(found: Tensor, usual: Tensor, code: str) -> Measure:
         half = NormalDist().inv_cdf(0.975) * math.sqrt(variance)
         interval = (max(0.0, value - half), min(1.0, value + half))
     note = "0.5: as far from the training images as held-out real images are; above: nearer."
-    return Measure(value, len(found), interval, None, code, note)
+    return Metric(value, len(found), interval, None, code, note)
 
 
 def _placement(values: Tensor, among: Tensor) -> Tensor:
-    """For each value the share of the others below it, ties counting half."""
+    """For each value the fraction of the others below it, ties counting half."""
     order = among.sort().values
     below, through = torch.searchsorted(order, values), torch.searchsorted(order, values, right=True)
     return (below + through).double() / (2 * len(among))

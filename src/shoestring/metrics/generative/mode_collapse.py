@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from shoestring.metrics.statistics import Measure, computed_by, mean
+from shoestring.metrics.statistics import Metric, computed_by, mean
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class Collapse:
     """How evenly samples spread over the classes.
 
     Attributes:
-        measures: By name, as `class_collapse` says.
+        metrics: By name, as `class_collapse` says.
         generated: int64, (num_classes,): samples seen as each class.
         real: int64, (num_classes,): real images seen as each class.
     """
 
-    measures: dict[str, Measure]
+    metrics: dict[str, Metric]
     generated: Tensor
     real: Tensor
 
@@ -48,7 +48,7 @@ def class_collapse(generated: Tensor, real: Tensor, num_classes: int) -> Collaps
         num_classes: How many classes there are.
 
     Returns:
-        Measures: "class_entropy" and "class_entropy_real" in nats, log(num_classes) at most; "effective_classes", exp
+        Metrics: "class_entropy" and "class_entropy_real" in nats, log(num_classes) at most; "effective_classes", exp
         of the samples' entropy: as many evenly used classes have it; "classes_missing", how many classes are seen in
         real images and in no sample; "class_histogram", a list of {"class", "generated", "real"} counts.
 
@@ -56,17 +56,17 @@ def class_collapse(generated: Tensor, real: Tensor, num_classes: int) -> Collaps
         ValueError: A class is not in 0..num_classes-1.
     """
     code = computed_by(__name__)
-    made = torch.bincount(generated, minlength=num_classes)
+    fake = torch.bincount(generated, minlength=num_classes)
     seen = torch.bincount(real, minlength=num_classes)
-    if len(made) > num_classes or len(seen) > num_classes:
+    if len(fake) > num_classes or len(seen) > num_classes:
         raise ValueError(f"classes must be in 0..{num_classes - 1}")
-    entropy = _entropy(generated, made, code)
-    missing = int(((made == 0) & (seen > 0)).sum())
-    rows = [{"class": i, "generated": int(made[i]), "real": int(seen[i])} for i in range(num_classes)]
-    measures = {
+    entropy = _entropy(generated, fake, code)
+    missing = int(((fake == 0) & (seen > 0)).sum())
+    rows = [{"class": i, "generated": int(fake[i]), "real": int(seen[i])} for i in range(num_classes)]
+    metrics = {
         "class_entropy": entropy,
         "class_entropy_real": _entropy(real, seen, code),
-        "effective_classes": Measure(
+        "effective_classes": Metric(
             math.exp(entropy.value),
             entropy.n,
             None if entropy.interval is None else (math.exp(entropy.interval[0]), math.exp(entropy.interval[1])),
@@ -74,13 +74,13 @@ def class_collapse(generated: Tensor, real: Tensor, num_classes: int) -> Collaps
             code,
             entropy.note,
         ),
-        "classes_missing": Measure(missing, len(generated), None, None, code, "Fewer samples miss more classes."),
-        "class_histogram": Measure(rows, len(generated), computed_by=code),
+        "classes_missing": Metric(missing, len(generated), None, None, code, "Fewer samples miss more classes."),
+        "class_histogram": Metric(rows, len(generated), computed_by=code),
     }
-    return Collapse(measures, made, seen)
+    return Collapse(metrics, fake, seen)
 
 
-def _entropy(classes: Tensor, counts: Tensor, code: str) -> Measure:
+def _entropy(classes: Tensor, counts: Tensor, code: str) -> Metric:
     # The entropy is the mean of -log p over the images themselves, which also gives its sampling error.
     surprise = -(counts.double() / len(classes)).log()[classes]
     bias = (int((counts > 0).sum()) - 1) / (2 * len(classes))

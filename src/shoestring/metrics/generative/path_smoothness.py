@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from shoestring.metrics.statistics import Measure, computed_by, mean, share
+from shoestring.metrics.statistics import Metric, computed_by, fraction, mean
 
 
 @dataclass(frozen=True)
@@ -12,11 +12,11 @@ class Smoothness:
     """How evenly paths proceed.
 
     Attributes:
-        measures: By name, as `smoothness` says.
+        metrics: By name, as `smoothness` says.
         lengths: float64, (pairs, steps - 1): how far each step goes, Euclidean, in the units of the data.
     """
 
-    measures: dict[str, Measure]
+    metrics: dict[str, Metric]
     lengths: Tensor
 
 
@@ -27,9 +27,9 @@ def smoothness(paths: Tensor) -> Smoothness:
         paths: (pairs, steps, c, h, w) images or (pairs, steps, d) features, uint8 or floating point; at least 3 steps.
 
     Returns:
-        Measures: "longest_step", the mean over paths that move of longest by mean step, from 1 (even) to steps - 1 (all
-        in one jump; so compare only equal numbers of steps); None when no path moves. "still_paths", the share of paths
-        that do not move at all.
+        Metrics: "max_over_mean_step", the mean over paths that move of longest by mean step, from 1 (even) to steps - 1
+        (all in one jump; so compare only equal numbers of steps); None when no path moves. "frac_constant_paths", the
+        fraction of paths that do not move at all.
 
     Raises:
         ValueError: There are no paths, or fewer than 3 steps.
@@ -42,8 +42,10 @@ def smoothness(paths: Tensor) -> Smoothness:
     code = computed_by(__name__)
     note = f"Longest by mean of {lengths.shape[1]} steps, averaged over paths; 1 is even."
     unevenness = moving.amax(1) / moving.mean(1)
-    measures = {
-        "longest_step": mean(unevenness, code, note) if len(moving) else Measure(None, 0, computed_by=code, note=note),
-        "still_paths": share(len(paths) - len(moving), len(paths), code),
+    metrics = {
+        "max_over_mean_step": mean(unevenness, code, note)
+        if len(moving)
+        else Metric(None, 0, computed_by=code, note=note),
+        "frac_constant_paths": fraction(len(paths) - len(moving), len(paths), code),
     }
-    return Smoothness(measures, lengths)
+    return Smoothness(metrics, lengths)

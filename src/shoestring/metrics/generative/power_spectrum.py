@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from shoestring.metrics.statistics import Measure, computed_by, ratio
+from shoestring.metrics.statistics import Metric, computed_by, ratio
 
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green, blue (ITU-R BT.601)
 TOP_BAND = 0.375  # cycles per pixel: the last quarter below the highest frequency along an axis, and the corners
@@ -42,12 +42,12 @@ class Checkerboard:
     """Traces of upsampling in samples, against real images.
 
     Attributes:
-        measures: By name, as `checkerboard` says.
+        metrics: By name, as `checkerboard` says.
         generated: The samples' spectrum.
         real: That of real images.
     """
 
-    measures: dict[str, Measure]
+    metrics: dict[str, Metric]
     generated: Spectrum
     real: Spectrum
 
@@ -60,7 +60,7 @@ def checkerboard(generated: Tensor, real: Tensor) -> Checkerboard:
         real: uint8, (m, c, h, w).
 
     Returns:
-        Measures, each a ratio to real images, 1 where alike. "high_frequency_energy": at 0.375 cycles per pixel and
+        Metrics, each a ratio to real images, 1 where alike. "high_frequency_energy": at 0.375 cycles per pixel and
         above; below 1 is blur, above 1 noise or artefacts. "grid_energy_period_2", "grid_energy_period_4": at exactly
         the frequencies of patterns that repeat every 2 (or 4 and not 2) pixels, which transposed convolutions leave
         (Odena et al. 2016). "grid_peak_period_2", "grid_peak_period_4": the same relative to the neighbouring
@@ -69,16 +69,16 @@ def checkerboard(generated: Tensor, real: Tensor) -> Checkerboard:
         A grid of fixed phase shows in these; one that only scales what is there, as copying each pixel to a 2 x 2 block
         does, cancels at exactly period 2 and shows in "high_frequency_energy" alone.
     """
-    made, seen = spectrum(generated), spectrum(real)
+    fake, seen = spectrum(generated), spectrum(real)
     code = computed_by(__name__)
-    measures = {"high_frequency_energy": ratio(made.top, seen.top, code, "Ratio to real images.")}
+    metrics = {"high_frequency_energy": ratio(fake.top, seen.top, code, "Ratio to real images.")}
     for period in PERIODS:
         note = f"Ratio to real images; patterns that repeat every {period} pixels and no fewer."
-        measures[f"grid_energy_period_{period}"] = ratio(made.grid[period], seen.grid[period], code, note)
+        metrics[f"grid_energy_period_{period}"] = ratio(fake.grid[period], seen.grid[period], code, note)
     for period in PERIODS:
         note = f"As grid_energy_period_{period}, relative to the frequencies next to it."
-        measures[f"grid_peak_period_{period}"] = ratio(_peak(made, period), _peak(seen, period), code, note)
-    return Checkerboard(measures, made, seen)
+        metrics[f"grid_peak_period_{period}"] = ratio(_peak(fake, period), _peak(seen, period), code, note)
+    return Checkerboard(metrics, fake, seen)
 
 
 def spectrum(images: Tensor) -> Spectrum:

@@ -10,19 +10,19 @@ from shoestring.metrics.features.extractor import FeatureSet
 from shoestring.metrics.generative.knn import (
     TOLERANCE,
     about,
-    nearest_few,
+    knn,
     squared_differences,
     squared_distances,
     squared_sizes,
 )
-from shoestring.metrics.statistics import Measure, computed_by, mean, share
+from shoestring.metrics.statistics import Metric, computed_by, fraction, mean
 
 PRECISION_NEIGHBOURS = 3
 DENSITY_NEIGHBOURS = 5
 _PAIRS = 2**23  # whose distances are held at once
 
 
-def fidelity(real: FeatureSet, generated: FeatureSet) -> dict[str, Measure]:
+def prdc(real: FeatureSet, generated: FeatureSet) -> dict[str, Metric]:
     """How real generated images look and how much of the real images' variety they have.
 
     The real images' region is the union of balls around each that reach to its k-th nearest other real image; the
@@ -35,9 +35,9 @@ def fidelity(real: FeatureSet, generated: FeatureSet) -> dict[str, Measure]:
             ones only.
 
     Returns:
-        "precision", the share of generated images in the real region, and "recall", the share of real images in the
-        generated region, k = 3 (Kynkäänniemi et al. 2019); "density", how many real balls hold a generated image on
-        average, divided by k, about 1 for sets that are alike, and "coverage", the share of real images whose ball
+        "precision", the fraction of generated images in the real region, and "recall", the fraction of real images in
+        the generated region, k = 3 (Kynkäänniemi et al. 2019); "density", how many real balls hold a generated image on
+        average, divided by k, about 1 for sets that are alike, and "coverage", the fraction of real images whose ball
         holds a generated image, k = 5 (Naeem et al. 2020). The border belongs to a ball. Intervals take the other set
         as given.
 
@@ -45,32 +45,34 @@ def fidelity(real: FeatureSet, generated: FeatureSet) -> dict[str, Measure]:
         DataError: A set has no more than 5 images.
         ValueError: The dimensions differ.
     """
-    seen, made = real.features, generated.features
-    if seen.shape[1:] != made.shape[1:]:
-        raise ValueError(f"features of {tuple(seen.shape)} and {tuple(made.shape)} are not of one extractor")
-    if min(len(seen), len(made)) <= DENSITY_NEIGHBOURS:
+    real_points, fake_points = real.features, generated.features
+    if real_points.shape[1:] != fake_points.shape[1:]:
+        raise ValueError(
+            f"features of {tuple(real_points.shape)} and {tuple(fake_points.shape)} are not of one extractor"
+        )
+    if min(len(real_points), len(fake_points)) <= DENSITY_NEIGHBOURS:
         raise DataError(
             f"{DENSITY_NEIGHBOURS} nearest neighbours need at least {DENSITY_NEIGHBOURS + 1} images of each kind, "
-            f"got {len(seen)} and {len(made)}"
+            f"got {len(real_points)} and {len(fake_points)}"
         )
     wide, narrow = (real.once("radii", squared_radii)[:, k - 1] for k in (DENSITY_NEIGHBOURS, PRECISION_NEIGHBOURS))
-    made_narrow = generated.once("radii", squared_radii)[:, PRECISION_NEIGHBOURS - 1]
-    precise = torch.zeros(len(made), dtype=torch.bool)
-    recalled, covered = torch.zeros(len(seen), dtype=torch.bool), torch.zeros(len(seen), dtype=torch.bool)
-    balls = torch.zeros(len(made), dtype=torch.int64)
-    for rows, columns, squares in _near_pairs(made, seen, made_narrow, wide, narrow):
+    fake_narrow = generated.once("radii", squared_radii)[:, PRECISION_NEIGHBOURS - 1]
+    precise = torch.zeros(len(fake_points), dtype=torch.bool)
+    recalled, covered = torch.zeros(len(real_points), dtype=torch.bool), torch.zeros(len(real_points), dtype=torch.bool)
+    balls = torch.zeros(len(fake_points), dtype=torch.int64)
+    for rows, columns, squares in _near_pairs(fake_points, real_points, fake_narrow, wide, narrow):
         precise[rows[squares <= narrow[columns]]] = True
-        recalled[columns[squares <= made_narrow[rows]]] = True
+        recalled[columns[squares <= fake_narrow[rows]]] = True
         within = squares <= wide[columns]
-        balls += torch.bincount(rows[within], minlength=len(made))
+        balls += torch.bincount(rows[within], minlength=len(fake_points))
         covered[columns[within]] = True
     code = computed_by(__name__)
     few, many = (f"k = {k}; features: {real.extractor}." for k in (PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS))
     return {
-        "precision": share(int(precise.sum()), len(made), code, few),
-        "recall": share(int(recalled.sum()), len(seen), code, few),
+        "precision": fraction(int(precise.sum()), len(fake_points), code, few),
+        "recall": fraction(int(recalled.sum()), len(real_points), code, few),
         "density": mean(balls.double() / DENSITY_NEIGHBOURS, code, many, "log"),
-        "coverage": share(int(covered.sum()), len(seen), code, many),
+        "coverage": fraction(int(covered.sum()), len(real_points), code, many),
     }
 
 
@@ -81,32 +83,32 @@ def squared_radii(features: Tensor, neighbours: int = DENSITY_NEIGHBOURS) -> Ten
         features: (n, dimensions), n above `neighbours`.
         neighbours: How many others.
     """
-    return nearest_few(features, features, neighbours, same=True)[1]
+    return knn(features, features, neighbours, same=True)[1]
 
 
 def _near_pairs(
-    made: Tensor, seen: Tensor, made_limits: Tensor, *seen_limits: Tensor
+    fake_points: Tensor, real_points: Tensor, fake_limits: Tensor, *real_limits: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """All pairs within the limit of either, the last the smaller of `seen`'s, and perhaps some more, part after part.
 
     Yields indices into both sets, and squared distances in float64 that lie on the right side of every limit.
     """
-    origin = seen[0]
-    others = about(origin, seen)
+    origin = real_points[0]
+    others = about(origin, real_points)
     sizes = squared_sizes(others)
-    size = max(1, _PAIRS // len(seen))
-    for start in range(0, len(made), size):
-        points = about(origin, made[start : start + size])
+    size = max(1, _PAIRS // len(real_points))
+    for start in range(0, len(fake_points), size):
+        points = about(origin, fake_points[start : start + size])
         own_sizes = squared_sizes(points)
         error = TOLERANCE * float(own_sizes.max() + sizes.max())
-        own_limits = made_limits[start : start + size]
+        own_limits = fake_limits[start : start + size]
         squares = squared_distances(points, others, own_sizes, sizes)
-        near = squares <= (seen_limits[0] + error).float()
+        near = squares <= (real_limits[0] + error).float()
         near |= squares <= (own_limits + error).float()[:, None]
         rows, columns = near.nonzero().unbind(1)
         exact = squares[rows, columns].double()
-        limits = torch.stack([own_limits[rows], *(of_seen[columns] for of_seen in seen_limits)])
+        limits = torch.stack([own_limits[rows], *(of_real[columns] for of_real in real_limits)])
         close = ((exact - limits).abs() <= error).any(0)
         rows += start
-        exact[close] = squared_differences(made[rows[close]], seen[columns[close]])
+        exact[close] = squared_differences(fake_points[rows[close]], real_points[columns[close]])
         yield rows, columns, exact

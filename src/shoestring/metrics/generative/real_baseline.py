@@ -1,4 +1,4 @@
-"""The floor: what other real images get in place of generated ones, kept, since it depends on the data alone."""
+"""The real-vs-real baseline: what other real images get in place of generated ones; cached, for data alone decides."""
 
 import hashlib
 import json
@@ -11,16 +11,18 @@ from torch import Tensor
 
 from shoestring.core.progress import Progress
 from shoestring.core.run import write_atomic
-from shoestring.metrics.generative.suite import Naming, Seen, scores
-from shoestring.metrics.score import Score
+from shoestring.metrics.generative.suite import ImageFeatures, Naming, scores
+from shoestring.metrics.score import GenerativeMetric
 from shoestring.metrics.statistics import computed_by
 
 
-def floor_scores(real: Seen, further: Seen, naming: Naming, folder: Path, progress: Progress) -> dict[str, Score]:
+def real_baseline_metrics(
+    real: ImageFeatures, further: ImageFeatures, naming: Naming, folder: Path, progress: Progress
+) -> dict[str, GenerativeMetric]:
     """The scores of further real images, read from a cache when the same were compared before in the same way.
 
     The file's name is a hash of both sets' shapes, pixels and order, of the extractors' identities (dimensions,
-    resizing and weights are part of these), and of the code that measures. The scores carry a checksum, and a damaged
+    resizing and weights are part of these), and of the code that computes. The scores carry a checksum, and a damaged
     file is computed anew.
 
     Args:
@@ -28,36 +30,36 @@ def floor_scores(real: Seen, further: Seen, naming: Naming, folder: Path, progre
         further: Other real images, as many as generated ones.
         naming: How the features are called.
         folder: The cache; made when missing, and free to be deleted at any time.
-        progress: Told of each kind of score, of a damaged file, and of one that cannot be written.
+        progress: Reports each kind of score, a damaged file, and one that cannot be written.
 
     Raises:
         DataError: As of `generated.scores`.
     """
     shapes = [list(one.images.shape) for one in (real, further)]
-    judged = [one.classes is not None for one in (real, further)]
-    seen = hashlib.sha256(json.dumps([computed_by(__name__), asdict(naming), shapes, judged]).encode())
+    classified = [one.classes is not None for one in (real, further)]
+    seen = hashlib.sha256(json.dumps([computed_by(__name__), asdict(naming), shapes, classified]).encode())
     for one in (real, further):
         seen.update(one.images.cpu().numpy().tobytes())
-    path = folder / f"floor-{seen.hexdigest()[:24]}.json"
+    path = folder / f"real-baseline-{seen.hexdigest()[:24]}.json"
     try:
         return _read(path)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
-        progress.say(f"{path} is damaged ({error}); measuring the floor again")
+        progress.say(f"{path} is damaged ({error}); computing the baseline again")
     found = scores(real, further, naming, progress)
     values = {name: score.to_json() for name, score in found.items()}
     try:
         write_atomic(path, json.dumps({"sha256": _checksum(values), "scores": values}).encode())
     except OSError as error:
-        progress.say(f"the floor is not kept for another time: {error}")
+        progress.say(f"the real-vs-real baseline is not cached: {error}")
     return found
 
 
 def not_among(images: Tensor, others: Tensor) -> Tensor:
     """Those of images (n, c, h, w) whose pixels are not those of any other image (m, c, h, w), in their order.
 
-    A floor is of images that are not the real ones themselves, which would get a distance of 0.
+    A baseline is of images that are not the real ones themselves, which would get a distance of 0.
     """
     known = {_pixels(image) for image in others}
     return images[torch.tensor([_pixels(image) not in known for image in images], dtype=torch.bool)]
@@ -67,12 +69,12 @@ def _pixels(image: Tensor) -> bytes:
     return hashlib.sha256(image.numpy().tobytes()).digest()
 
 
-def _read(path: Path) -> dict[str, Score]:
+def _read(path: Path) -> dict[str, GenerativeMetric]:
     content = json.loads(path.read_bytes())
     values: dict[str, dict[str, Any]] = content["scores"]
     if _checksum(values) != content["sha256"]:
         raise ValueError("its content does not match its checksum")
-    return {name: Score.from_json(value) for name, value in values.items()}
+    return {name: GenerativeMetric.from_json(value) for name, value in values.items()}
 
 
 def _checksum(values: dict[str, dict[str, Any]]) -> str:

@@ -18,25 +18,25 @@ from shoestring.metrics.generative.fid import extrapolated_frechet_distance, fre
 from shoestring.metrics.generative.kid import kernel_distance
 from shoestring.metrics.generative.mode_collapse import class_collapse
 from shoestring.metrics.generative.power_spectrum import SMALLEST, checkerboard
-from shoestring.metrics.generative.prdc import fidelity
-from shoestring.metrics.score import Score, as_scores
-from shoestring.metrics.statistics import Measure, computed_by
+from shoestring.metrics.generative.prdc import prdc
+from shoestring.metrics.score import GenerativeMetric, as_generative_metrics
+from shoestring.metrics.statistics import Metric, computed_by
 
 FEWEST = 50  # images; with fewer no distance means anything
 TOO_FEW = f"a distance needs at least {FEWEST} of each kind, and 10,000 to be cited"
-DIVERSE = 2000  # images whose pairwise distances are averaged; a mean over pairs has no bias
+DIVERSITY_IMAGES = 2000  # images whose pairwise distances are averaged; a mean over pairs has no bias
 SUBSETS = 50  # of 1,000 images each, for the standard error of the kernel distance
-CITED = 2048  # dimensions of the FID of papers
+FID_DIMENSIONS = 2048  # dimensions of the FID of papers
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageFeatures:
     """Images and what extractors make of them.
 
     Attributes:
         images: uint8, (n, c, h, w).
         inception: Features of the FID Inception, None when there is none.
-        fast: Features of the shipped classifier, None where it does not fit the images.
+        classifier: Features of the shipped classifier, None where it does not fit the images.
         classes: What that classifier takes each image for, int64 (n,), None likewise.
     """
 
@@ -93,16 +93,16 @@ def check_sets(real: Tensor, generated: Tensor, count: int | None = None) -> Non
 
     Args:
         real: Real images, (n, c, h, w).
-        generated: What is judged.
+        generated: What is evaluated.
         count: Images of each to take; by default all.
 
     Raises:
         DataError: Channels, height or width differ or are too small, or a set has too few images.
     """
     if real.shape[1:] != generated.shape[1:]:
-        made, seen = ("x".join(map(str, part.shape[1:])) for part in (generated, real))
+        fake, seen = ("x".join(map(str, part.shape[1:])) for part in (generated, real))
         raise DataError(
-            f"generated images are {made}, real ones {seen} (channels x height x width); resizing would decide the "
+            f"generated images are {fake}, real ones {seen} (channels x height x width); resizing would decide the "
             "score: make both of one size, and say how"
         )
     check_size(real.shape)
@@ -113,20 +113,23 @@ def check_sets(real: Tensor, generated: Tensor, count: int | None = None) -> Non
         raise DataError(f"--count {count:,}: the smaller of the two sets has {fewest:,} images")
 
 
-def scores(real: Seen, generated: Seen, naming: Naming, progress: Progress) -> dict[str, Score]:
+def scores(
+    real: ImageFeatures, generated: ImageFeatures, naming: Naming, progress: Progress
+) -> dict[str, GenerativeMetric]:
     """Everything that two sets of images tell.
 
     Args:
         real: Real images.
-        generated: What is judged; or other real images, whose scores are the floor.
+        generated: What is evaluated; or other real images, for the baseline.
         naming: How the features are called.
-        progress: Told of each kind of score.
+        progress: Reports each kind of score.
 
     Returns:
         Where there are Inception features, with names that end in dimensions and resizing ("fid_768_clean"): the
         distances of `inception_distances`, "precision", "recall", "density" and "coverage". Where there are features of
-        the shipped classifier: "fast_distance", the measures of `class_collapse`, and "diversity_fast" and its parts.
-        Always: the measures of `checkerboard`, "spectrum" (a list of {"frequency", "generated", "real"}), and
+        the shipped classifier: "cifar_resnet_fd", the metrics of `class_collapse`, and "diversity_cifar_resnet" and its
+        parts.
+        Always: the metrics of `checkerboard`, "spectrum" (a list of {"frequency", "generated", "real"}), and
         "diversity_pixels" and its parts.
 
     Raises:
@@ -137,74 +140,76 @@ def scores(real: Seen, generated: Seen, naming: Naming, progress: Progress) -> d
     n_real = len(real)
     if real.inception is not None and generated.inception is not None:
         with progress.task("precision and recall", 1) as advance:
-            faithful = fidelity(real.inception, generated.inception)
+            faithful = prdc(real.inception, generated.inception)
             advance()
-        found |= as_scores(faithful, naming.suffix, naming.inception, n_real)
+        found |= as_generative_metrics(faithful, naming.suffix, naming.inception, n_real)
     if real.classes is not None and generated.classes is not None:
-        collapsed = class_collapse(generated.classes, real.classes, naming.num_classes).measures
-        found |= as_scores(collapsed, features=naming.fast, n_real=n_real)
+        collapsed = class_collapse(generated.classes, real.classes, naming.num_classes).metrics
+        found |= as_generative_metrics(collapsed, features=naming.fast, n_real=n_real)
     board = checkerboard(generated.images, real.images)
-    found |= as_scores(board.measures, n_real=n_real)
+    found |= as_generative_metrics(board.metrics, n_real=n_real)
     curves = torch.stack([board.real.frequencies, board.generated.radial, board.real.radial], dim=1)
     rows = [dict(zip(("frequency", "generated", "real"), map(float, point), strict=True)) for point in curves]
     note = "Variance of luma on the 0..1 scale, by cycles per pixel: the mean over each ring of frequencies."
     code = computed_by(spectrum.__name__)
-    found["spectrum"] = Score(rows, len(generated), computed_by=code, note=note, n_real=n_real)
-    spread = diversity(generated.images[:DIVERSE], real.images[:DIVERSE]).measures
-    found |= as_scores(spread, "_pixels", n_real=min(n_real, DIVERSE))
+    found["spectrum"] = GenerativeMetric(rows, len(generated), computed_by=code, note=note, n_real=n_real)
+    spread = diversity(generated.images[:DIVERSITY_IMAGES], real.images[:DIVERSITY_IMAGES]).metrics
+    found |= as_generative_metrics(spread, "_pixels", n_real=min(n_real, DIVERSITY_IMAGES))
     if real.fast is not None and generated.fast is not None:
-        spread = diversity(generated.fast.features[:DIVERSE], real.fast.features[:DIVERSE]).measures
-        found |= as_scores(spread, "_fast", naming.fast, min(n_real, DIVERSE))
+        spread = diversity(generated.fast.features[:DIVERSITY_IMAGES], real.fast.features[:DIVERSITY_IMAGES]).metrics
+        found |= as_generative_metrics(spread, "_cifar_resnet", naming.fast, min(n_real, DIVERSITY_IMAGES))
     return found
 
 
-def distances(real: Seen, generated: Seen, naming: Naming, progress: Progress) -> dict[str, Score]:
-    """The distances alone: those of `inception_distances` and "fast_distance", as far as there are features."""
-    found: dict[str, Score] = {}
+def distances(
+    real: ImageFeatures, generated: ImageFeatures, naming: Naming, progress: Progress
+) -> dict[str, GenerativeMetric]:
+    """The distances alone: those of `inception_distances` and "cifar_resnet_fd", as far as there are features."""
+    found: dict[str, GenerativeMetric] = {}
     if real.inception is not None and generated.inception is not None:
         with progress.task("distances", 1) as advance:
             found |= inception_distances(real.inception, generated.inception, naming)
             advance()
     if real.fast is not None and generated.fast is not None:
-        found["fast_distance"] = fast_distance(real.fast, generated.fast)
+        found["cifar_resnet_fd"] = cifar_resnet_fd(real.fast, generated.fast)
     return found
 
 
-def inception_distances(real: FeatureSet, generated: FeatureSet, naming: Naming) -> dict[str, Score]:
+def inception_distances(real: FeatureSet, generated: FeatureSet, naming: Naming) -> dict[str, GenerativeMetric]:
     """FID and KID, and FID for infinitely many generated images ("fid_..._infinite").
 
     The last only from twice as many images as dimensions on.
     """
     code = computed_by(distance.__name__)
-    reference, made = real.moments, generated.moments
+    reference, fake = real.moments, generated.moments
     dimensions = len(reference.mean)
-    other_scale = dimensions != CITED
+    other_scale = dimensions != FID_DIMENSIONS
     scale = (
         f"{dimensions}-dimensional features: another scale than the FID of 2,048 dimensions. " if other_scale else ""
     )
-    fid = Measure(
-        frechet_distance(reference, made),
-        made.count,
+    fid = Metric(
+        frechet_distance(reference, fake),
+        fake.count,
         computed_by=code,
         note=scale.strip() or None,
-        caution=reference.caution or made.caution,
+        caution=reference.caution or fake.caution,
     )
     pairs = kernel_distance(real, generated, subsets=SUBSETS)
     half = NormalDist().inv_cdf(0.975) * pairs.standard_error
-    kid = Measure(
+    kid = Metric(
         pairs.value,
-        made.count,
+        fake.count,
         (pairs.value - half, pairs.value + half),
         computed_by=computed_by(kernel.__name__),
         note=f"Unbiased. Error from {pairs.subsets} subsets of {pairs.subset_size:,}.",
     )
-    found = as_scores({"fid": fid, "kid": kid}, naming.suffix, naming.inception, len(real))
+    found = as_generative_metrics({"fid": fid, "kid": kid}, naming.suffix, naming.inception, len(real))
     found[f"kid{naming.suffix}"] = replace(found[f"kid{naming.suffix}"], standard_error=pairs.standard_error)
-    if made.count // 2 >= dimensions:  # with fewer images the bias is not linear in 1/n
+    if fake.count // 2 >= dimensions:  # with fewer images the bias is not linear in 1/n
         line = extrapolated_frechet_distance(reference, generated)
-        found[f"fid{naming.suffix}_infinite"] = Score(
+        found[f"fid{naming.suffix}_infinite"] = GenerativeMetric(
             line.value,
-            made.count,
+            fake.count,
             computed_by=code,
             note=f"{scale}Read off a line at infinitely many generated images, from {line.counts[0]:,} on.",
             n_real=len(real),
@@ -213,17 +218,17 @@ def inception_distances(real: FeatureSet, generated: FeatureSet, naming: Naming)
     return found
 
 
-def fast_distance(real: FeatureSet, generated: FeatureSet) -> Score:
+def cifar_resnet_fd(real: FeatureSet, generated: FeatureSet) -> GenerativeMetric:
     """The Fréchet distance of a small classifier's features: for watching a training, never to be called FID."""
-    reference, made = real.moments, generated.moments
+    reference, fake = real.moments, generated.moments
     note = "Fréchet distance of the shipped CIFAR-100 classifier's features: no FID, comparable with itself alone."
     code = computed_by(distance.__name__)
-    return Score(
-        frechet_distance(reference, made),
-        made.count,
+    return GenerativeMetric(
+        frechet_distance(reference, fake),
+        fake.count,
         computed_by=code,
         note=note,
-        caution=reference.caution or made.caution,
+        caution=reference.caution or fake.caution,
         n_real=len(real),
         features=real.extractor,
     )

@@ -1,16 +1,19 @@
 """Learning to make images by following a flow from noise to data (Lipman et al. 2023; Liu et al. 2023)."""
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, NoReturn, Self
 
 import torch
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Generator, Tensor, nn
 
 from shoestring.core.config import Spec
+from shoestring.core.device import Machine
+from shoestring.core.errors import RecipeError
 from shoestring.tasks.contract import NO_CLASS, Batch, Loss
-from shoestring.tasks.flow.samplers import Sampling, Velocity
+from shoestring.tasks.flow.samplers import ODESampling, Velocity
 
 LARGEST_RATIO = 80  # of noise over signal that the net is asked about; more is rare in training, and all but pure noise
 
@@ -28,53 +31,56 @@ class Flow(Spec):
     kind: Literal["flow"] = "flow"
     time_mean: float = -1.2
     """Mean of the logarithm of noise over signal, t / (1 - t), in training."""
-    time_deviation: PositiveFloat = 1.2
-    """Deviation of that logarithm."""
-    data_deviation: PositiveFloat = 0.5
-    """Deviation of the pixels of images, as the net sees them."""
+    time_std: PositiveFloat = 1.2
+    """Standard deviation of that logarithm."""
+    data_std: PositiveFloat = 0.5
+    """Standard deviation of the pixels of images, as the net sees them."""
     pixel_range: Literal["signed", "data"] = "signed"
     """Pixels that the net sees: in -1..1, or as the data normalises them."""
     label_dropout: Fraction = 0.1
-    """Share of images whose class the net is not told, so that it can do without."""
-    weak_share: Fraction = 0.0
-    """Share of images learnt with only some blocks of the net, to guide the whole of it."""
-    sampling: Sampling = Sampling()
+    """Fraction of images whose class is withheld, as classifier-free guidance needs (arXiv 2207.12598)."""
+    weak_fraction: Fraction = 0.0
+    """Fraction of images learnt with only some blocks of the net, to guide the whole of it."""
+    sampling: ODESampling = ODESampling()
     """How images are made."""
 
     @model_validator(mode="after")
     def _guide_was_trained(self) -> Self:
-        if self.sampling.guide == "weak" and self.sampling.guidance != 1 and not self.weak_share:
+        if self.sampling.guide == "weak" and self.sampling.guidance != 1 and not self.weak_fraction:
             raise ValueError(
-                "guide 'weak' is for nets that learnt with only some blocks (weak_share above 0); take guide "
-                "'classless', or guidance 1"
+                "guide 'weak' is for nets that learnt with only some blocks (weak_fraction above 0); take guide "
+                "'unconditional', or guidance 1"
             )
-        if self.sampling.guide == "classless" and self.sampling.guidance != 1 and not self.label_dropout:
+        if self.sampling.guide == "unconditional" and self.sampling.guidance != 1 and not self.label_dropout:
             raise ValueError(
-                "guide 'classless' is for nets that learnt without classes as well (label_dropout above 0); take guide "
-                "'weak', or guidance 1"
+                "guide 'unconditional' is for nets that learnt without classes as well (label_dropout above 0); take "
+                "guide 'weak', or guidance 1"
             )
         return self
 
     phases: ClassVar[tuple[str, ...]] = ("denoiser",)
-    maker: ClassVar[str | None] = "denoiser"
+    generator_net: ClassVar[str | None] = "denoiser"
     conditional: ClassVar[bool] = True
     loss_unit: ClassVar[str] = ""
-    work: ClassVar[Mapping[str, int]] = {"denoiser": 3}
+    forward_passes: ClassVar[Mapping[str, int]] = {"denoiser": 3}
+
+    def require_nets(self, nets: Mapping[str, Sequence[Tensor]], net: Spec) -> None:
+        """Takes any denoiser."""
 
     @property
-    def classless(self) -> bool:
-        """Whether the net was at times told no class."""
+    def unconditional(self) -> bool:
+        """Whether the net also learnt without a class."""
         return self.label_dropout > 0
 
     @property
-    def evaluations(self) -> int:
+    def nfe(self) -> int:
         """Net calls per image."""
-        return self.sampling.evaluations
+        return self.sampling.nfe
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
-        """Adds "noise" like the images, "time" and "told", both (n,).
+        """Adds "noise" like the images, "time" and "given", both (n,).
 
-        Times are in 0..1, one from each of n equally likely strata; "told" are the labels, some replaced by NO_CLASS.
+        Times are in 0..1, one from each of n equally likely strata; "given" are the labels, some replaced by NO_CLASS.
         """
         images, labels = batch["images"], batch["labels"]
         count, device = len(images), images.device
@@ -84,52 +90,41 @@ class Flow(Spec):
         kept = torch.rand(count, generator=generator, device=device) >= self.label_dropout
         return batch | {
             "noise": torch.randn(images.shape, generator=generator, device=device),
-            "time": torch.sigmoid(self.time_mean + self.time_deviation * standard),
-            "told": torch.where(kept, labels, NO_CLASS),
+            "time": torch.sigmoid(self.time_mean + self.time_std * standard),
+            "given": torch.where(kept, labels, NO_CLASS),
         }
 
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        """Mean squared error of the velocity, in units of its own deviation given x: 1 for the best linear estimate."""
-        images, noise, time, told = (batch[name] for name in ("images", "noise", "time", "told"))
+        """Mean squared error of the velocity, in units of its own std given x: 1 for the best linear estimate."""
+        images, noise, time, given = (batch[name] for name in ("images", "noise", "time", "given"))
         each = time.view(-1, 1, 1, 1)
         x = (1 - each) * images + each * noise
         slope, leftover, scale = self.precondition(each)
         target = (noise - images - slope * x) / leftover
-        whole = len(images) - round(self.weak_share * len(images))
+        whole = len(images) - round(self.weak_fraction * len(images))
         net = nets["denoiser"]
-        inputs = (x * scale, torch.logit(time), told)
+        inputs = (x * scale, torch.logit(time), given)
         error = (net(*(part[:whole] for part in inputs)).float() - target[:whole]).square().mean()
         if whole == len(images):
             return error, {}
         weak = (net(*(part[whole:] for part in inputs), weak=True).float() - target[whole:]).square().mean()
-        share = whole / len(images)
-        return share * error + (1 - share) * weak, {"whole": error.detach(), "weak": weak.detach()}
+        fraction = whole / len(images)
+        return fraction * error + (1 - fraction) * weak, {"whole": error.detach(), "weak": weak.detach()}
 
     def precondition(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """a, b and c of velocity = a x + b net(c x), as functions of the time.
 
-        c makes the input's variance 1, a x is the best linear estimate of the velocity, and b is the deviation of what
-        it leaves over (Karras et al. 2022, B.6, in flow coordinates).
+        c makes the input's variance 1, a x is the best linear estimate of the velocity, and b is the standard deviation
+        of what it leaves over (Karras et al. 2022, B.6, in flow coordinates).
         """
-        variance = ((1 - time) * self.data_deviation) ** 2 + time**2
-        slope = (time - (1 - time) * self.data_deviation**2) / variance
+        variance = ((1 - time) * self.data_std) ** 2 + time**2
+        slope = (time - (1 - time) * self.data_std**2) / variance
         scale = variance.rsqrt()
-        return slope, self.data_deviation * scale, scale
+        return slope, self.data_std * scale, scale
 
-    def generate(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images, their pixels as the net sees them.
-
-        Args:
-            nets: Holds "denoiser".
-            latents: Standard normal noise, (n, c, h, w).
-            labels: int64, (n,), classes or NO_CLASS; or mixtures of classes, float, (n, num_classes).
-        """
-        nobody = torch.full((len(labels),), NO_CLASS, device=labels.device)
-        if self.sampling.guide == "weak":
-            guide = self.velocity(nets["denoiser"], labels, weak=True)
-        else:
-            guide = self.velocity(nets["denoiser"], nobody)
-        return self.sampling.solve(self.velocity(nets["denoiser"], labels), guide, latents)
+    def sampler(self, nets: nn.ModuleDict, machine: Machine, *, mirrored: bool) -> "FlowSampler":
+        """The net as it makes images; arguments as of `Task.sampler`."""
+        return FlowSampler(self, nets, machine)
 
     def velocity(self, net: nn.Module, labels: Tensor, weak: bool = False) -> Velocity:
         """The velocity field that a net has learnt, for images of the given classes."""
@@ -141,3 +136,50 @@ class Flow(Spec):
             return slope * x + leftover * answer.float()
 
         return at
+
+
+@dataclass(frozen=True)
+class FlowSampler:
+    """A trained flow that makes images as `task.sampling` says.
+
+    Attributes:
+        task: What the net learnt, and how images are made.
+        nets: "denoiser", in evaluation mode.
+        machine: How the arithmetic is done.
+    """
+
+    task: Flow
+    nets: nn.ModuleDict
+    machine: Machine
+
+    @property
+    def latent_noises(self) -> int:
+        """None: latent vectors stay as they are."""
+        return 0
+
+    @property
+    def refines(self) -> bool:
+        """Never: images stay as they are."""
+        return False
+
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (n, c, h, w) of standard normal noise of that shape."""
+        net, sampling = self.nets["denoiser"], self.task.sampling
+        if sampling.guide == "weak":
+            guide = self.task.velocity(net, labels, weak=True)
+        else:
+            guide = self.task.velocity(net, torch.full((len(labels),), NO_CLASS, device=labels.device))
+        with self.machine.autocast():
+            return sampling.solve(self.task.velocity(net, labels), guide, latents)
+
+    def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+        """The latent vectors as they are."""
+        return latents
+
+    def refine(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The images as they are."""
+        return images
+
+    def score(self, images: Tensor, labels: Tensor) -> NoReturn:
+        """Refused: a flow has no discriminator."""
+        raise RecipeError("this model has no discriminator to score images with")

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
-from shoestring.core.config import Spec
+from shoestring.tasks.contract import Sampling
 
 Velocity = Callable[[Tensor, float], Tensor]
 """dx/dt at (x, t); on straight paths x = (1 - t) image + t noise, so the velocity estimates noise - image."""
@@ -21,8 +21,8 @@ Solver = Callable[[Velocity, Tensor, Sequence[float]], Tensor]
 """Carries x from the first time to the last."""
 
 
-class Sampling(Spec):
-    """How a trained flow makes images."""
+class ODESampling(Sampling):
+    """How a trained flow makes images: the solver of its ODE, the time grid, and guidance."""
 
     solver: Literal["euler", "heun", "multistep"] = "heun"
     """Euler (first order) and multistep (second) call the net once a step; Heun (second) twice, but at last once."""
@@ -32,7 +32,7 @@ class Sampling(Spec):
     """Times that are evenly spaced, or those of Karras et al. 2022, which grow denser towards the image."""
     guidance: NonNegativeFloat = 1.0
     """Weight w in guide + w (net - guide); 1 uses the net alone."""
-    guide: Literal["classless", "weak"] = "classless"
+    guide: Literal["unconditional", "weak"] = "unconditional"
     """What to move away from: the net without the class (Ho and Salimans 2022), or with the class but only some of its
     blocks (after Karras et al. 2024, "autoguidance"; needs `weak_share` in training)."""
     interval: tuple[NonNegativeFloat, PositiveFloat] = (0.0, 80.0)
@@ -61,8 +61,8 @@ class Sampling(Spec):
         return self.guidance != 1 and self.interval[0] < ratio and min(ratio, self.span[1]) <= self.interval[1]
 
     @property
-    def evaluations(self) -> int:
-        """Net calls per image, counted by a solver at work on nothing."""
+    def nfe(self) -> int:
+        """Net calls per image, counted by running the solver on an empty tensor."""
         calls = 0
 
         def count(x: Tensor, time: float) -> Tensor:

@@ -12,7 +12,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 DRAWS = 7  # brightness, saturation, contrast, right, down, row, column
 
 
-class CriticAugment(Spec):
+class DiffAugment(Spec):
     """How much is changed; all off by default.
 
     Gradients flow through every change to the generator, which thus need not imitate them.

@@ -1,122 +1,97 @@
-"""Better images of a generator by the discriminator it learnt against, which is in the budget anyway."""
+"""Better images of a generator by the discriminator it learnt against, whose parameters are in the budget anyway.
+
+Two methods, one after the other: Langevin steps in latent space (Che et al. 2020, "Your GAN is secretly an energy-based
+model", arXiv 2003.06060), then gradient ascent of the discriminator's logit in pixels (after Ansari et al. 2021,
+"Refining deep generative models via discriminator gradient flow", arXiv 2012.00780, without noise).
+"""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from shoestring.core.config import Spec
-from shoestring.tasks.gan.spectral_weighting import whitened
+from shoestring.tasks.contract import Sampling
+from shoestring.tasks.gan.spectral_weighting import weight_frequencies
 
 
-class CriticSampling(Spec):
-    """What a trained GAN's discriminator does for the images given: it chooses, it leads, it mends."""
+class DiscriminatorGuidance(Sampling):
+    """How a trained GAN makes images: with one call of the generator, or guided by its discriminator as well."""
 
-    candidates: PositiveInt = 1
-    """Images made for each; where there are several, the discriminator chooses one (after Azadi et al. 2019)."""
+    langevin_steps: NonNegativeInt = 0
+    """Langevin steps of the latent vector towards images that the discriminator takes for real."""
+    langevin_step_size: Annotated[float, Field(gt=0, lt=4)] = 0.1
+    """Variance of the noise of each; the step along the gradient is half of it. From 4 on, steps overshoot."""
     temperature: PositiveFloat = 0.2
-    """Images are to be exp(logit / temperature) times as frequent as the generator makes them; near 0, only the best
-    are kept."""
-    latent_steps: NonNegativeInt = 0
-    """Langevin steps that the latent vector then takes towards such images (Che et al. 2020)."""
-    latent_step_size: Annotated[float, Field(gt=0, lt=4)] = 0.1
-    """Variance of the noise of each; the way along the gradient is half of it. From 4 on, steps overshoot ever more."""
-    refinements: NonNegativeInt = 0
-    """Steps that the image then takes up the discriminator's logit (Ansari et al. 2021, without noise)."""
-    step_size: PositiveFloat = 0.3
-    """Change of a pixel in -1..1 over the slope of the logit with respect to it, in each of these steps."""
-    smoothing: NonNegativeFloat = 0.0
-    """Power of the frequency by which these steps change fine detail less than the slope says, and the rest more."""
+    """Of the Langevin steps: they sample images exp(logit / temperature) times as often as the generator alone does."""
+    pixel_ascent_steps: NonNegativeInt = 0
+    """Steps of the image up the gradient of the discriminator's logit."""
+    pixel_ascent_step_size: PositiveFloat = 0.3
+    """Change of a pixel in -1..1 per unit of the gradient, in each of these steps."""
+    pixel_ascent_smoothing: NonNegativeFloat = 0.0
+    """Power of the frequency by which the gradient is damped in these steps, its norm kept; 0 takes it as it is."""
 
     @property
-    def evaluations(self) -> int:
-        """Net calls per image; a way back through the net counts as one.
+    def nfe(self) -> int:
+        """Net calls per image; a backward pass counts as one.
 
-        Candidates are made and judged, if there are several; a Langevin step goes through both nets and back; then the
-        image is made; a refinement goes through the discriminator and back.
+        A Langevin step goes forward and backward through both nets, a step in pixels through the discriminator.
         """
-        chosen = 2 * self.candidates if self.candidates > 1 else 0
-        return chosen + 4 * self.latent_steps + 1 + 2 * self.refinements
+        return 4 * self.langevin_steps + 1 + 2 * self.pixel_ascent_steps
 
     @property
     def words(self) -> str:
         """How images are made, in short."""
-        said = [f"{self.candidates} candidates, chosen at temperature {self.temperature:g}"] * (self.candidates > 1)
-        walk = f"{self.latent_steps} Langevin steps of {self.latent_step_size:g} at temperature {self.temperature:g}"
-        said += [walk] * (self.latent_steps > 0)
-        how = f", smoothed by {self.smoothing:g}" if self.smoothing else ""
-        said += [f"{self.refinements} refinements of {self.step_size:g}{how}"] * (self.refinements > 0)
-        return ", ".join(said) or "one call"
+        parts: list[str] = []
+        if self.langevin_steps:
+            size, temperature = self.langevin_step_size, self.temperature
+            parts.append(f"{self.langevin_steps} Langevin steps of {size:g} at temperature {temperature:g}")
+        if self.pixel_ascent_steps:
+            smoothing = f", smoothed by {self.pixel_ascent_smoothing:g}" if self.pixel_ascent_smoothing else ""
+            parts.append(f"{self.pixel_ascent_steps} pixel ascent steps of {self.pixel_ascent_step_size:g}{smoothing}")
+        return ", ".join(parts) or "one call"
 
-    def choose(self, offers: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        """One latent vector for each place, drawn as `temperature` says; one offer is held in memory at a time.
-
-        Args:
-            offers: By candidate, its latent vectors (n, *latent), the logits of their images (n,) and uniform numbers
-                in 0..1 (n,).
-
-        Returns:
-            (n, *latent).
-
-        Raises:
-            ValueError: There are no offers.
-        """
-        best: tuple[Tensor, Tensor] | None = None
-        for latents, logits, uniform in offers:
-            # The largest of values with Gumbel noise is a draw from their softmax (Gumbel 1954).
-            values = logits / self.temperature - torch.log(-torch.log(uniform.clamp(1e-7, 1 - 1e-7)))
-            if best is None:
-                best = latents, values
-                continue
-            better = values > best[1]
-            places = better.view(-1, *[1] * (latents.dim() - 1))
-            best = torch.where(places, latents, best[0]), torch.where(better, values, best[1])
-        if best is None:
-            raise ValueError("there is nothing to choose from")
-        return best[0]
-
-    def lead(self, latents: Tensor, noise: Tensor, judge: Callable[[Tensor, int], Tensor]) -> Tensor:
-        """Latent vectors (n, *latent) after Langevin steps, whose density is the normal one times what is said above.
+    def langevin(self, latents: Tensor, noise: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Latent vectors (n, *latent) after the Langevin steps; their density is the normal one times exp(logit / T).
 
         Args:
             latents: Standard normal.
             noise: Standard normal, (n, steps, *latent).
-            judge: Latent vectors, and which step this is, from 0 -> logits (n,) of their images.
+            score: Latent vectors and the step's number, from 0 -> logits (n,) of their images.
         """
-        size = self.latent_step_size
+        size = self.langevin_step_size
         with torch.inference_mode(False), torch.enable_grad():
             latents = latents.clone()
-            for step in range(self.latent_steps):
+            for step in range(self.langevin_steps):
                 latents = latents.detach().requires_grad_()
-                density = judge(latents, step).sum() / self.temperature - latents.square().sum() / 2
-                (slope,) = torch.autograd.grad(density, latents)
-                latents = latents + size / 2 * slope + math.sqrt(size) * noise[:, step]
+                density = score(latents, step).sum() / self.temperature - latents.square().sum() / 2
+                (gradient,) = torch.autograd.grad(density, latents)
+                latents = latents + size / 2 * gradient + math.sqrt(size) * noise[:, step]
         return latents.detach()
 
-    def refine(self, images: Tensor, judge: Callable[[Tensor, int], Tensor]) -> Tensor:
-        """Images (n, c, h, w) in -1..1 after their refinements, on the same scale.
+    def ascend(self, images: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Images (n, c, h, w) in -1..1 after the steps in pixels, on the same scale.
 
         Args:
             images: Where to start from.
-            judge: Images (n, c, h, w), and which refinement this is, from 0 -> logits (n,), each of which depends on
-                its own image only. Judged in another view each time, an image does not gain what one view alone likes.
+            score: Images (n, c, h, w) and the step's number, from 0 -> logits (n,), each a function of its own image
+                only. Augmented in another way at each step, an image does not gain what raises the logit of one view.
         """
         with torch.inference_mode(False), torch.enable_grad():
             images = images.clone()
-            for step in range(self.refinements):
+            for step in range(self.pixel_ascent_steps):
                 images = images.detach().requires_grad_()
-                (slope,) = torch.autograd.grad(judge(images, step).sum(), images)
-                if self.smoothing:
-                    slope = smoothed(slope, self.smoothing)
-                images = (images + self.step_size * slope).clamp(-1, 1)
+                (gradient,) = torch.autograd.grad(score(images, step).sum(), images)
+                if self.pixel_ascent_smoothing:
+                    gradient = smoothed(gradient, self.pixel_ascent_smoothing)
+                images = (images + self.pixel_ascent_step_size * gradient).clamp(-1, 1)
         return images.detach()
 
 
-def smoothed(slope: Tensor, order: float) -> Tensor:
-    """Changes (n, c, side, side) of images, their spectrum divided by (1 + f)^order, each as long as before."""
-    smooth = whitened(slope, -order)
-    lengths = [each.square().sum((1, 2, 3), keepdim=True).sqrt() for each in (slope, smooth)]
-    return smooth * (lengths[0] / lengths[1].clamp(min=1e-12))
+def smoothed(gradient: Tensor, order: float) -> Tensor:
+    """Gradients (n, c, side, side), their spectrum divided by (1 + f)^order, each with its norm as before."""
+    smooth = weight_frequencies(gradient, -order)
+    norms = [each.square().sum((1, 2, 3), keepdim=True).sqrt() for each in (gradient, smooth)]
+    return smooth * (norms[0] / norms[1].clamp(min=1e-12))

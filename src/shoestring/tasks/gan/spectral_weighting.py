@@ -1,4 +1,4 @@
-"""Images with their frequencies in other proportions, so that what is small in them can weigh as much."""
+"""Images with their spatial frequencies weighted."""
 
 import math
 from functools import lru_cache
@@ -7,19 +7,15 @@ import torch
 from torch import Tensor
 
 
-def whitened(images: Tensor, order: float) -> Tensor:
+def weight_frequencies(images: Tensor, order: float) -> Tensor:
     """Images whose spectrum is multiplied by (1 + f)^order, f being the frequency in half-waves per side.
 
-    Amplitudes of natural images fall like 1/f, so order 1 makes all frequencies equal, and scales such images as a
-    whole so that their pixels keep their mean square. A gradient penalty at whitened images is one in the Sobolev norm
-    of order -`order` at the images (Adler and Lunz 2018, "Banach Wasserstein GAN"): a critic may then rise as steeply
-    along fine detail, however little of it there is, as along light and dark.
-
-    By matrix products with a cosine transform, float32 even inside autocast.
+    Scaled as a whole so that natural images, whose amplitudes fall like 1/f, keep their mean square. Done by matrix
+    products with a cosine transform, in float32 even inside autocast.
 
     Args:
         images: (n, c, side, side).
-        order: 0 gives the images themselves.
+        order: Below 0 damps fine detail; 0 gives the images themselves.
 
     Returns:
         float32, of the same shape, in channels_last order.

@@ -1,7 +1,6 @@
-"""Learning to make images against a critic (Goodfellow et al. 2014)."""
+"""A generator trained against a discriminator (GAN, arXiv 1406.2661)."""
 
 from collections import abc
-from contextlib import contextmanager
 from typing import Annotated, ClassVar, Literal, Self, cast
 
 import torch
@@ -10,11 +9,13 @@ from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Generator, Tensor, nn
 
 from shoestring.core.config import Spec
+from shoestring.core.device import Machine
+from shoestring.core.frozen import frozen
 from shoestring.tasks.contract import Batch, Loss
-from shoestring.tasks.gan.diffaugment import CriticAugment
-from shoestring.tasks.gan.discriminator_guidance import CriticSampling
-from shoestring.tasks.gan.gradient_penalty import judge_with_slope
-from shoestring.tasks.gan.spectral_weighting import whitened
+from shoestring.tasks.gan.diffaugment import DiffAugment
+from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
+from shoestring.tasks.gan.gradient_penalty import logits_and_squared_gradients
+from shoestring.tasks.gan.guided_sampler import GuidedSampler
 
 
 class Adversarial(Spec):
@@ -22,56 +23,68 @@ class Adversarial(Spec):
 
     kind: Literal["adversarial"] = "adversarial"
     rule: Literal["bce", "relativistic"] = "bce"
-    """Judge each image by itself, by binary cross-entropy; or each real image against a made one, by the difference of
+    """Score each image by itself, by binary cross-entropy; or each real image against a fake one, by the difference of
     their logits (Jolicoeur-Martineau 2019; Huang et al. 2024)."""
     conditional: bool = False
-    """Tell both nets the classes of images; a made image is to be of the class of the real one beside it."""
+    """Class-conditional generator and discriminator; fakes share the real batch's labels."""
     auxiliary: NonNegativeFloat = 0.0
     """Weight of the cross-entropy of classes that the discriminator names, for nets that have such a part: it learns to
-    name those of real and of made images, the generator to make images named as told (ACGAN, arXiv 1610.09585)."""
+    name those of real and of fake images, the generator to make images named by their labels (ACGAN, arXiv
+    1610.09585)."""
     label_bound: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for made ones."""
+    """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for fake
+    images."""
     instance_noise: NonNegativeFloat = 0.0
     """Deviation, at step 0, of the normal noise added to all images the discriminator sees (Sonderby et al. 2017)."""
     noise_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor on that deviation at every step."""
-    augment: CriticAugment = CriticAugment()
-    """Random changes to all images the discriminator sees; a real image and the made one beside it get the same."""
-    whitening: NonNegativeFloat = 0.0
-    """Power of the frequency by which the discriminator sees detail larger (`whitened`); penalties are taken there. 1
-    makes all frequencies of natural images equal, 0 shows them as they are."""
+    """Factor on that standard deviation at every step."""
+    augment: DiffAugment = DiffAugment()
+    """Random changes to all images the discriminator sees; a real image and the fake one beside it get the same."""
     r1: NonNegativeFloat = 0.0
     """Weight of half the discriminator's squared gradient at the real images it sees (Mescheder et al. 2018)."""
     r2: NonNegativeFloat = 0.0
-    """The same at made images."""
-    penalised: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of a step's images at which these gradients are taken; less is less work and, on average, the same."""
+    """The same at fake images."""
+    penalty_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Fraction of a step's images at which these gradients are taken; less is less work and, on average, the same."""
     pixel_range: Literal["signed", "data"] = "signed"
     """Pixels that the nets see: in -1..1, all that a tanh reaches, or as the data normalises them."""
-    sampling: CriticSampling = CriticSampling()
+    sampling: DiscriminatorGuidance = DiscriminatorGuidance()
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
-    maker: ClassVar[str | None] = "generator"
+    generator_net: ClassVar[str | None] = "generator"
 
     @model_validator(mode="after")
     def _targets_are_used(self) -> Self:
         if self.rule == "relativistic" and self.label_bound:
             raise ValueError("label_bound softens the targets of bce; the relativistic rule has none, so set it to 0")
         if self.auxiliary and not (self.conditional and self.rule == "bce"):
-            raise ValueError("auxiliary names classes that nets are told: set conditional to true, with the rule bce")
+            raise ValueError("auxiliary names classes that nets are given: set conditional to true, with the rule bce")
         if self.auxiliary and (self.r1 or self.r2):
             raise ValueError("auxiliary and gradient penalties do not go together; set r1 and r2 to 0")
         return self
 
+    def require_nets(self, nets: abc.Mapping[str, abc.Sequence[Tensor]], net: Spec) -> None:
+        """Refuses nets that take no classes or cannot name them, where the task has them do so; see `Task`."""
+        if self.conditional and len(nets["generator"]) < 2:
+            raise ValueError(
+                "task.conditional gives both nets the class, but this net takes none; set it to false, or use the net "
+                "'conditional-dcgan'"
+            )
+        if bool(self.auxiliary) != getattr(net, "auxiliary", False):
+            raise ValueError(
+                "task.auxiliary trains a discriminator to name classes, and net.auxiliary is what names them (net "
+                "'plain-dcgan'): set both or neither"
+            )
+
     @property
-    def classless(self) -> bool:
-        """Whether the nets are told no class."""
+    def unconditional(self) -> bool:
+        """Whether the nets take no class."""
         return not self.conditional
 
     @property
-    def evaluations(self) -> int:
+    def nfe(self) -> int:
         """Net calls per image."""
-        return self.sampling.evaluations
+        return self.sampling.nfe
 
     @property
     def loss_unit(self) -> str:
@@ -79,14 +92,14 @@ class Adversarial(Spec):
         return "" if self.r1 or self.r2 else "nats"
 
     @property
-    def work(self) -> abc.Mapping[str, float]:
+    def forward_passes(self) -> abc.Mapping[str, float]:
         """Forward passes' worth of arithmetic of a step for each image, by net.
 
         A gradient penalty goes backwards to the image, and learning from that takes twice what a forward and a backward
         pass took.
         """
-        real, made = (3 + 3 * self.penalised if weight else 3 for weight in (self.r1, self.r2))
-        teaching = 2 if self.rule == "bce" else 3  # the real images are judged again, by the updated discriminator
+        real, made = (3 + 3 * self.penalty_fraction if weight else 3 for weight in (self.r1, self.r2))
+        teaching = 2 if self.rule == "bce" else 3  # the real images are scored again, by the updated discriminator
         return {"generator": 3, "discriminator": real + made + teaching}
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
@@ -100,54 +113,54 @@ class Adversarial(Spec):
             soft = torch.rand(2, len(images), generator=generator, device=images.device) * self.label_bound
             drawn |= {"real_target": 1 - soft[0], "fake_target": soft[1]}
         if self.instance_noise:
-            deviation = self.instance_noise * self.noise_decay**step
-            drawn["real_noise"] = _normal(images, images.shape, generator) * deviation
-            drawn["fake_noise"] = _normal(images, images.shape, generator) * deviation
+            std = self.instance_noise * self.noise_decay**step
+            drawn["real_noise"] = _normal(images, images.shape, generator) * std
+            drawn["fake_noise"] = _normal(images, images.shape, generator) * std
         if self.augment.active:
             drawn["changes"] = self.augment.draw(len(images), generator)
         return batch | drawn
 
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        """The loss of one phase; the made images are shared by both phases of a step.
+        """The loss of one phase; both phases of a step share the fake images.
 
-        The facts are mean probabilities of being real, of both kinds of images; by the relativistic rule, of being the
-        real one of two. With penalties, also the mean squared gradients at both kinds.
+        The metrics are mean probabilities of being real, of real and fake images; by the relativistic rule, of being
+        the real one of two. With penalties, also the mean squared gradients at both.
         """
         discriminator = nets["discriminator"]
-        told = (batch["labels"],) if self.conditional else ()
+        labels = (batch["labels"],) if self.conditional else ()
         if phase == "discriminator":
-            batch["fake"] = nets["generator"](batch["latent"], *told)
-            return self._judge(discriminator, batch, *told)
+            batch["fake"] = nets["generator"](batch["latent"], *labels)
+            return self._discriminator_loss(discriminator, batch, *labels)
         with frozen(discriminator):
             if self.auxiliary:
-                logits, named = _named(discriminator, self._seen(batch, "fake"))
+                logits, named = _named(discriminator, self._discriminator_input(batch, "fake"))
                 return F.softplus(-logits.float()).mean() + self._naming(named, batch["labels"]), {}
-            fake = discriminator(self._seen(batch, "fake"), *told).float()
+            fake = discriminator(self._discriminator_input(batch, "fake"), *labels).float()
             if self.rule == "bce":
                 return F.softplus(-fake).mean(), {}
             with torch.no_grad():
-                real = discriminator(self._seen(batch, "real"), *told).float()
+                real = discriminator(self._discriminator_input(batch, "real"), *labels).float()
         return F.softplus(real - fake).mean(), {}
 
-    def _judge(self, discriminator: nn.Module, batch: Batch, *told: Tensor) -> Loss:
+    def _discriminator_loss(self, discriminator: nn.Module, batch: Batch, *labels: Tensor) -> Loss:
         """The discriminator's loss."""
-        slopes: dict[str, Tensor] = {}
+        squared_gradients: dict[str, Tensor] = {}
         named: dict[str, Tensor] = {}
 
-        def judge(kind: Literal["real", "fake"], weight: float) -> Tensor:
-            images = self._seen(batch, kind).detach()
+        def score(kind: Literal["real", "fake"], weight: float) -> Tensor:
+            images = self._discriminator_input(batch, kind).detach()
             if self.auxiliary:
                 logits, named[kind] = _named(discriminator, images)
                 return logits.float()
             if not weight:
-                return discriminator(images, *told).float()
-            steep = max(round(self.penalised * len(images)), 1)
-            parts = [(part[:steep], part[steep:]) for part in (images, *told)]
+                return discriminator(images, *labels).float()
+            penalised = max(round(self.penalty_fraction * len(images)), 1)
+            parts = [(part[:penalised], part[penalised:]) for part in (images, *labels)]
             some, rest = zip(*parts, strict=True)
-            logits, slopes[f"{kind}_slope"] = judge_with_slope(discriminator, *some)
-            return torch.cat((logits, discriminator(*rest).float())) if steep < len(images) else logits
+            logits, squared_gradients[kind] = logits_and_squared_gradients(discriminator, *some)
+            return torch.cat((logits, discriminator(*rest).float())) if penalised < len(images) else logits
 
-        real, fake = judge("real", self.r1), judge("fake", self.r2)
+        real, fake = score("real", self.r1), score("fake", self.r2)
         if self.rule == "bce":
             real_target = batch.get("real_target", torch.ones_like(real))
             fake_target = batch.get("fake_target", torch.zeros_like(fake))
@@ -156,56 +169,33 @@ class Adversarial(Spec):
         else:
             real, fake = real - fake, fake - real
             loss = F.softplus(fake).mean()
-        facts = {"real": real.detach().sigmoid().mean(), "fake": fake.detach().sigmoid().mean()}
+        metrics = {"real": real.detach().sigmoid().mean(), "fake": fake.detach().sigmoid().mean()}
         for kind, logits in named.items():
             loss = loss + self._naming(logits, batch["labels"])
-            facts[f"{kind}_named"] = (logits.detach().argmax(1) == batch["labels"]).float().mean()
-        for weight, name in ((self.r1, "real_slope"), (self.r2, "fake_slope")):
+            metrics[f"{kind}_named"] = (logits.detach().argmax(1) == batch["labels"]).float().mean()
+        for weight, kind in ((self.r1, "real"), (self.r2, "fake")):
             if weight:
-                loss = loss + weight / 2 * slopes[name].mean()
-                facts[name] = slopes[name].detach().mean()
-        return loss, facts
+                loss = loss + weight / 2 * squared_gradients[kind].mean()
+                metrics[f"{kind}_squared_gradient"] = squared_gradients[kind].detach().mean()
+        return loss, metrics
 
     def _naming(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The weighted cross-entropy of the classes (n,) by their logits (n, num_classes)."""
         return self.auxiliary * F.cross_entropy(logits.float(), labels)
 
-    def _seen(self, batch: Batch, kind: Literal["real", "fake"]) -> Tensor:
-        """Images as the discriminator is given them."""
+    def _discriminator_input(self, batch: Batch, kind: Literal["real", "fake"]) -> Tensor:
+        """Images as the discriminator sees them: with instance noise, augmented."""
         images = batch["images" if kind == "real" else "fake"]
         noise = batch.get(f"{kind}_noise")
         if noise is not None:
             images = images + noise
         if self.augment.active:
             images = self.augment.apply(images, batch["changes"])
-        return self.shown(images)
+        return images
 
-    def shown(self, images: Tensor) -> Tensor:
-        """Images (n, c, h, w) with their frequencies in the proportions that the discriminator sees."""
-        return whitened(images, self.whitening) if self.whitening else images
-
-    def generate(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images (n, c, h, w), their pixels as the nets see them.
-
-        Args:
-            nets: Holds "generator".
-            latents: Standard normal, (n, *latent).
-            labels: int64, (n,), classes or NO_CLASS; or mixtures of classes, float, (n, num_classes). Ignored where the
-                nets are told no classes.
-        """
-        return nets["generator"](latents, labels) if self.conditional else nets["generator"](latents)
-
-
-@contextmanager
-def frozen(net: nn.Module) -> abc.Generator[None]:
-    """Inside, gradients flow through the net but not into its parameters, each of which then is as it was."""
-    before = [(parameter, parameter.requires_grad) for parameter in net.parameters()]
-    net.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter, learns in before:
-            parameter.requires_grad_(learns)
+    def sampler(self, nets: nn.ModuleDict, machine: Machine, *, mirrored: bool) -> GuidedSampler:
+        """The nets as they make images; arguments as of `Task.sampler`."""
+        return GuidedSampler(self.sampling, self.augment, self.conditional, nets, machine, mirrored)
 
 
 def _named(discriminator: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,120 @@
+"""Names that version 0.1 had in recipes and in files of runs, and their names of today; read until version 0.3."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+RECIPE_KEYS: Mapping[str, str] = {
+    "budget.evaluations": "budget.nfe",
+    "engine.trial": "engine.autotune",
+    "published.measure": "published.metric",
+    "task.penalised": "task.penalty_fraction",
+    "task.time_deviation": "task.time_std",
+    "task.data_deviation": "task.data_std",
+    "task.weak_share": "task.weak_fraction",
+    "task.sampling.latent_steps": "task.sampling.langevin_steps",
+    "task.sampling.latent_step_size": "task.sampling.langevin_step_size",
+    "task.sampling.refinements": "task.sampling.pixel_ascent_steps",
+    "task.sampling.step_size": "task.sampling.pixel_ascent_step_size",
+    "task.sampling.smoothing": "task.sampling.pixel_ascent_smoothing",
+}
+RECIPE_VALUES: Mapping[tuple[str, str], str] = {
+    ("schedule.kind", "trapezoid"): "wsd",
+    ("task.sampling.guide", "classless"): "unconditional",
+}
+REMOVED: Mapping[str, Any] = {"task.whitening": 0, "task.sampling.candidates": 1}
+"""Fields that are gone, with the value that did nothing."""
+
+METRICS: Mapping[str, str] = {
+    "fast_distance": "cifar_resnet_fd",
+    "still_paths": "frac_constant_paths",
+    "longest_step": "max_over_mean_step",
+    "real_slope": "real_squared_gradient",
+    "fake_slope": "fake_squared_gradient",
+    **{
+        f"{name}_fast": f"{name}_cifar_resnet"
+        for name in (
+            "memorised",
+            "nearer_than_held_out",
+            "diversity",
+            "pairwise_distance",
+            "pairwise_distance_real",
+        )
+    },
+}
+"""Names of metrics, in logs and evaluations."""
+
+FIELDS: Mapping[str, str] = {
+    "deviation": "std",
+    "floor": "real_baseline",
+    "excess": "gap_to_real",
+    "evaluations": "nfe",
+    "averages": "ema",
+}
+"""Fields of a metric, of a log's record and of other files."""
+
+
+def upgraded_recipe(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A recipe's values under today's names, and a sentence for each name that was another.
+
+    Args:
+        values: Nested, as in a recipe file; fields may be left out.
+    """
+    said: list[str] = []
+
+    def walk(part: Mapping[str, Any], path: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in part.items():
+            old = f"{path}{key}"
+            if old in REMOVED and value == REMOVED[old]:
+                continue
+            new = RECIPE_KEYS.get(old, old)
+            if new != old:
+                said.append(f"{old} is called {new} now")
+            if isinstance(value, Mapping):
+                value = walk(cast(Mapping[str, Any], value), f"{old}.")
+            elif isinstance(value, str) and (old, value) in RECIPE_VALUES:
+                said.append(f"{old} {value!r} is called {RECIPE_VALUES[old, value]!r} now")
+                value = RECIPE_VALUES[old, value]
+            found[new.rpartition(".")[2]] = value
+        return found
+
+    return walk(values, ""), said
+
+
+def upgraded_overrides(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides, {dotted field: [before, after]}, under today's names."""
+    found: dict[str, Any] = {}
+    for key, pair in values.items():
+        if key not in REMOVED:
+            found[RECIPE_KEYS.get(key, key)] = [
+                RECIPE_VALUES.get((key, value), value) if isinstance(value, str) else value for value in pair
+            ]
+    return found
+
+
+def upgraded_engine(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What autotuning recorded, under today's names."""
+    chosen = {("autotune" if key == "trial" else key): value for key, value in values["chosen"].items()}
+    return {**values, "chosen": chosen}
+
+
+def upgraded_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of a log under today's names."""
+    found = renamed(record, FIELDS)
+    for part in ("mean", "std"):
+        if part in found:
+            found[part] = renamed(found[part], METRICS)
+    return found
+
+
+def upgraded_metrics(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics, {split: {name: {field: value}}}, under today's names."""
+    return {
+        split: {METRICS.get(name, name): renamed(one, FIELDS) for name, one in section.items()}
+        for split, section in values.items()
+    }
+
+
+def renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A dict with its keys renamed; keys without another name stay."""
+    return {names.get(key, key): value for key, value in values.items()}

@@ -1,0 +1,64 @@
+"""A trained classifier: uint8 images in, logits out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core.device import Machine
+from shoestring.model.pixels import over_batches
+from shoestring.nets.digit_sum import DigitReader
+from shoestring.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained classifier.
+
+    Attributes:
+        recipe: What the net was trained as.
+        nets: Holds "classifier", on the machine's device, in evaluation mode.
+        machine: How the arithmetic is done.
+    """
+
+    recipe: Recipe
+    nets: nn.ModuleDict
+    machine: Machine
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """Class logits (n, num_classes), float32, of images (n, c, h, w).
+
+        Args:
+            images: uint8 in 0..255, or floats in 0..1; any number, since they are taken in batches.
+
+        Raises:
+            DataError: The images are of another shape, type or range.
+            DivergedError: A logit is NaN or infinite.
+        """
+        return over_batches(self, self.logits_of_normalised, images, doing="answers with")
+
+    @torch.inference_mode()
+    def logits_of_normalised(self, images: Tensor) -> Tensor:
+        """Class logits (n, num_classes), float32, of a batch that `data.loader.batches` gave; nothing is checked."""
+        with self.machine.autocast():
+            return self.nets["classifier"](images).float()
+
+    @torch.inference_mode()
+    def digits(self, images: Tensor) -> Tensor | None:
+        """Probabilities (n, c, 10) of the digit in each channel, where the net reads digits; else None.
+
+        Each channel's is what the net sees there, before it knows of the other channels or of which sums there are.
+
+        Args:
+            images: As for `logits`.
+        """
+        net = self.nets["classifier"]
+        if not isinstance(net, DigitReader):
+            return None
+
+        def read(batch: Tensor) -> Tensor:
+            with self.machine.autocast():
+                return net.digits(batch).float().exp()
+
+        return over_batches(self, read, images, doing="reads")

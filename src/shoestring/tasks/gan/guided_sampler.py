@@ -1,0 +1,74 @@
+"""A trained GAN that makes images: generator, and discriminator guidance at sampling time."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from shoestring.core.device import Machine
+from shoestring.core.rng import generator
+from shoestring.tasks.gan.diffaugment import DiffAugment
+from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
+
+
+@dataclass(frozen=True)
+class GuidedSampler:
+    """Nets of a GAN that make images.
+
+    While the discriminator changes something, it sees it augmented in another way at every step, shifted and mirrored
+    as images were in its training: what raises the logit of one view only is a flaw of the discriminator.
+
+    Attributes:
+        sampling: How images are made.
+        augment: How the discriminator saw images in training.
+        conditional: Whether both nets are given classes.
+        nets: "generator" and "discriminator", in evaluation mode; frozen, where gradients flow through them.
+        machine: How the arithmetic is done.
+        mirrored: Whether training showed images mirrored as well.
+    """
+
+    sampling: DiscriminatorGuidance
+    augment: DiffAugment
+    conditional: bool
+    nets: nn.ModuleDict
+    machine: Machine
+    mirrored: bool
+
+    @property
+    def latent_noises(self) -> int:
+        """One for each Langevin step."""
+        return self.sampling.langevin_steps
+
+    @property
+    def refines(self) -> bool:
+        """Whether images take steps in pixels."""
+        return self.sampling.pixel_ascent_steps > 0
+
+    def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+        """Latent vectors (n, *latent) after the Langevin steps; arguments as of `Sampler.move`."""
+        device, labels = self.machine.device, labels.to(self.machine.device)
+
+        def score(latents: Tensor, step: int) -> Tensor:
+            return self._augmented_score(self.generate(latents, labels), labels, step)
+
+        return self.sampling.langevin(latents.to(device), noise.to(device), score)
+
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (n, c, h, w) by one call of the generator; mixtures of classes (n, num_classes) mix its embeddings."""
+        given = (labels,) if self.conditional else ()
+        with self.machine.autocast():
+            return self.nets["generator"](latents, *given).float()
+
+    def refine(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Images (n, c, h, w) after the steps in pixels."""
+        return self.sampling.ascend(images, lambda seen, step: self._augmented_score(seen, labels, step))
+
+    def score(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The discriminator's logits (n,), float32, of normalised images (n, c, h, w) of the given classes."""
+        given = (labels.to(self.machine.device),) if self.conditional else ()
+        return self.nets["discriminator"](images, *given).float()
+
+    def _augmented_score(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
+        """The logits of images augmented as the step's number decides, all in the same way."""
+        change = self.augment.draw(1, generator(0, "view", step)).to(images.device)
+        images = self.augment.apply(images, change.expand(len(images), -1))
+        return self.score(images.flip(3) if self.mirrored and step % 2 else images, labels)

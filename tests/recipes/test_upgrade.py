@@ -1,0 +1,69 @@
+"""Recipe files of runs that former versions wrote: what they learnt is what today's recipes learn, and they go on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from shoestring import api
+from shoestring.core.config import counting
+from shoestring.core.errors import RunError
+from shoestring.core.run import Run
+from shoestring.model.load import recipe_of, usual_run
+from shoestring.recipes import RECIPES
+
+FORMER = sorted((Path(__file__).parent / "former").glob("*.json"))
+ONE_CALL = {"langevin_steps": 0, "pixel_ascent_steps": 0, "temperature": 0.2, "step_size": 0.3, "smoothing": 0}
+SINCE: dict[str, dict[str, Any]] = {
+    "cifar100-dcgan-64-relu": {"net": {"refinement": "relu"}},
+    "cifar100-gan-best-plain": {"budget": {"nfe": 1}, "task": {"sampling": ONE_CALL}},
+}
+"""What today's recipe of that name does in another way, on purpose."""
+
+
+def saved(folder: Path, file: Path) -> Run:
+    (folder / "recipe.json").write_bytes(file.read_bytes())
+    return Run(folder)
+
+
+@pytest.mark.parametrize("file", FORMER, ids=lambda file: file.stem)
+def test_runs_of_former_versions_equal_todays_recipes(file: Path, tmp_path: Path) -> None:
+    before = recipe_of(saved(tmp_path, file))
+    today = api.recipe(before.name, data={"tune": before.data.tune}, **SINCE.get(file.stem, {}))
+    assert counting(before) | {"cadence": 0, "engine": 0} == counting(today) | {"cadence": 0, "engine": 0}
+    assert before.fingerprint() == today.fingerprint()
+    assert api.recipe(tmp_path / "recipe.json") == before  # as `train RUN/recipe.json` takes it
+
+
+def test_recipes_of_one_name_and_different_kinds_have_different_fingerprints() -> None:
+    plain = RECIPES["cifar100-dcgan-64"]()
+    kinds = [api.recipe(plain.name, net={"kind": kind}) for kind in ("plain-dcgan", "refined-dcgan")]
+    schedules = [api.recipe(plain.name, schedule={"kind": kind}) for kind in ("constant", "step-decay", "one-cycle")]
+    assert len({recipe.fingerprint() for recipe in (*kinds, *schedules)}) == 4  # refined and step-decay are its own
+
+
+def test_a_run_under_a_fingerprint_of_a_former_version_goes_on(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = api.located(tiny.classifier(pictures))
+    with pytest.raises(tiny.Crash):
+        api.train(recipe, device="cpu", progress=tiny.Crashing(7))
+    (usual,) = (tmp_path / "runs").iterdir()
+    assert usual.name == f"tiny-classifier-{recipe.fingerprint()}"
+    former = usual.rename(usual.with_name("tiny-classifier-0123abcd"))
+    values = json.loads((former / "recipe.json").read_text())
+    del values["augment"]["elastic"]  # the field was not there yet
+    (former / "recipe.json").write_text(json.dumps(values))
+    (tmp_path / "runs" / "tiny-classifier-00000000").mkdir()
+    (tmp_path / "runs" / "tiny-classifier-00000000" / "recipe.json").write_text("torn {")
+    assert api.train(recipe, device="cpu").folder.name == former.name
+    other = tiny.changed(recipe, {"seed": 1})
+    assert usual_run(other).folder.name == f"tiny-classifier-{other.fingerprint()}"
+
+
+def test_a_changed_field_is_named_where_a_run_does_not_go_on(classifier_run: Run, pictures: Path) -> None:
+    with pytest.raises(RunError, match=r"net\.stem is 4 there, 5 now"):
+        api.train(tiny.classifier(pictures, net__stem=5), classifier_run.folder, device="cpu")
