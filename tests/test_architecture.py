@@ -22,7 +22,8 @@ ALLOWED["evaluation"] = ALLOWED["model"] | {"model"}
 ALLOWED["training"] = ALLOWED["evaluation"] | {"evaluation"}
 ALLOWED["profiling"] = ALLOWED["training"] | {"training"}
 ALLOWED["report"] = {"core", "metrics"}
-ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report"}
+ALLOWED["exporting"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting"}
 ALLOWED["cli"] = ALLOWED["api"] | {"api"}
 ALLOWED["__main__"] = {"cli"}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from shoestring.api import interpolate, load, predict, promote, sample, train, trust, write_report
+    from shoestring.api import demo, export, interpolate, load, predict, promote, sample, train, trust, write_report
     from shoestring.core.budget import Budget
     from shoestring.core.errors import ShoestringError
     from shoestring.core.run import Run
@@ -35,8 +35,10 @@ _HOMES = {
     "ShoestringError": "core.errors",
     "promote": "api",
     "compare_images": "evaluation.evaluate",
+    "demo": "api",
     "evaluate": "evaluation.evaluate",
     "interpolate": "api",
+    "export": "api",
     "load": "api",
     "open_run": "model.load",
     "predict": "api",
@@ -56,7 +58,9 @@ __all__ = [
     "Run",
     "ShoestringError",
     "compare_images",
+    "demo",
     "evaluate",
+    "export",
     "interpolate",
     "load",
     "open_run",

@@ -1,6 +1,7 @@
 """What a user of the package calls; the command line calls the same."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 
 from shoestring import zoo
-from shoestring.core.errors import RunError, ShoestringError, require_at_least
+from shoestring.core.config import did_you_mean
+from shoestring.core.errors import ExportError, RunError, ShoestringError, require_at_least
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Split
@@ -20,6 +22,8 @@ from shoestring.evaluation.evaluate import evaluate as evaluate
 from shoestring.evaluation.evaluate import evaluate_run
 from shoestring.evaluation.promote import promote as promote_run
 from shoestring.evaluation.sample_grids import draw_samples
+from shoestring.exporting.export import export_model, is_current, usual_folder
+from shoestring.exporting.forms import WRITERS, Form
 from shoestring.model.classifier import Classifier
 from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.generator import Generator
@@ -306,6 +310,81 @@ def _predictions(model: Classifier, files: Sequence[Path | str], top: int, progr
                 for channel, each in zip(CHANNELS if channels == 3 else ("grey",), read, strict=True)
             ]
     return found
+
+
+def export(
+    what: Path | str,
+    to: Form = "onnx",
+    out: Path | str | None = None,
+    data_folder: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
+    trust_code: bool = False,
+) -> Path:
+    """The folder that a trained model was exported to: its files, export.json and the page export.html.
+
+    What was written is checked first: against the model's own answers, image by image, and by accuracy on test.
+
+    Args:
+        what: A finished run's folder, or the name of a recipe whose weights are shipped.
+        to: "onnx"; "torch", a torch.export program; of classifiers also "int8", an integer net as .safetensors, "c",
+            its C99 source, and "web", one HTML file to try it on.
+        out: The folder; by default RUN/exports/TO, or NAME-TO here for shipped weights.
+        data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
+        progress: Told of everything that takes time.
+        force: Write also integers that lose more than a point of accuracy.
+        trust_code: As of `load`.
+
+    Raises:
+        RunError: The run is not finished or not to be written to, or another process writes into it.
+        ExportError: There is no such form, an extra is not installed, or the model cannot leave like that.
+        DataError: Integers need training images to choose ranges by, and they cannot be had.
+        ShoestringError: Integers lose more than a point of accuracy.
+    """
+    if to not in WRITERS:
+        raise ExportError(f"{did_you_mean('form', to, list(WRITERS))}")
+    home, progress = open_run(what), progress or Progress()
+    if not home.finished():
+        raise RunError(f"{home.folder} is not finished; run the same `train` command again, and export it then")
+    folder = usual_folder(home, to) if out is None else Path(out)
+    inside = out is None and home.folder.parent != zoo.FOLDER
+    if inside:
+        home.require_writable("name the folder to write with --out")
+    model = load(what, "cpu", progress=progress, trust_code=trust_code)
+    with home.locked(progress) if inside else nullcontext():
+        export_model(model, home, to, folder, resolve_data_folder(data_folder), progress, force=force)
+        from shoestring.report.export_page import build  # templates and their engine: only when a page is written
+
+        build(folder)
+    return folder
+
+
+def demo(
+    what: Path | str,
+    out: Path | str | None = None,
+    data_folder: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    trust_code: bool = False,
+) -> Path:
+    """The page of a classifier to try in a browser: that of an export to "web", made where there is no current one.
+
+    Args:
+        what: As of `export`.
+        out: As of `export`.
+        data_folder: As of `export`.
+        progress: Told of everything that takes time.
+        trust_code: As of `load`.
+
+    Raises:
+        ShoestringError: As `export`.
+    """
+    home = open_run(what)
+    folder = usual_folder(home, "web") if out is None else Path(out)
+    if not (home.finished() and is_current(folder, home)):
+        export(what, "web", out, data_folder, progress, trust_code=trust_code)
+    return folder / "index.html"
 
 
 def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> Path:

@@ -12,6 +12,7 @@ from shoestring.metrics.statistics import (
     fraction,
     mean,
     mean_interval,
+    paired_difference,
     ratio,
     source_hash,
     student_quantile,
@@ -135,3 +136,19 @@ def test_ratio_without_a_denominator_or_spread():
     assert ratio(0 * ones, ones, "code") == Metric(0.0, 3, None, None, "code")
     assert ratio(ones[:1], ones, "code") == Metric(1.0, 1, None, None, "code")
     assert ratio(2 * ones, ones, "code").interval == (2.0, 2.0)
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(10, 20, 100), (0, 0, 50), (0, 7, 7), (3, 3, 1000)])
+def test_paired_difference_counts_half_a_thing_more_in_each_cell(gained, lost, n):
+    before = torch.zeros(n, dtype=torch.bool)
+    after = before.clone()
+    after[:gained] = True
+    before[gained : gained + lost] = True
+    found = paired_difference(before, after, "me")
+    assert (found.value, found.n) == ((gained - lost) / n, n)
+    up, down = (gained + 0.5) / (n + 2), (lost + 0.5) / (n + 2)
+    std = ((up + down - (up - down) ** 2) / (n + 2)) ** 0.5
+    quantile = stats.norm.ppf(0.975)
+    expected = (up - down - quantile * std, up - down + quantile * std)
+    assert found.interval == pytest.approx(expected, abs=1e-12)
+    assert found.interval[0] < found.interval[1]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 import shoestring
-from shoestring.cli import evaluate, options, sample, targets, trust, verbs
+from shoestring.cli import evaluate, export, options, sample, targets, trust, verbs
 from shoestring.cli import profile as profiling
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
@@ -29,6 +29,8 @@ Verb = (
     | Annotated[sample.Interpolate, tyro.conf.subcommand("interpolate")]
     | Annotated[verbs.Predict, tyro.conf.subcommand("predict")]
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
+    | Annotated[export.Export, tyro.conf.subcommand("export")]
+    | Annotated[export.Demo, tyro.conf.subcommand("demo")]
     | Annotated[trust.Trust, tyro.conf.subcommand("trust")]
 )
 

@@ -25,6 +25,10 @@ class RunError(ShoestringError):
     """A run's folder is missing, incomplete or belongs to another recipe."""
 
 
+class ExportError(ShoestringError):
+    """A model cannot leave in the form asked for, or would not answer there as it does here."""
+
+
 class DivergedError(ShoestringError):
     """The loss became NaN or infinite; the message names the step and the last good checkpoint."""
 

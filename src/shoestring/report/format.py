@@ -51,6 +51,11 @@ def points(fraction: float, decimals: int = 1) -> str:
     return f"{100 * fraction:+z.{decimals}f} points".replace("-", "−")
 
 
+def points_interval(bounds: tuple[float, float] | list[float]) -> str:
+    """The interval of a difference of fractions in percentage points: "-0.02 to 0.05 points"."""
+    return f"{interval([100 * bound for bound in bounds])} points"
+
+
 def interval(bounds: Any, *, in_percent: bool = False) -> str:
     """An interval in the unit of its metric, to two digits of its width: "48.4 to 50.4 %", "0.0202 to 0.0222"."""
     if not (isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(is_number, bounds))):  # pyright: ignore[reportUnknownArgumentType]

@@ -21,6 +21,7 @@ class ClassifierTask(Spec):
     """Largest weight of another image, and of its class, in a training image; uniform from 0 (Zhang et al. 2018)."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
     generator_net: ClassVar[str | None] = None
+    net_output: ClassVar[Literal["logits"]] = "logits"
     sampling: ClassVar[None] = None
     conditional: ClassVar[bool] = False
     unconditional: ClassVar[bool] = False

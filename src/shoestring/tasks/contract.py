@@ -85,6 +85,11 @@ class Task(Protocol):
     """The net that makes images out of latents; None when none does."""
 
     @property
+    def net_output(self) -> Literal["logits", "images", "velocity"]:
+        """What the net gives that leaves with an export: class logits, images by one call, or a flow's velocity."""
+        ...
+
+    @property
     def sampling(self) -> Sampling | None:
         """How images are made; None where none are."""
         ...

@@ -60,6 +60,7 @@ class Flow(Spec):
 
     phases: ClassVar[tuple[str, ...]] = ("denoiser",)
     generator_net: ClassVar[str | None] = "denoiser"
+    net_output: ClassVar[Literal["velocity"]] = "velocity"
     conditional: ClassVar[bool] = True
     loss_unit: ClassVar[str] = ""
     forward_passes: ClassVar[Mapping[str, int]] = {"denoiser": 3}

@@ -52,6 +52,7 @@ class Adversarial(Spec):
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     generator_net: ClassVar[str | None] = "generator"
+    net_output: ClassVar[Literal["images"]] = "images"
 
     @model_validator(mode="after")
     def _targets_are_used(self) -> Self:

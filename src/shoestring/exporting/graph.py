@@ -1,0 +1,354 @@
+"""A classifier as a list of the few operators that integers can hold, in floating point; fused as integers need them.
+
+Names and operators are those of `integer_graph`, whose activations have their channels last; here tensors are torch's,
+(n, channels, height, width), and vectors have a height and a width of 1. `tracing` makes graphs of torch modules.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Pair = tuple[int, int]
+Shape = tuple[int, int, int]
+"""Height, width and channels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise:
+    """A function of each number.
+
+    Attributes:
+        name: As torch has it, such as "silu".
+        function: The function.
+        saturates: Whether it is the identity between 0 and a maximum, if any, and constant beyond, as ReLU and ReLU6:
+            then an output whose integers start at 0 saturates as the function does.
+    """
+
+    name: str
+    function: Callable[[Tensor], Tensor]
+    saturates: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """Convolution; a linear layer has a kernel as large as its input. Then the residual, then the activation.
+
+    Attributes:
+        input: Name of what it reads.
+        output: Name of what it gives.
+        weight: float64 (outputs, channels / groups, height, width).
+        bias: float64 (outputs,).
+        stride: Down and across.
+        padding: Above and below; left and right.
+        dilation: Down and across.
+        groups: Of the channels.
+        padding_value: float64 (channels,), what lies outside of the input; None for 0.
+        residual: Name of what is added.
+        activation: What follows.
+    """
+
+    input: str
+    output: str
+    weight: Tensor
+    bias: Tensor
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    padding_value: Tensor | None = None
+    residual: str | None = None
+    activation: Pointwise | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that it reads."""
+        return (self.input,) if self.residual is None else (self.input, self.residual)
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """scale * input + shift, float64 (channels,) each: a batch norm in evaluation mode. `fused` leaves none."""
+
+    input: str
+    output: str
+    scale: Tensor
+    shift: Tensor
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that it reads."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class Activate:
+    """A function of each number of the input."""
+
+    input: str
+    output: str
+    activation: Pointwise
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that it reads."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """The mean of all pixels, then the activation."""
+
+    input: str
+    output: str
+    activation: Pointwise | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that it reads."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool:
+    """The largest of each window."""
+
+    input: str
+    output: str
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that it reads."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """first + sign * second, then the activation; the second may be a vector that is added to every pixel."""
+
+    first: str
+    second: str
+    output: str
+    sign: int = 1
+    activation: Pointwise | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that it reads."""
+        return (self.first, self.second)
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply:
+    """first * second, then the activation; the second may be a vector that scales every pixel."""
+
+    first: str
+    second: str
+    output: str
+    activation: Pointwise | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that it reads."""
+        return (self.first, self.second)
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """The channels start..stop."""
+
+    input: str
+    output: str
+    start: int
+    stop: int
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that it reads."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class Concatenate:
+    """Channels behind channels."""
+
+    inputs: tuple[str, ...]
+    output: str
+
+
+Node: TypeAlias = Convolution | Affine | Activate | Mean | MaxPool | Add | Multiply | Slice | Concatenate
+Computing = TypeVar("Computing", Convolution, Mean, Add, Multiply)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A net that maps an image to logits.
+
+    Attributes:
+        shapes: Height, width and channels by name; the image is the first.
+        nodes: In the order they run; the last gives the logits, (1, 1, classes).
+        reads_digits: Whether it reads one channel at a time and gives logits of a digit, to be added up.
+    """
+
+    shapes: Mapping[str, Shape]
+    nodes: Sequence[Node] = field(default_factory=list[Node])
+    reads_digits: bool = False
+
+
+def evaluate(node: Node, values: Mapping[str, Tensor]) -> Tensor:
+    """What a node gives, (n, c, h, w), of the values that it reads, by name; in their type."""
+    x = values[node.inputs[0]]
+    match node:
+        case Convolution():
+            y = convolve(node, x)
+            return _activated(y if node.residual is None else y + values[node.residual], node.activation)
+        case Affine():
+            return x * node.scale.to(x.dtype)[:, None, None] + node.shift.to(x.dtype)[:, None, None]
+        case Activate():
+            return node.activation.function(x)
+        case Mean():
+            return _activated(x.mean((2, 3), keepdim=True), node.activation)
+        case MaxPool():
+            return F.max_pool2d(x, node.kernel, node.stride, node.padding)
+        case Add():
+            return _activated(x + node.sign * values[node.second], node.activation)
+        case Multiply():
+            return _activated(x * values[node.second], node.activation)
+        case Slice():
+            return x[:, node.start : node.stop]
+        case Concatenate():
+            return torch.cat([values[name] for name in node.inputs], 1)
+
+
+def convolve(node: Convolution, x: Tensor) -> Tensor:
+    """A convolution alone, bias included, without residual and activation."""
+    padding = node.padding
+    if node.padding_value is not None and padding != (0, 0):
+        # Relative to the padding value, what lies outside is zero.
+        offset = node.padding_value.to(x.dtype)[:, None, None]
+        inside = F.pad(x - offset, (padding[1], padding[1], padding[0], padding[0]))
+        x, padding = inside + offset, (0, 0)
+    weight, bias = node.weight.to(x.dtype), node.bias.to(x.dtype)
+    return F.conv2d(x, weight, bias, node.stride, padding, node.dilation, node.groups)
+
+
+def _activated(x: Tensor, activation: Pointwise | None) -> Tensor:
+    return x if activation is None else activation.function(x)
+
+
+def fused(graph: Graph) -> Graph:
+    """The graph with affine maps, activations and residual additions inside the operators that can take them over.
+
+    Its last node is a convolution or a mean without activation, so that logits need not pass through eight bits.
+    """
+    nodes = list(graph.nodes)
+    for step in (_without_affine, _with_activations, _with_residuals):
+        nodes = step(nodes, graph)
+    if not isinstance(nodes[-1], Convolution | Mean) or nodes[-1].activation is not None:
+        channels = graph.shapes[nodes[-1].output][2]
+        one, zero = torch.ones(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
+        nodes.append(_depthwise(Affine(nodes[-1].output, "logits", one, zero)))
+        graph = replace(graph, shapes={**graph.shapes, "logits": (1, 1, channels)})
+    written = {node.output for node in nodes}
+    shapes = {name: shape for place, (name, shape) in enumerate(graph.shapes.items()) if place == 0 or name in written}
+    return replace(graph, shapes=shapes, nodes=nodes)
+
+
+def _readers(nodes: Sequence[Node], name: str) -> list[Node]:
+    return [node for node in nodes if name in node.inputs]
+
+
+def _writer(nodes: Sequence[Node], name: str) -> Node | None:
+    return next((node for node in nodes if node.output == name), None)
+
+
+def _without_affine(nodes: list[Node], graph: Graph) -> list[Node]:
+    image = next(iter(graph.shapes))
+    # The last first, so that one that follows another is in it before that one looks for a place.
+    while affine := next((node for node in reversed(nodes) if isinstance(node, Affine)), None):
+        place = nodes.index(affine)
+        writer, readers = _writer(nodes, affine.input), _readers(nodes, affine.output)
+        if isinstance(writer, Convolution | Affine) and _readers(nodes, affine.input) == [affine]:
+            # Where the writer now stands, it writes what the affine map wrote.
+            nodes[nodes.index(writer)] = _before(writer, affine)
+            del nodes[place]
+        elif readers and all(_takes(reader, affine, affine.input == image) for reader in readers):
+            nodes = [_after(node, affine) if node in readers else node for node in nodes]
+            del nodes[place]
+        else:
+            nodes[place] = _depthwise(affine)
+    return nodes
+
+
+def _before(writer: Convolution | Affine, affine: Affine) -> Node:
+    """A node that an affine map follows, and the map, in one."""
+    if isinstance(writer, Affine):
+        shift = affine.scale * writer.shift + affine.shift
+        return replace(writer, output=affine.output, scale=affine.scale * writer.scale, shift=shift)
+    weight = writer.weight * affine.scale[:, None, None, None]
+    return replace(writer, output=affine.output, weight=weight, bias=affine.scale * writer.bias + affine.shift)
+
+
+def _takes(reader: Node, affine: Affine, of_image: bool) -> bool:
+    """Whether a node can take over the affine map that it reads.
+
+    Padding then has the value that the map makes 0 of. It is rounded as the input is, which only an image, whose values
+    are fine, can bear.
+    """
+    if not isinstance(reader, Convolution) or reader.input != affine.output or reader.residual == affine.output:
+        return False
+    return reader.padding == (0, 0) or (of_image and reader.padding_value is None and bool((affine.scale != 0).all()))
+
+
+def _after(reader: Node, affine: Affine) -> Node:
+    assert isinstance(reader, Convolution)
+    outputs, depth = reader.weight.shape[:2]
+    first = torch.arange(outputs) * reader.groups // outputs * depth
+    channels = first[:, None] + torch.arange(depth)  # that each kernel reads
+    bias = reader.bias + (reader.weight.sum((2, 3)) * affine.shift[channels]).sum(1)
+    weight = reader.weight * affine.scale[channels][:, :, None, None]
+    padding_value = None if reader.padding == (0, 0) else -affine.shift / affine.scale
+    return replace(reader, input=affine.input, weight=weight, bias=bias, padding_value=padding_value)
+
+
+def _depthwise(affine: Affine) -> Convolution:
+    weight = affine.scale[:, None, None, None]
+    return Convolution(affine.input, affine.output, weight, affine.shift, groups=len(affine.scale))
+
+
+def _with_activations(nodes: list[Node], graph: Graph) -> list[Node]:
+    for activate in [node for node in nodes if isinstance(node, Activate)]:
+        writer = _writer(nodes, activate.input)
+        if not isinstance(writer, Convolution | Mean | Add | Multiply) or writer.activation is not None:
+            continue
+        if _readers(nodes, activate.input) == [activate]:
+            nodes[nodes.index(writer)] = replace(writer, output=activate.output, activation=activate.activation)
+            nodes.remove(activate)
+    return nodes
+
+
+def _with_residuals(nodes: list[Node], graph: Graph) -> list[Node]:
+    """Additions in the convolution before them: what it gives is added to before it is rounded to eight bits."""
+    for add in [node for node in nodes if isinstance(node, Add) and node.sign == 1]:
+        if graph.shapes[add.first] != graph.shapes[add.second]:
+            continue
+        convolutions = [node for node in nodes if node.output in add.inputs and _can_add(node, add, nodes)]
+        if not convolutions:
+            continue
+        last = convolutions[-1]
+        assert isinstance(last, Convolution)
+        other = add.first if last.output == add.second else add.second
+        nodes[nodes.index(add)] = replace(last, output=add.output, residual=other, activation=add.activation)
+        nodes.remove(last)
+    return nodes
+
+
+def _can_add(node: Node, add: Add, nodes: Sequence[Node]) -> bool:
+    alone = isinstance(node, Convolution) and node.activation is None and node.residual is None
+    return alone and add.first != add.second and _readers(nodes, node.output) == [add]

@@ -1,0 +1,86 @@
+"""A classifier as one HTML file: the integer net, its arithmetic in plain JavaScript, and a page to try it on."""
+
+import base64
+import html
+import json
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from shoestring.core.errors import ExportError
+from shoestring.core.run import Run, write_atomic
+from shoestring.data.image_folder import fitted
+from shoestring.exporting.exportable import Exportable
+from shoestring.exporting.integer_graph import IntegerNet
+
+PARTS = files("shoestring.exporting") / "web"
+SCRIPTS = ("integer_net.js", "resize.js", "classify.js")
+
+
+def write_page(net: IntegerNet, found: Exportable, run: Run, file: Path) -> Path:
+    """The file, after the page was written to it; it loads nothing else.
+
+    Raises:
+        ExportError: The images are not square, or have neither one nor three channels.
+    """
+    height, width, channels = net.image
+    if height != width or channels not in (1, 3):
+        raise ExportError(
+            f"the page shows square pictures in grey or RGB, and {found.model.recipe.name} takes {channels} channels "
+            f"of {height}x{width}; export --to onnx or --to c"
+        )
+    name = found.model.recipe.name
+    content = {
+        "TITLE": html.escape(name),
+        "STYLE": _read("page.css"),
+        "FACTS": json.dumps(_facts(found, run)).replace("<", "\\u003c"),
+        "NET": base64.b64encode(_bytes_of(net)).decode(),
+        "SCRIPT": "\n".join(_read(script) for script in SCRIPTS),
+    }
+    page = _read("page.html")
+    for place, text in content.items():
+        page = page.replace(f"@@{place}@@", text)
+    return write_atomic(file, page.encode(errors="replace"))
+
+
+def _facts(found: Exportable, run: Run) -> dict[str, Any]:
+    """What the page says, and how it behaves."""
+    recipe = found.model.recipe
+    parameters = sum(each.numel() for each in found.model.nets["classifier"].parameters())
+    digits = recipe.data.kind in ("addnist", "mnist")
+    accuracy = run.metrics().get("test", {}).get("accuracy", {})
+    said = (
+        f" In 32 bits it is right on {100 * accuracy['value']:.1f} % of {accuracy['n']:,} test images."
+        if accuracy
+        else ""
+    )
+    return {
+        "classes": list(recipe.data.classes),
+        "digits": digits,
+        "tallFirst": resizes_tall_pictures_down_first(),
+        "lead": f"Names one of {len(recipe.data.classes)} classes with {parameters:,} parameters in 8-bit integers.",
+        "about": f"{recipe.summary or recipe.name}.{said} It always names one of its classes, whatever it is shown.",
+    }
+
+
+def resizes_tall_pictures_down_first() -> bool:
+    """Whether the Pillow here, which fitted the images that are measured, does so: newer releases do.
+
+    Then a tall picture becomes the same as its wide transpose; else both are resized across first.
+    """
+    tall = np.random.default_rng(0).integers(0, 256, (47, 31, 3), np.uint8)
+    one, other = (fitted(Image.fromarray(picture), 32) for picture in (tall, tall.transpose(1, 0, 2)))
+    return np.array_equal(one, other.transpose(0, 2, 1))
+
+
+def _bytes_of(net: IntegerNet) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return net.save(Path(folder) / "net.safetensors").read_bytes()
+
+
+def _read(name: str) -> str:
+    return (PARTS / name).read_text(encoding="utf-8").rstrip("\n")

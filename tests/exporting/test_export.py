@@ -1,0 +1,214 @@
+"""A model that left answers as it did, and says so; what cannot leave is refused, and nothing is left behind."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import shoestring
+from shoestring import api
+from shoestring.cli import main
+from shoestring.core.errors import DataError, ExportError, RunError
+from shoestring.core.progress import Progress
+from shoestring.core.run import Run
+from shoestring.exporting import export as exporting
+from shoestring.exporting import onnx_file
+from shoestring.exporting.exportable import exportable
+from shoestring.exporting.integer_graph import IntegerNet
+from shoestring.exporting.simulation import integer_logits
+from shoestring.model.load import load
+
+needs_onnx = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    reason="the extra is not installed: pip install 'shoestring[onnx]'",
+)
+LIKE_RUNTIMES = [pytest.param("onnx", marks=needs_onnx), "torch"]
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "SECONDS", 0.0)
+    monkeypatch.setattr(exporting, "COMPARED", 70)  # more than a batch
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "export.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("form", LIKE_RUNTIMES)
+def test_a_classifier_answers_the_same(form: Any, classifier_run: Run, tmp_path: Path) -> None:
+    folder = api.export(classifier_run.folder, form, tmp_path / "out")
+    record = record_of(folder)
+    assert record["parity"]["n"] == 15  # all of test
+    assert record["parity"]["inputs"] == "test"
+    assert record["parity"]["differing"] == 0
+    assert record["parity"]["largest"] < 1e-4
+    model = load(classifier_run, "cpu")
+    test = model.recipe.data.load("test", tmp_path, Progress())
+    right = (model.logits(test.images).argmax(1) == test.labels).double().mean()
+    assert record["accuracy"]["before"]["value"] == pytest.approx(float(right))
+    assert record["accuracy"]["difference"]["value"] == 0
+    assert [row["batch"] for row in record["speed"]] == [1, 64]
+    assert all(row["milliseconds"]["median"] > 0 for row in record["speed"])
+    assert record["classes"] == ["blue", "green", "red"]
+    assert record["inputs"] == [{"name": "images", "dtype": "uint8", "shape": [3, 8, 8]}]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["export.json", "export.html", *(file["name"] for file in record["files"])]
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("form", LIKE_RUNTIMES)
+def test_a_generator_makes_the_same(form: Any, gan_run: Run, tmp_path: Path) -> None:
+    record = record_of(api.export(gan_run.folder, form, tmp_path / "out"))
+    assert record["kind"] == "generator"
+    assert record["parity"]["n"] == 70
+    assert record["parity"]["differing"] is None
+    assert record["parity"]["largest"] < 1e-4
+    assert "accuracy" not in record
+    assert record["sampler"] == {"latent": [4]}
+
+
+def test_images_of_a_generator_are_the_models_pixels(gan_run: Run) -> None:
+    model = load(gan_run, "cpu")
+    found = exportable(model)
+    images = found.net(model.latents(6, seed=3))
+    pixels = (255 * images).round().to(torch.uint8)
+    assert torch.equal(pixels, api.sample(gan_run.folder, count=6, seed=3, device="cpu"))
+
+
+def test_a_program_needs_torch_alone(classifier_run: Run, tmp_path: Path) -> None:
+    file = api.export(classifier_run.folder, "torch", tmp_path / "out") / "model.pt2"
+    images = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "images.npy", images.numpy())
+    code = (
+        "import sys, numpy, torch\n"
+        "sys.modules['shoestring'] = None\n"
+        f"net = torch.export.load({str(file)!r}).module()\n"
+        f"answers = net(torch.from_numpy(numpy.load({str(tmp_path / 'images.npy')!r})))\n"
+        f"numpy.save({str(tmp_path / 'answers.npy')!r}, answers.detach().numpy())\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    expected = shoestring.load(classifier_run.folder, "cpu").logits(images)
+    assert np.allclose(np.load(tmp_path / "answers.npy"), expected.numpy(), atol=1e-4)
+
+
+@needs_onnx
+def test_an_onnx_file_is_small_and_says_nothing_of_this_machine(classifier_run: Run, tmp_path: Path) -> None:
+    file = api.export(classifier_run.folder, "onnx", tmp_path / "out") / "model.onnx"
+    assert file.stat().st_size < classifier_run.weights_file.stat().st_size + 25 * 1024
+    assert str(Path(shoestring.__file__).parent).encode() not in file.read_bytes()
+    import onnx
+
+    model = onnx.load(file)
+    assert [(one.domain, one.version) for one in model.opset_import] == [("", 18)]
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    told = json.loads({one.key: one.value for one in model.metadata_props}["shoestring"])
+    assert told["classes"] == ["blue", "green", "red"]
+
+
+def test_integers_are_what_was_measured(classifier_run: Run, tmp_path: Path) -> None:
+    folder = api.export(classifier_run.folder, "int8", tmp_path / "out", force=True)
+    record = record_of(folder)
+    net = IntegerNet.load(folder / "model.int8.safetensors")
+    model = load(classifier_run, "cpu")
+    test = model.recipe.data.load("test", tmp_path, Progress())
+    right = integer_logits(net, test.images.numpy()).argmax(1) == test.labels.numpy()
+    assert record["accuracy"]["after"]["value"] == right.mean()
+    assert record["speed"] == []
+    assert record["limits"]["weight_bytes"] > 0
+
+
+def test_c_comes_with_its_test(classifier_run: Run, tmp_path: Path) -> None:
+    folder = api.export(classifier_run.folder, "c", tmp_path / "out", force=True)
+    files = [file["name"] for file in record_of(folder)["files"]]
+    assert files == [f"tiny_classifier{end}" for end in (".c", ".h", "_test.c", ".md")]
+
+
+@pytest.mark.parametrize("form", ["int8", "c", "web"])
+def test_integers_are_for_classifiers(form: Any, gan_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"tiny-gan makes images; .* --to onnx"):
+        api.export(gan_run.folder, form, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_answers_otherwise_is_not_written(
+    classifier_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    with pytest.raises(ExportError, match=r"the torch.export program does not answer as tiny-classifier .* image \d+"):
+        api.export(classifier_run.folder, "torch", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_test_images_made_up_ones_are_compared(
+    classifier_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise DataError("the folder is gone")
+
+    monkeypatch.setattr(exporting, "load_split", gone)
+    record = record_of(api.export(classifier_run.folder, "torch", tmp_path / "out"))
+    assert record["parity"]["inputs"] == "made-up inputs"
+    assert record["parity"]["n"] == 70
+    assert "accuracy" not in record
+
+
+def test_an_unfinished_run_is_refused(classifier_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").write_bytes(classifier_run.recipe_file.read_bytes())
+    with pytest.raises(RunError, match="is not finished; run the same `train` command again"):
+        api.export(tmp_path / "run", "torch")
+
+
+def test_a_missing_extra_is_named(classifier_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(onnx_file, "import_module", absent)
+    with pytest.raises(ExportError, match=r"ONNX needs onnx, .*: pip install 'shoestring\[onnx\]'"):
+        api.export(classifier_run.folder, "onnx", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_forms_and_folders_are_checked_first(classifier_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="unknown form 'onx'; did you mean 'onnx'"):
+        api.export(classifier_run.folder, "onx")  # pyright: ignore[reportArgumentType]
+    (tmp_path / "out").touch()
+    with pytest.raises(ExportError, match="is a file; an export is a folder"):
+        api.export(classifier_run.folder, "torch", tmp_path / "out")
+
+
+def test_the_verb_says_what_was_checked(
+    classifier_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", str(classifier_run.folder), "--to", "torch", "--out", str(tmp_path / "out")]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"folder": str(tmp_path / "out")} | record_of(tmp_path / "out")
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "0 of 15 answers differ" in shown
+    assert "+0.00 points" in shown
+
+
+def test_a_demo_opens_the_page_and_makes_it_only_once(
+    classifier_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    folder = api.export(classifier_run.folder, "web", tmp_path / "web", force=True)
+    page = folder / "index.html"
+    before = page.stat().st_mtime_ns
+    assert main(["demo", str(classifier_run.folder), "--out", str(folder)]) == 0
+    assert opened == [page.as_uri()]
+    assert page.stat().st_mtime_ns == before
+    assert exporting.is_current(folder, classifier_run)
+    page.write_text("another page")
+    assert not exporting.is_current(folder, classifier_run)
