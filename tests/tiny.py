@@ -70,7 +70,7 @@ def gan(pictures: Path, **changes: Any) -> Recipe:
     recipe = Recipe(
         name="tiny-gan",
         budget=Budget(parameters=20_000, steps=12, nfe=1),
-        data=ImageFolder(path=pictures, size=32),
+        data=ImageFolder(path=pictures, size=32, tune=0),
         net=PlainDCGAN(latent=4, width=4),
         task=Adversarial(label_bound=0.1, instance_noise=0.25, noise_decay=0.9),
         optimiser=Adam(learning_rate=0.002, betas=(0.5, 0.999)),

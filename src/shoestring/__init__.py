@@ -13,10 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from shoestring.api import demo, export, interpolate, load, predict, promote, sample, train, trust, write_report
+    from shoestring.api import (
+        demo,
+        export,
+        inspect,
+        interpolate,
+        load,
+        predict,
+        promote,
+        sample,
+        train,
+        trust,
+        write_report,
+    )
     from shoestring.core.budget import Budget
     from shoestring.core.errors import ShoestringError
     from shoestring.core.run import Run
+    from shoestring.data.inspection import FolderReport
     from shoestring.evaluation.evaluate import compare_images, evaluate
     from shoestring.model.classifier import Classifier
     from shoestring.model.generator import Generator
@@ -29,6 +42,7 @@ _HOMES = {
     "RECIPES": "recipes",
     "Budget": "core.budget",
     "Classifier": "model.classifier",
+    "FolderReport": "data.inspection",
     "Generator": "model.generator",
     "Recipe": "recipes.recipe",
     "Run": "core.run",
@@ -39,6 +53,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "interpolate": "api",
     "export": "api",
+    "inspect": "api",
     "load": "api",
     "open_run": "model.load",
     "predict": "api",
@@ -53,6 +68,7 @@ __all__ = [
     "RECIPES",
     "Budget",
     "Classifier",
+    "FolderReport",
     "Generator",
     "Recipe",
     "Run",
@@ -61,6 +77,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "inspect",
     "interpolate",
     "load",
     "open_run",

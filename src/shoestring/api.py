@@ -10,11 +10,13 @@ from torch import Tensor
 
 from shoestring import zoo
 from shoestring.core.config import did_you_mean
-from shoestring.core.errors import ExportError, RunError, ShoestringError, require_at_least
+from shoestring.core.errors import ExportError, RecipeError, RunError, ShoestringError, require_at_least
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
-from shoestring.data.dataset import Split
-from shoestring.data.image_folder import read_image
+from shoestring.data.dataset import Split, holds_out
+from shoestring.data.image_folder import ImageFolder, read_image
+from shoestring.data.inspection import FolderReport
+from shoestring.data.inspection import inspect as inspect_folder
 from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.evaluation.classifier import record_classifier
 from shoestring.evaluation.evaluate import compare_images as compare_images
@@ -69,7 +71,7 @@ def train(
     asked = located(given, data_folder)
     home = Run(Path(run)) if run else usual_run(asked)
     folder, progress = resolve_data_folder(data_folder), progress or Progress()
-    split: Split = "tune" if asked.data.tune else "test"
+    split: Split = "tune" if holds_out(asked.data) else "test"
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
     with home.locked(progress):
@@ -86,6 +88,31 @@ def train(
         except ShoestringError as error:  # a report can be made again any time
             progress.say(f"no report: {error}. Then: shoestring report {home.folder}")
     return home
+
+
+def inspect(
+    folder: Path | str, data_folder: Path | None = None, progress: Progress | None = None, **fields: Any
+) -> FolderReport:
+    """What a folder of images holds and what looks wrong in it, before anything is trained.
+
+    Args:
+        folder: The folder, a CSV of files and labels, or a recipe file whose data are such.
+        data_folder: Where a folder is looked for that is not here; by default SHOESTRING_DATA or the user's cache.
+        progress: Reports the files read.
+        fields: How it is to be read, as of `data` in a recipe, such as size=64 or tune=0.
+
+    Raises:
+        DataError: There is no such folder, or it has no classes, or one without images.
+        RecipeError: There is no such field, or the recipe's data are no folder.
+    """
+    place = Path(folder).expanduser()
+    if place.suffix in (".toml", ".json"):
+        data = recipe(place).data
+        if not isinstance(data, ImageFolder):
+            raise RecipeError(f"{folder} has data of kind {data.kind!r}; only folders of images can be inspected")
+    else:
+        data = ImageFolder(path=place.absolute() if place.exists() else place)
+    return inspect_folder(data.replace(**fields), resolve_data_folder(data_folder), progress or Progress())
 
 
 def load(
@@ -286,7 +313,9 @@ def predict(
 def _predictions(model: Classifier, files: Sequence[Path | str], top: int, progress: Progress) -> list[dict[str, Any]]:
     """What `predict` gives of some files, whose images are held in memory at once."""
     channels, height, _ = model.recipe.data.shape
-    images = torch.stack([torch.tensor(read_image(Path(file), height, progress)) for file in files])
+    data = model.recipe.data
+    reduced = isinstance(data, ImageFolder) and data.reduced  # as the images that it was trained on
+    images = torch.stack([torch.tensor(read_image(Path(file), height, progress, reduced=reduced)) for file in files])
     if channels == 1:
         images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
     classes = model.recipe.data.classes
@@ -332,7 +361,7 @@ def export(
             its C99 source, and "web", one HTML file to try it on.
         out: The folder; by default RUN/exports/TO, or NAME-TO here for shipped weights.
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
-        progress: Told of everything that takes time.
+        progress: Reports everything that takes time.
         force: Write also integers that lose more than a point of accuracy.
         trust_code: As of `load`.
 
@@ -374,7 +403,7 @@ def demo(
         what: As of `export`.
         out: As of `export`.
         data_folder: As of `export`.
-        progress: Told of everything that takes time.
+        progress: Reports everything that takes time.
         trust_code: As of `load`.
 
     Raises:

@@ -74,7 +74,7 @@ def test_folders_give_numbers_that_arrays_of_the_same_images_give(sets, say, sta
     _, again, said = say("--generated", tmp_path / "generated.npy", "--real", tmp_path / "real.npz")
     assert again["fid_4_clean"]["value"] == found["fid_4_clean"]["value"]
     assert again["fid_4_clean"]["real_baseline"] is None
-    assert "no floor" in said
+    assert "no baseline" in said
 
 
 def test_real_against_themselves_is_zero_and_legacy_is_named(sets, say, stand_in):
@@ -94,7 +94,7 @@ def test_a_floor_is_never_of_the_real_images_themselves(sets, say, stand_in, tmp
     assert "55 images of" in said
     _, found, said = say("--generated", sets[0], "--real", sets[1], "--real-baseline", sets[1])
     assert found["fid_4_clean"]["real_baseline"] is None
-    assert "no floor: it needs 55 further real images, and there are 0" in said
+    assert "no baseline: it needs 55 further real images, and there are 0" in said
 
 
 def test_without_inception_all_else_is_measured(sets, say):

@@ -50,6 +50,6 @@ def test_shipped_generators_show_what_their_runs_measured():
     for name in ("cifar100-dcgan-44", "cifar100-dcgan-64"):
         measured, recorded = rows[name]["measured"], Run(zoo.FOLDER / name).metrics()["test"]["fid_768_clean"]
         assert (measured["fid_768_clean"], measured["n"]) == (recorded["value"], recorded["n"])
-        assert rows[name]["measured_text"].startswith(f"FID-768 {recorded['value']:.3f}, floor ")
+        assert rows[name]["measured_text"].startswith(f"FID-768 {recorded['value']:.3f}, real images ")
     assert rows["cifar100-resnet"]["measured_text"].endswith(" %")
     assert rows["cifar100-mixconv"]["measured_text"] == ""

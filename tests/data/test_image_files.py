@@ -47,7 +47,7 @@ def test_every_form_is_read_as_a_training_reads_it(tmp_path: Path) -> None:
     found = read_folder(tmp_path, Progress())  # of class folders
     for image in found[:3]:
         assert (image.numpy() == grey).all()
-    source = ImageFolder(path=tmp_path, size=8, test_fraction=0.01)
+    source = ImageFolder(path=tmp_path, size=8, test_fraction=0.01, tune=0)
     trained_on = {image.numpy().tobytes() for image in source.load("train", tmp_path, Progress()).images}
     assert {image.numpy().tobytes() for image in found} == trained_on
 

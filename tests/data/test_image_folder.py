@@ -132,13 +132,17 @@ def test_copies_of_the_same_pixels_share_a_split(tmp_path: Path) -> None:
 
 def test_a_class_with_nothing_to_train_on_is_refused_and_one_with_nothing_in_test_is_said(tmp_path: Path) -> None:
     fill(tmp_path, {"ant": 30, "bee": 1, "cow": 1})
-    sources = [ImageFolder(path=tmp_path, size=8, split_seed=seed) for seed in range(60)]
+    sources = [ImageFolder(path=tmp_path, size=8, split_seed=seed, tune=0) for seed in range(60)]
     seen = set[str]()
     for source in sources:
         progress = Listening()
         labels = source.load("test", tmp_path, progress).labels.tolist()
         absent = [name for label, name in enumerate(("ant", "bee", "cow")) if label not in labels]
-        assert progress.said == ([f"{tmp_path}: no image of {', '.join(absent)} is in test"] if absent else [])
+        assert progress.said == (
+            [f"{tmp_path}: no image of {', '.join(absent)} is in test, so its accuracy will not be known"]
+            if absent
+            else []
+        )
         if len(absent) == 2:
             assert source.load("train", tmp_path, Progress()).labels.bincount()[1:].tolist() == [1, 1]
         else:
@@ -202,7 +206,7 @@ def test_a_folder_is_found_where_it_is(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert ImageFolder(path=Path("~/mine")).named(Path("/nowhere")).path == there
     monkeypatch.chdir(tmp_path / "home")
-    named = ImageFolder(path=Path("mine")).named(Path("/nowhere"))
+    named = ImageFolder(path=Path("mine"), tune=0).named(Path("/nowhere"))
     assert named.path == there
     (tmp_path / "other").mkdir()
     moved = there.rename(tmp_path / "other" / "mine")
@@ -274,9 +278,7 @@ def test_damaged_images_are_named_and_other_files_passed_over(tmp_path: Path) ->
     (folder / "._0.png").write_text("what a Mac leaves behind")
     source, progress = ImageFolder(path=tmp_path / "mine", split_seed=1), Listening()
     assert sum(len(source.load(split, tmp_path, progress)) for split in SPLITS) == 5
-    assert progress.said == [
-        f"passed over {folder / 'features.h5'} and 2 more files or folders: no images, by their endings"
-    ]
+    assert progress.said == [f"passed over {folder / 'features.h5'} (.h5 is no format of images) and 2 more"]
     for damage in (b"", b"nonsense", (folder / "0.png").read_bytes()[:60]):
         (folder / "0.png").write_bytes(damage)
         for split in SPLITS:

@@ -138,7 +138,7 @@ def test_a_run_is_measured_over_seeds_beside_its_floor_and_recorded(run, extract
     quick = evaluate_generator(model, run.folder, "test", lambda: extractors, Progress(), 50)
     record_generator(run, quick, said := tiny.Heard())
     assert run.metrics() == recorded
-    assert "already holds test measures of 60 images and 3 samplings" in said.messages[-1]
+    assert "already holds test metrics of 60 images and 3 samplings" in said.messages[-1]
     run.write_metrics("test", {"of another time": {"n": 60, "value": 1, "by_seed": [1]}})
     again = evaluate_generator(model, run.folder, "test", lambda: extractors, Progress(), seeds=4)
     record_generator(run, again, Progress())
@@ -180,7 +180,7 @@ def test_copying_is_measured_beside_images_that_were_not_trained_on_or_not_at_al
     model = replace(model, recipe=tiny.changed(model.recipe, {"data__tune": tune}))
     copies = model.recipe.data.load("train", run.folder, Progress()).images
     monkeypatch.setattr(type(model), "sample", lambda *_, **__: copies[:54])
-    with_judge = replace(extractors, judge=open_classifier_extractor((3, 32, 32), torch.device("cpu")))
+    with_judge = replace(extractors, classifier=open_classifier_extractor((3, 32, 32), torch.device("cpu")))
     for split in ("test", "tune" if tune else "train"):
         found = evaluate_generator(model, run.folder, split, lambda: with_judge, Progress(), 54).sections[split]
         of_copying = {name: one for name, one in found.items() if name.startswith(("memorised", "nearer"))}
@@ -205,7 +205,7 @@ def test_all_samples_can_be_of_one_class_or_of_none(run, extractors, monkeypatch
     assert sorted(set(told[1].tolist())) == list(range(classes))
     assert told[1].tolist() != told[0].tolist()
     monkeypatch.undo()
-    with pytest.raises(RecipeError, match="was not told of classes"):
+    with pytest.raises(RecipeError, match="is not conditional"):
         evaluate_generator(model, run.folder, "tune", lambda: extractors, Progress(), class_name="")
 
 
@@ -241,7 +241,7 @@ def test_samples_that_are_not_finite_are_refused(run, extractors):
     model = api.load(run.folder, "cpu")
     for weight in model.nets["generator"].parameters():
         weight.data *= 1e15
-    with pytest.raises(DivergedError, match="made images with NaN"):
+    with pytest.raises(DivergedError, match="generates images with NaN"):
         evaluate_generator(model, run.folder, "test", lambda: extractors, Progress())
 
 

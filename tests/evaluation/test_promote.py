@@ -31,13 +31,13 @@ def gan(trained: Run, tmp_path) -> Run:
 def test_run_answers_as_chosen_and_says_so(gan: Run) -> None:
     gan.write_metrics("test", {"fid": {"value": 1.0}})
     former, heard = recipe_of(gan), tiny.Heard()
-    wanted = api.sample(gan.folder, 4, device="cpu", ema_decay=0.2, pixel_ascent_steps=2, step_size=0.5)
+    wanted = api.sample(gan.folder, 4, device="cpu", ema_decay=0.2, sampling=TWO_STEPS)
     pictures, report = (gan.pictures / "samples.png").read_bytes(), gan.report_file.read_bytes()
-    api.promote(gan.folder, 0.2, "cpu", heard, pixel_ascent_steps=2, step_size=0.5)
+    api.promote(gan.folder, 0.2, "cpu", heard, TWO_STEPS)
     assert api.sample(gan.folder, 4, device="cpu").equal(wanted)
     recipe = recipe_of(gan)
     assert recipe.ema == (0.2, 0.9)
-    assert (recipe.task.sampling.pixel_ascent_steps, recipe.task.sampling.step_size) == (2, 0.5)
+    assert (recipe.task.sampling.pixel_ascent_steps, recipe.task.sampling.pixel_ascent_step_size) == (2, 0.5)
     assert gan.read_json("overrides.json")["ema"][1] == [0.2, 0.9]
     assert gan.read_json("environment.json")["nfe"] == 5
     assert gan.read_json("environment.json")["sessions"]
@@ -53,7 +53,7 @@ def test_run_answers_as_chosen_and_says_so(gan: Run) -> None:
 def test_choice_can_be_taken_back_and_the_same_one_again_changes_nothing(gan: Run) -> None:
     recipe, weights = gan.read_recipe(), gan.read_weights()
     overrides = gan.read_json("overrides.json")
-    api.promote(gan.folder, 0.2, "cpu", candidates=2)
+    api.promote(gan.folder, 0.2, "cpu", sampling={"pixel_ascent_steps": 2})
     assert any(not tensor.equal(weights[name]) for name, tensor in gan.read_weights().items())
 
     def state() -> dict[str, int]:  # the report may be written again, as it was
@@ -61,11 +61,11 @@ def test_choice_can_be_taken_back_and_the_same_one_again_changes_nothing(gan: Ru
         return {str(file): file.stat().st_mtime_ns for file in files if file != gan.report_file}
 
     before, report, heard = state(), gan.report_file.read_bytes(), tiny.Heard()
-    api.promote(gan.folder, 0.2, "cpu", heard, candidates=2)
+    api.promote(gan.folder, 0.2, "cpu", heard, {"pixel_ascent_steps": 2})
     assert state() == before
     assert gan.report_file.read_bytes() == report
-    assert heard.messages == [f"{gan.folder} answers like that already"]
-    api.promote(gan.folder, 0.9, "cpu", candidates=1)
+    assert heard.messages == [f"{gan.folder} has these weights and this sampler already"]
+    api.promote(gan.folder, 0.9, "cpu", sampling={"pixel_ascent_steps": 0})
     assert gan.read_recipe() == recipe
     assert gan.read_json("overrides.json") == overrides
     assert all(tensor.equal(weights[name]) for name, tensor in gan.read_weights().items())
@@ -77,7 +77,8 @@ def contents(run: Run) -> dict[str, bytes]:
     return {name: file.read_bytes() for name, file in files.items() if not name.startswith("archive")}
 
 
-OF_THE_TRAINING = ("averages/", "checkpoints/", "classes.json", "layers.json", "log.jsonl")
+TWO_STEPS = {"pixel_ascent_steps": 2, "pixel_ascent_step_size": 0.5}
+OF_THE_TRAINING = ("ema/", "checkpoints/", "classes.json", "layers.json", "log.jsonl")
 
 
 @pytest.mark.parametrize("kind", ["gan", "classifier"])
@@ -95,7 +96,7 @@ def test_nothing_of_the_former_answers_is_left_to_be_shown(tmp_path, gan: Run, k
     after = contents(run)
     # What is as it was is of the training or was written anew; so each new kind of file must be thought of here.
     as_it_was = [name for name in after if after[name] == before.get(name) and not name.startswith(OF_THE_TRAINING)]
-    assert set(as_it_was) <= {"environment.json", "splits.json", "samples/pictures.json"}
+    assert set(as_it_was) <= {"environment.json", "inspection.json", "splits.json", "samples/pictures.json"}
     assert not fake & set(after) - {"report.html"}
     for name in fake:
         assert (run.folder / "archive" / former / name).read_bytes() == before[name]
@@ -143,14 +144,14 @@ def test_a_kill_between_any_two_writes_leaves_nothing_stale_and_the_same_call_co
             patched.setattr(Path, "rename", counted(Path.rename))
             patched.setattr("shoestring.core.run.write_atomic", counted(write_atomic))
             try:
-                api.promote(run.folder, 0.2, "cpu", pixel_ascent_steps=1)
+                api.promote(run.folder, 0.2, "cpu", sampling={"pixel_ascent_steps": 1})
                 break
             except tiny.Crash:
                 pass
         left = contents(run)
         if any(left[name] != former[name] for name in ("weights.safetensors", "recipe.json")):
             assert not any(left.get(name) == former[name] for name in derived), f"after {limit} writes"
-        api.promote(run.folder, 0.2, "cpu", pixel_ascent_steps=1)
+        api.promote(run.folder, 0.2, "cpu", sampling={"pixel_ascent_steps": 1})
         assert recipe_of(run).ema == (0.2, 0.9)
         assert not any(contents(run).get(name) == former[name] for name in derived)
         aside = Run(run.folder / "archive" / fingerprint)
@@ -187,10 +188,10 @@ def test_what_cannot_be_adopted_is_refused_before_anything_is_written(gan: Run, 
     before = {file: file.read_bytes() for file in gan.folder.rglob("*") if file.is_file()}
     with pytest.raises(RunError, match=r"of decay 0\.7; it has: 0\.2, 0\.9"):
         api.promote(gan.folder, 0.7, "cpu")
-    with pytest.raises(RecipeError, match="takes no guidance"):
-        api.promote(gan.folder, None, "cpu", guidance=2.0)
+    with pytest.raises(RecipeError, match="no option of sampling guidance"):
+        api.promote(gan.folder, None, "cpu", sampling={"guidance": 2.0})
     with pytest.raises(OverBudgetError, match="13 net calls, 3 over the budget of 10"):
-        api.promote(gan.folder, 0.2, "cpu", candidates=6)
+        api.promote(gan.folder, 0.2, "cpu", sampling={"pixel_ascent_steps": 6})
     assert {file: file.read_bytes() for file in gan.folder.rglob("*") if file.is_file()} == before
     with pytest.raises(RunError, match="is shipped and stays as it is"):
         api.promote(next(folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()), 0.9, "cpu")

@@ -10,6 +10,7 @@ from typing import Any
 import integer_nets
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from shoestring.core.errors import ShoestringError
 from shoestring.exporting.c_source import CSource, c_source
@@ -39,6 +40,11 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
+def address(array: NDArray[Any]) -> ctypes.c_void_p:
+    """Of an array's first element; as a bare number, ctypes would cut it to 32 bits."""
+    return ctypes.c_void_p(array.ctypes.data)
+
+
 @pytest.mark.parametrize("cc", [compiler("gcc"), compiler("clang")])
 @pytest.mark.parametrize("name", NETS)
 def test_its_own_test_passes_with_warnings_and_undefined_behaviour_as_errors(
@@ -61,11 +67,11 @@ def test_answers_images_as_the_simulation_does(name: str, cc: str, tmp_path: Pat
     images = integer_nets.images(net, 50)
     found = np.zeros((len(images), net.num_classes), np.int32)
     for image, logits in zip(np.ascontiguousarray(images.transpose(0, 2, 3, 1)), found, strict=True):
-        getattr(code, f"{name}_logits")(image.ctypes.data, logits.ctypes.data)
+        getattr(code, f"{name}_logits")(address(image), address(logits))
     expected = integer_logits(net, images)
     np.testing.assert_array_equal(found, expected)
     first = np.ascontiguousarray(images[0].transpose(1, 2, 0))
-    assert getattr(code, f"{name}_class")(first.ctypes.data) == expected[0].argmax()
+    assert getattr(code, f"{name}_class")(address(first)) == expected[0].argmax()
 
 
 def test_a_wrong_net_fails_its_own_test(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "COMPARED", 70)  # more than a batch
 
 
+@pytest.fixture
+def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of other things than speed: a process that loads torch takes seconds."""
+    monkeypatch.setattr(exporting, "_speed", lambda *_: [])
+
+
 def record_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "export.json").read_text(encoding="utf-8"))
 
@@ -83,6 +89,7 @@ def test_images_of_a_generator_are_the_models_pixels(gan_run: Run) -> None:
     assert torch.equal(pixels, api.sample(gan_run.folder, count=6, seed=3, device="cpu"))
 
 
+@pytest.mark.usefixtures("untimed")
 def test_a_program_needs_torch_alone(classifier_run: Run, tmp_path: Path) -> None:
     file = api.export(classifier_run.folder, "torch", tmp_path / "out") / "model.pt2"
     images = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -147,6 +154,7 @@ def test_what_answers_otherwise_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("untimed")
 def test_without_test_images_made_up_ones_are_compared(
     classifier_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +193,7 @@ def test_forms_and_folders_are_checked_first(classifier_run: Run, tmp_path: Path
         api.export(classifier_run.folder, "torch", tmp_path / "out")
 
 
+@pytest.mark.usefixtures("untimed")
 def test_the_verb_says_what_was_checked(
     classifier_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shoestring.data.image_folder import fitted
+from shoestring.data.image_reader import fitted
 from shoestring.exporting.integer_graph import IntegerNet
 from shoestring.exporting.simulation import integer_logits
 from shoestring.exporting.web_page import PARTS, resizes_tall_pictures_down_first

@@ -66,7 +66,7 @@ def test_shares_and_confusion_are_sklearns(fake):
     recalls = sklearn_metrics.recall_score(truth, predicted, average=None)
     assert [row["value"] for row in metrics["per_class_accuracy"].value] == pytest.approx(recalls.tolist())
     assert [row["n"] for row in metrics["per_class_accuracy"].value] == np.bincount(truth).tolist()
-    assert json.loads(json.dumps({name: metric.to_json() for name, metric in sklearn_metrics.items()}))
+    assert json.loads(json.dumps({name: metric.to_json() for name, metric in metrics.items()}))
 
 
 def test_loss_is_sklearns_with_students_interval(fake):
@@ -127,3 +127,51 @@ def test_few_classes_have_no_top5_and_wrong_ones_are_refused():
         classification_metrics(given, 4)
     with pytest.raises(ValueError, match="3 classes"):
         classification_metrics(Predictions(torch.zeros(1, 3), torch.tensor([3]), (1,)), 3)
+
+
+def uneven(counts: list[int], right: list[int]) -> Predictions:
+    """Answers to so many images of each class, of which so many are right; the others are taken for the next class."""
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    said = torch.cat([
+        torch.tensor([label] * r + [(label + 1) % len(counts)] * (n - r))
+        for label, (n, r) in enumerate(zip(counts, right, strict=True))
+    ]).long()  # fmt: skip
+    return Predictions(5.0 * torch.eye(len(counts))[said], labels, (len(labels),))
+
+
+def test_uneven_classes_have_balanced_accuracy_and_the_majority_beside_accuracy():
+    given = uneven([400, 20, 3], [398, 5, 0])
+    metrics = classification_metrics(given, 3)
+    expected = sklearn_metrics.balanced_accuracy_score(given.labels, given.logits.argmax(1))
+    assert metrics["balanced_accuracy"].value == pytest.approx(expected)
+    assert metrics["balanced_accuracy"].n == 423
+    assert metrics["majority_baseline"].value == 400 / 423
+    low, high = metrics["balanced_accuracy"].interval
+    assert 0.2 < low < expected < high < 0.7  # a third of it rests on three images
+
+
+def test_even_classes_have_neither():
+    even = classification_metrics(uneven([50] * CLASSES, list(range(CLASSES))), CLASSES)
+    assert not {"balanced_accuracy", "majority_baseline"} & even.keys()
+    assert "majority_baseline" not in classification_metrics(uneven([30, 20], [1, 1]), 2)
+    assert "majority_baseline" in classification_metrics(uneven([31, 20], [1, 1]), 2)
+
+
+def test_a_class_without_images_does_not_count_as_one_that_is_never_told():
+    metrics = classification_metrics(uneven([10, 10, 0], [8, 6, 0]), 3)
+    assert metrics["balanced_accuracy"].value == pytest.approx(0.7)
+    assert "1 more have no image" in metrics["balanced_accuracy"].note
+
+
+def test_the_interval_of_balanced_accuracy_holds_the_truth_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    truth, sizes = np.array([0.9, 0.6, 0.3]), [300, 40, 12]
+    held = 0
+    for _ in range(400):
+        measured = classification_metrics(uneven(sizes, random.binomial(sizes, truth).tolist()), 3)
+        low, high = measured["balanced_accuracy"].interval
+        held += low <= truth.mean() <= high
+    assert 0.92 <= held / 400 <= 0.985
+    perfect = classification_metrics(uneven([30, 3], [30, 3]), 2)["balanced_accuracy"]
+    assert perfect.value == perfect.interval[1] == 1
+    assert 0.4 < perfect.interval[0] < 0.95

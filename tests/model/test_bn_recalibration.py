@@ -72,7 +72,7 @@ def test_a_classifier_is_given_back_as_it_is(tmp_path):
     assert recalibrate_batchnorm(model) is model
 
 
-def test_a_run_keeps_averages_with_statistics_of_their_own(recipe, tmp_path):
+def test_a_run_keeps_ema_weights_with_statistics_of_their_own(recipe, tmp_path):
     run = api.train(recipe, tmp_path / "run", device="cpu")
     state = State.start(recipe, build(recipe).nets, machine_of(recipe))
     state.load_state_dict(run.read_checkpoint(tiny.Heard(), torch.device("cpu")))
@@ -85,7 +85,7 @@ def test_a_run_keeps_averages_with_statistics_of_their_own(recipe, tmp_path):
     assert all(torch.equal(weights[name], tensor) for name, tensor in first.items())
 
 
-def test_without_averages_the_nets_keep_the_statistics_of_their_training(recipe):
+def test_without_ema_the_nets_keep_the_statistics_of_their_training(recipe):
     plain = tiny.changed(recipe, {"ema": []})
     state = State.start(plain, build(plain).nets, machine_of(plain))
     assert ema_or_raw_model(plain, state, machine_of(plain)).nets is state.nets

@@ -41,10 +41,10 @@ def test_running_means_follow_their_closed_form() -> None:
 
 
 def test_without_a_running_mean_the_nets_answer_and_else_the_first_mean() -> None:
-    assert one_weight().ema_or_raw_model() is not None
+    assert one_weight().ema_or_raw_nets() is not None
     plain, averaged = one_weight(), one_weight(0.9, 0.5)
-    assert plain.ema_or_raw_model() is plain.nets
-    assert averaged.ema_or_raw_model() is averaged.ema[0.9]
+    assert plain.ema_or_raw_nets() is plain.nets
+    assert averaged.ema_or_raw_nets() is averaged.ema[0.9]
 
 
 def test_starts_with_an_optimiser_for_each_phase_of_its_own_net_alone(pictures: Path) -> None:

@@ -98,9 +98,9 @@ def test_two_modules_are_a_gan(tmp_path: Path, pictures: Path) -> None:
     latent = torch.ones(1, 4)
     nets.eval()
     assert torch.equal(nets["generator"](latent, half), nets["generator"](latent, torch.tensor([1])))
-    with pytest.raises(RecipeError, match=r"task.conditional tells both nets the class, but net 'my_net.py:gan' takes"):
+    with pytest.raises(RecipeError, match=r"task.conditional gives both nets the class, but this net takes"):
         recipe(tiny.gan(pictures), net=f"{file}:gan", task=conditional)
-    with pytest.raises(RecipeError, match=r"told_gan' takes num_classes, so its nets are told the class, but the task"):
+    with pytest.raises(RecipeError, match=r"told_gan' takes num_classes, so its nets are conditional, but the task"):
         build(with_net(pictures, file, "told_gan", gan=True))
     with pytest.raises(RecipeError, match=r"makes discriminator and generator, but task 'classify' trains classifier"):
         build(with_net(pictures, file, "gan"))

@@ -57,7 +57,7 @@ def test_one_cycle_at_its_edges() -> None:
     assert math.isfinite(OneCycle().factor(0, 1))
 
 
-def test_trapezoid_rises_stays_and_falls_along_lines() -> None:
+def test_wsd_rises_stays_and_falls_along_lines() -> None:
     found = curve(WarmupStableDecay(warmup=0.2, cooldown=0.4), 10)
     assert found == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
     assert curve(WarmupStableDecay(warmup=0, cooldown=0), 4) == [1, 1, 1, 1]

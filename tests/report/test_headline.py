@@ -3,7 +3,7 @@ import torch
 from fake_runs import CLASSIFIER, classifier, generator, layers
 
 from shoestring.core.run import Run
-from shoestring.metrics.classification import train_metrics_summary
+from shoestring.metrics.classification import Predictions, classification_metrics, train_metrics_summary
 from shoestring.metrics.features.extractor import FeatureSet
 from shoestring.metrics.generative.suite import Naming, inception_distances
 from shoestring.report.comparison import compare
@@ -158,3 +158,24 @@ def test_score_table_leaves_matrices_out_and_opens_objects(tmp_path, hidden):
     assert rows["precision recall: recall"].value == "0.2500"
     assert rows["precision recall: precision"].cells[-1] == "7"
     assert rows["top-5 accuracy"].value == "80.10 %"
+
+
+def test_uneven_classes_are_said_beside_the_accuracy(tmp_path):
+    run = classifier(tmp_path / "run", classes=3)
+    counts, right = [400, 20, 3], [395, 3, 0]
+    labels = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
+    said = torch.zeros(423, dtype=torch.long)
+    said[400:403], said[:5] = 1, 1
+    assert [int((said == labels)[labels == label].sum()) for label in range(3)] == right
+    found = classification_metrics(Predictions(torch.eye(3)[said], labels, (423,)), 3)
+    run.write_metrics("test", {name: metric.to_json() for name, metric in found.items()}, afresh=True)
+    run_data = facts_of(run)
+    assert headline(run_data).value == "94.1 %"
+    assert "balanced accuracy 37.9 %" in headline(run_data).uncertainty
+    assert "always the most frequent class 94.6 %" in headline(run_data).uncertainty
+    assert "no better on test than always answering the most frequent class, which is right for 94.6 %" in notices(
+        run_data
+    )
+    empty = classification_metrics(Predictions(torch.eye(3)[said[:420]], labels[:420], (420,)), 3)
+    run.write_metrics("test", {name: metric.to_json() for name, metric in empty.items()}, afresh=True)
+    assert "no image of cat is in test: nothing is known of them" in notices(facts_of(run))

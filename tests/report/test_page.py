@@ -21,7 +21,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.elements, self.open, self.tables, self.text = [], [], [], []
-        self.load_batch(text)
+        self.feed(text)
         self.close()
         assert not self.open
 

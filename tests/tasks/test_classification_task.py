@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from shoestring.tasks.classification import Classify
+from shoestring.tasks.classification import Classify, inverse_frequency
 from shoestring.tasks.contract import Batch
 
 NETS = nn.ModuleDict({"classifier": nn.Flatten()})  # an image of 1x1 pixels is its own logits
@@ -60,3 +60,28 @@ def test_mixup_depends_on_nothing_but_the_generator() -> None:
     again = [drawn(task, batch, seed)["images"] for seed in (1, 1, 2)]
     assert torch.equal(again[0], again[1])
     assert not torch.equal(again[0], again[2])
+
+
+def test_class_weights_make_every_class_count_alike() -> None:
+    labels = torch.tensor([0] * 6 + [1] * 3 + [2])
+    weights = inverse_frequency(labels, 4)
+    torch.testing.assert_close(weights, torch.tensor([10 / 18, 10 / 9, 10 / 3, 0.0]))
+    assert weights[labels].mean().item() == pytest.approx(1)
+    logits = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
+    batch = {"images": logits[:, :, None, None], "labels": labels, "class_weights": weights}
+    loss, _ = Classify(class_weights=True).loss("classifier", NETS, batch)
+    each = -logits.log_softmax(1)[torch.arange(10), labels]
+    torch.testing.assert_close(loss, torch.stack([each[labels == label].mean() for label in range(3)]).mean())
+
+
+def test_class_weights_of_mixed_images_are_those_of_both_classes() -> None:
+    batch = batch_of([[1.0, 2.0], [3.0, 5.0]], [0, 1]) | {"class_weights": torch.tensor([2.0, 0.5])}
+    task = Classify(class_weights=True, mixup=0.5)
+    mixed = drawn(task, batch)
+    loss, _ = task.loss("classifier", NETS, mixed)
+    chances, weight = mixed["images"].flatten(1).log_softmax(1), mixed["mixed_weight"]
+    expected = [
+        (1 - weight[i]) * -chances[i, i] * (2.0, 0.5)[i] + weight[i] * -chances[i, 1 - i] * (0.5, 2.0)[i]
+        for i in (0, 1)
+    ]
+    torch.testing.assert_close(loss, torch.stack(expected).mean())

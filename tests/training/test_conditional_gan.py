@@ -11,7 +11,7 @@ from torch import Tensor
 from shoestring.core.device import Engine, Machine
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
-from shoestring.evaluation import classifier as assess
+from shoestring.evaluation import sample_grids
 from shoestring.model.build import build
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
@@ -58,7 +58,7 @@ def everything(run: Run) -> dict[str, Tensor]:
 def test_resumed_after_a_crash_it_ends_bitwise_the_same_and_makes_images_of_classes(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assess, "CANDIDATES", 32)  # making the pictures would take longer than training
+    monkeypatch.setattr(sample_grids, "SCORED", 32)  # making the pictures would take longer than training
     recipe = gan(pictures)
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
     model = train(recipe, whole, Path(), "cpu", Progress(), {})
@@ -84,7 +84,7 @@ def test_resumed_after_a_crash_it_ends_bitwise_the_same_and_makes_images_of_clas
     assert not torch.equal(untold, blue)
     assert model.score(untold).shape == (4,)
     assert not torch.equal(model.score(blue), model.score(blue, model.labels(4, "blue")))
-    assess.draw_samples(model, whole, Progress())
+    sample_grids.draw_samples(model, whole, Progress())
     drawn = {picture["file"]: picture["caption"] for picture in whole.read_json("samples/pictures.json")}
     assert "blue, green, red" in drawn["classes.png"]
     with Image.open(whole.pictures / "classes.png") as picture:

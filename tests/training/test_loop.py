@@ -9,7 +9,7 @@ from shoestring.core.budget import Budget
 from shoestring.core.errors import DivergedError, OverBudgetError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
-from shoestring.model.generator import Generator
+from shoestring.model.classifier import Classifier
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import Recipe
 from shoestring.training import loop as the_loop
@@ -200,7 +200,7 @@ def test_the_clock_of_the_log_stands_still_while_tune_is_looked_at_and_all_is_sa
 
     takes(TrainStep, "__call__", 0.5)
     takes(Run, "write_checkpoint", 1000)
-    takes(Generator, "logits_of_normalised", 1000)
+    takes(Classifier, "logits_of_normalised", 1000)
     takes(Run, "append_log", 1000)
     recipe, run = tiny.classifier(pictures, cadence__log=2), Run(tmp_path)
     go(recipe, run)

@@ -58,7 +58,7 @@ def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(pictures: Path, t
     assert 16 < fitting < 100_000
     assert api.train(tiny.changed(greedy, {"batch_size": fitting}), tmp_path / "run", device="cpu").finished()
     with pytest.raises(RecipeError, match="100,000 images needs"):
-        speed.metric(greedy, "cpu", 1, Progress())
+        speed.profile_step(greedy, "cpu", 1, Progress())
     monkeypatch.setattr(memory, "free_bytes", lambda _: 1_000)
     with pytest.raises(RecipeError, match="take a smaller net"):
         api.train(greedy, tmp_path / "other", device="cpu")

@@ -15,7 +15,7 @@ from shoestring.data.loader import batches
 from shoestring.data.mnist import MNISTDigits
 from shoestring.metrics.classification import predictions
 from shoestring.model.build import build
-from shoestring.model.generator import Generator
+from shoestring.model.classifier import Classifier
 from shoestring.model.train_state import State
 from shoestring.nets.mixconv import MixConvNet
 from shoestring.optim.configs import Adam
@@ -81,7 +81,7 @@ def final_accuracy(recipe: Recipe) -> float:
     take_step = TrainStep(recipe, state, machine, train)
     for _ in range(recipe.budget.steps):
         take_step()
-    model = Generator(recipe, state.nets.eval(), machine)
+    model = Classifier(recipe, state.nets.eval(), machine)
     given = predictions(model.logits_of_normalised, batches(test, recipe.data, 500, machine.device))
     return float((given.logits.argmax(1) == given.labels).float().mean())
 

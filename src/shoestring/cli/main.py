@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 import shoestring
-from shoestring.cli import evaluate, export, options, sample, targets, trust, verbs
+from shoestring.cli import evaluate, export, inspect, options, sample, targets, trust, verbs
 from shoestring.cli import profile as profiling
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
@@ -21,6 +21,7 @@ from shoestring.core.errors import ShoestringError
 Verb = (
     Annotated[verbs.List, tyro.conf.subcommand("list")]
     | Annotated[verbs.Show, tyro.conf.subcommand("show")]
+    | Annotated[inspect.Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[verbs.Train, tyro.conf.subcommand("train")]
     | Annotated[profiling.Speed, tyro.conf.subcommand("speed")]
     | Annotated[evaluate.Evaluate, tyro.conf.subcommand("evaluate")]
@@ -119,6 +120,8 @@ def parse(words: list[str]) -> options.Verb:
     `interpolate` and `promote` name a run, and take the options of its sampler.
     """
     word = words[0] if words else ""
+    if word == "adopt":
+        raise ShoestringError("adopt is called promote now: shoestring promote RUN --help")
     takes_recipe = {"train": verbs.Train, "show": verbs.Show, "speed": profiling.Speed}.get(word)
     place = target_place(words) if takes_recipe or word in targets.OF_A_RUN else None
     if place:

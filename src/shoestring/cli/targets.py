@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from tyro.conf import Suppress, arg
 
@@ -10,6 +10,9 @@ from shoestring.cli.evaluate import EvaluateClassifier, EvaluateGenerator
 from shoestring.cli.options import Options, Verb
 from shoestring.cli.sample import Interpolate, Promote, Sample
 from shoestring.core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from shoestring.core.config import Spec
 
 OF_A_RUN: Mapping[str, type[Options]] = {
     "evaluate": EvaluateGenerator,
@@ -51,6 +54,7 @@ def with_run(word: str, name: str, words: Sequence[str]) -> Verb:
 
     sampling = recipe_of(open_run(name)).task.sampling
     verb = OF_A_RUN[word] if sampling or word != "evaluate" else EvaluateClassifier
+    _require_todays_options(words, verb, sampling)
     fields: list[Any] = [("target", Suppress[str])]
     default: dict[str, Any] = {"target": name}
     if sampling is not None:
@@ -58,6 +62,25 @@ def with_run(word: str, name: str, words: Sequence[str]) -> Verb:
         default["sampling"] = sampling
     whole = dataclasses.make_dataclass(verb.__name__, fields, bases=(verb,), frozen=True, kw_only=True)
     return _parsed(whole, whole(**default), verb, word, name, words)
+
+
+def _require_todays_options(words: Sequence[str], verb: type[Options], sampling: "Spec | None") -> None:
+    """Refuses options of version 0.1 by their names of today."""
+    from shoestring.core.upgrade import RECIPE_KEYS
+
+    own = {field.name for field in dataclasses.fields(verb)}
+    of_sampler: set[str] = set(type(sampling).model_fields) if sampling is not None else set()
+    for word in words:
+        option = word.partition("=")[0]
+        name = option.removeprefix("--").replace("-", "_")
+        if not option.startswith("--") or name in own:
+            continue
+        now = RECIPE_KEYS.get(f"task.sampling.{name}", "").removeprefix("task.") or {"average": "ema_decay"}.get(
+            name, ""
+        )
+        now = now or (f"sampling.{name}" if name in of_sampler else "")
+        if now:
+            raise RecipeError(f"{option} is called --{now.replace('_', '-')} now")
 
 
 def _parsed(whole: type[Any], default: Any, verb: type[Options], word: str, name: str, words: Sequence[str]) -> Verb:

@@ -75,6 +75,8 @@ class Train(Options):
     """A recipe's name, or a TOML or JSON file."""
     run: Path | None = None
     """The run's folder. By default runs/NAME-FINGERPRINT, where the fingerprint is that of the recipe."""
+    skip_bad: FlagCreatePairsOff[bool] = False
+    """Go on without image files that cannot be read: short for --data.skip-bad."""
     recipe: Suppress[Any] = None
 
     def do(self, display: Display) -> int | None:
@@ -84,7 +86,8 @@ class Train(Options):
 
         try:
             base = api.recipe(self.target)
-            run = api.train(self.recipe, self.run, self.data_folder, self.device, display, base)
+            asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
+            run = api.train(asked, self.run, self.data_folder, self.device, display, base)
         except Interrupted as stop:
             display.say(f"{stop}. The same command again goes on from there.")
             display.result({"finished": False, "step": stop.step})

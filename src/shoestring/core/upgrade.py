@@ -60,36 +60,37 @@ def upgraded_recipe(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
         values: Nested, as in a recipe file; fields may be left out.
     """
     said: list[str] = []
-
-    def walk(part: Mapping[str, Any], path: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in part.items():
-            old = f"{path}{key}"
-            if old in REMOVED and value == REMOVED[old]:
-                continue
-            new = RECIPE_KEYS.get(old, old)
-            if new != old:
-                said.append(f"{old} is called {new} now")
-            if isinstance(value, Mapping):
-                value = walk(cast(Mapping[str, Any], value), f"{old}.")
-            elif isinstance(value, str) and (old, value) in RECIPE_VALUES:
-                said.append(f"{old} {value!r} is called {RECIPE_VALUES[old, value]!r} now")
-                value = RECIPE_VALUES[old, value]
-            found[new.rpartition(".")[2]] = value
-        return found
-
-    return walk(values, ""), said
+    return _upgraded_part(values, "", said), said
 
 
 def upgraded_overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides, {dotted field: [before, after]}, under today's names."""
+    kept = {key: pair for key, pair in values.items() if key not in REMOVED}
+    return {
+        RECIPE_KEYS.get(key, key): [_upgraded_value(value, key, []) for value in pair] for key, pair in kept.items()
+    }
+
+
+def _upgraded_part(part: Mapping[str, Any], path: str, said: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, pair in values.items():
-        if key not in REMOVED:
-            found[RECIPE_KEYS.get(key, key)] = [
-                RECIPE_VALUES.get((key, value), value) if isinstance(value, str) else value for value in pair
-            ]
+    for key, value in part.items():
+        old = f"{path}{key}"
+        if old in REMOVED and value == REMOVED[old]:
+            continue
+        new = RECIPE_KEYS.get(old, old)
+        if new != old:
+            said.append(f"{old} is called {new} now")
+        found[new.rpartition(".")[2]] = _upgraded_value(value, old, said)
     return found
+
+
+def _upgraded_value(value: Any, path: str, said: list[str]) -> Any:
+    if isinstance(value, Mapping):
+        return _upgraded_part(cast(Mapping[str, Any], value), f"{path}.", said)
+    if isinstance(value, str) and (path, value) in RECIPE_VALUES:
+        said.append(f"{path} {value!r} is called {RECIPE_VALUES[path, value]!r} now")
+        return RECIPE_VALUES[path, value]
+    return value
 
 
 def upgraded_engine(values: Mapping[str, Any]) -> dict[str, Any]:

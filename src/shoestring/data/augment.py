@@ -237,7 +237,7 @@ def hue_turned(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def cut_out(images: Tensor, row: Tensor, column: Tensor, side: int) -> Tensor:
-    """The images with a square set to 0 (DeVries and Taylor 2017), so black rather than the data's mean.
+    """The images with a square set to 0 (arXiv 1708.04552), so black rather than the data's mean.
 
     Args:
         images: (n, c, h, w).

@@ -1,4 +1,7 @@
-"""CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32x32 in 100 classes."""
+"""CIFAR-100: 50,000 + 10,000 colour images of 32x32 in 100 classes.
+
+"Learning multiple layers of features from tiny images", 2009.
+"""
 
 import io
 import tarfile
@@ -58,7 +61,7 @@ class CIFAR100(Spec):
     """Height and width: below 32, means of square blocks of pixels, for quick comparisons of nets."""
     scale: Literal["standard", "signed"] = "standard"
     """How a net sees pixels whose task takes any range (`task.pixel_range`): "standard" has mean 0 and standard
-    deviation 1 per channel, "signed" is -1..1."""
+    standard deviation 1 per channel, "signed" is -1..1."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -12,6 +12,13 @@ from shoestring.core.errors import DataError
 from shoestring.core.progress import Progress
 
 Split = Literal["train", "tune", "test"]
+SPLITS: tuple[Split, ...] = ("train", "tune", "test")
+SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "tune": ("val", "valid", "validation", "dev", "tune"),
+    "test": ("test", "testing"),
+}
+"""What splits are called where images come from, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ class Normalisation(Protocol):
         ...
 
 
+def holds_out(source: "Source") -> bool:
+    """Whether a data spec has a tune split: it says how many images to hold out, or leaves that to its folder."""
+    return source.tune != 0
+
+
 @dataclass(frozen=True)
 class Signed:
     """Pixels in -1..1, which is all that a tanh reaches.
@@ -89,6 +101,11 @@ class Source(Normalisation, Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, by label."""
+        ...
+
+    @property
+    def tune(self) -> int | None:
+        """Images held out of train; None leaves it to the images."""
         ...
 
     def load(self, split: Split, folder: Path, progress: Progress) -> Images:

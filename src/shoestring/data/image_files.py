@@ -10,7 +10,7 @@ from torch import Tensor
 
 from shoestring.core.errors import DataError
 from shoestring.core.progress import Progress
-from shoestring.data.decode import Decoder, read
+from shoestring.data.decode import Decoder, read, register_heif
 
 _NAMED_ONLY = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows them, and has nothing to read them with
 
@@ -20,11 +20,17 @@ def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
 
     Formats that Pillow can only write, or only names, such as PDF and HDF5, are none.
     """
-    Image.init()
-    known = {ending for ending, form in Image.EXTENSION.items() if form in Image.OPEN and form not in _NAMED_ONLY}
+    known = image_endings()
     found = sorted(item for item in folder.glob("*") if not item.name.startswith("."))
     images = [item for item in found if item.suffix.lower() in known and item.is_file()]
     return images, sorted(set(found) - set(images))
+
+
+def image_endings() -> frozenset[str]:
+    """The endings, in lower case, of all formats that can be read here; HEIC's where pillow-heif is installed."""
+    Image.init()
+    register_heif()
+    return frozenset(end for end, form in Image.EXTENSION.items() if form in Image.OPEN and form not in _NAMED_ONLY)
 
 
 def passed_over(others: list[Path], progress: Progress) -> None:

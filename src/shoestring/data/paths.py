@@ -34,6 +34,11 @@ def cache_folder(data: Path) -> Path:
     return (data if _writable(data) else _own_folder(to_write=True)) / "cache"
 
 
+def own_cache_folder() -> Path:
+    """Where things computed from the user's own files are kept: in the user's cache, never among those files."""
+    return _own_folder(to_write=True) / "cache"
+
+
 def _own_folder(*, to_write: bool = False) -> Path:
     """This package's folder in the user's cache; among temporary ones where no home is, or none to write to."""
     cache = _user_cache(sys.platform)

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from shoestring import zoo
+from shoestring.core.config import did_you_mean
 from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import RecipeError, RunError, require_at_least
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
-from shoestring.data.dataset import Split
+from shoestring.data.dataset import Split, holds_out
 from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.evaluation.classifier import ClassifierEvaluation, evaluate_classifier, record_classifier
 from shoestring.evaluation.compare import compare_sets, read_set
@@ -94,6 +95,11 @@ def evaluate(
         allow_code(home)
     recipe = recipe_of(home)
     home.require_weights_kept()
+    if strange := sorted(of_generator.keys() - GeneratorOptions.__annotations__.keys()):
+        raise RecipeError(
+            f"{did_you_mean('option', strange[0], GeneratorOptions.__annotations__)} Options of the sampler go into "
+            f"sampling, such as sampling={{{strange[0]!r}: …}}"
+        )
     _require_split(str(what), home, recipe, split)
     if recipe.makes_images:
         return _of_generator(home, split, folder, device, progress, ema_decay, **of_generator)
@@ -111,7 +117,7 @@ def _require_split(what: str, home: Run, recipe: Recipe, split: Split) -> None:
             f"{what} is not finished, and test is looked at once, at the end; look at --split tune until then, or of a "
             "generator at --split train"
         )
-    if split == "tune" and not recipe.data.tune:
+    if split == "tune" and not holds_out(recipe.data):
         raise RecipeError(
             f"{what} was trained on all of train (data.tune is 0), so it has no tune split; use --split test"
         )

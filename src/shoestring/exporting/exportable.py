@@ -13,6 +13,7 @@ from shoestring.core.errors import ExportError
 from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.data.dataset import Normalisation
+from shoestring.model.classifier import Classifier
 from shoestring.model.model import Model
 from shoestring.nets.fuse_bn import fuse_conv_bn
 from shoestring.tasks.contract import NO_CLASS
@@ -51,7 +52,7 @@ class Exportable:
         """Made-up inputs: noise in place of images, normal latent vectors, every class in turn."""
         recipe = self.model.recipe
         labels = torch.arange(count) % len(recipe.data.classes)
-        if self.kind == "classifier":
+        if isinstance(self.model, Classifier):
             # Patches of one colour under fine noise: nets answer to them, while plain noise is the same grey to most.
             channels, height, width = recipe.data.shape
             coarse = torch.rand(count, channels, 4, 4, generator=generator(seed, "patches"))
@@ -81,24 +82,27 @@ def exportable(model: Model) -> Exportable:
         ExportError: It is a flow guided by part of its own blocks, which needs two nets.
     """
     task, recipe = model.recipe.task, model.recipe
+    if isinstance(model, Classifier):
+        classifier = ClassifierOfPixels(fuse_conv_bn(model.nets["classifier"]), recipe.normalisation)
+        return Exportable(
+            model, "classifier", plain(classifier), ("images",), "logits", lambda batch: model.logits(*batch)
+        )
     if task.net_output == "images":
         net = GeneratorOfPixels(fuse_conv_bn(model.nets["generator"]), recipe.normalisation)
         before = GeneratorOfPixels(model.nets["generator"], recipe.normalisation)
         inputs = ("latents", "labels") if task.conditional else ("latents",)
         return Exportable(model, "generator", plain(net), inputs, "images", lambda batch: before(*batch))
-    if task.net_output == "velocity":
-        if task.sampling.guide == "weak" and task.sampling.guidance != 1:
-            raise ExportError(
-                f"{recipe.name} is guided by part of its blocks, which would be a second net; choose guidance by "
-                "classes first: shoestring promote RUN --sampling.guide unconditional"
-            )
-        denoiser = model.nets["denoiser"]
-        flow = Velocity(denoiser, task.data_std)
-        return Exportable(
-            model, "flow", plain(flow), ("images", "times", "labels"), "velocity", lambda batch: _by_time(model, *batch)
+    assert task.net_output == "velocity"
+    if task.sampling.guide == "weak" and task.sampling.guidance != 1:
+        raise ExportError(
+            f"{recipe.name} is guided by part of its blocks, which would be a second net; choose guidance by "
+            "classes first: shoestring promote RUN --sampling.guide unconditional"
         )
-    net = ClassifierOfPixels(fuse_conv_bn(model.nets["classifier"]), recipe.normalisation)
-    return Exportable(model, "classifier", plain(net), ("images",), "logits", lambda batch: model.logits(*batch))
+    denoiser = model.nets["denoiser"]
+    flow = Velocity(denoiser, task.data_std)
+    return Exportable(
+        model, "flow", plain(flow), ("images", "times", "labels"), "velocity", lambda batch: _by_time(model, *batch)
+    )
 
 
 def plain(net: nn.Module) -> nn.Module:

@@ -340,9 +340,10 @@ class IntegerNet:
             ShoestringError: The file is none of these.
         """
         try:
-            with safetensors.safe_open(file, "np") as opened:
-                graph = json.loads((opened.metadata() or {}).get("graph", "{}"))
-                arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            with cast(Any, safetensors).safe_open(file, "np") as opened:
+                metadata: dict[str, str] = opened.metadata() or {}
+                graph = json.loads(metadata.get("graph", "{}"))
+                arrays: dict[str, NDArray[Any]] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         except (OSError, ValueError, safetensors.SafetensorError) as error:
             raise ShoestringError(f"{file} cannot be read as an integer net ({error}); export it again") from error
         if graph.get("format") != FORMAT:

@@ -159,7 +159,7 @@ def convolved(operator: Convolution, x: Int8) -> NDArray[np.int64]:
     return np.concatenate(found, 3)
 
 
-def _padded(x: Int8, padding: tuple[int, int], value: Int8) -> Int8:
+def _padded(x: Int8, padding: tuple[int, int], value: Int8 | int) -> Int8:
     down, across = padding
     if not down and not across:
         return x
@@ -171,7 +171,7 @@ def _padded(x: Int8, padding: tuple[int, int], value: Int8) -> Int8:
 
 
 def _largest(operator: MaxPool, x: Int8) -> Int8:
-    padded = _padded(x, operator.padding, np.full(x.shape[3], -128, np.int8))
+    padded = _padded(x, operator.padding, -128)
     down, across = operator.stride
     return sliding_window_view(padded, operator.kernel, (1, 2))[:, ::down, ::across].max((4, 5))
 
@@ -195,8 +195,10 @@ def sum_of_digits(digits: NDArray[np.integer[Any]], how: DigitSum) -> Int32:
 def _log_of_sum(terms: NDArray[np.int64], how: DigitSum) -> NDArray[np.int64]:
     largest = terms.max(1)
     below = largest[:, None] - terms
-    sums = (how.exp2.astype(np.int64)[below % 256] >> np.minimum(below // 256, 31)).sum(1)
+    sums: NDArray[np.int64] = (how.exp2.astype(np.int64)[below % 256] >> np.minimum(below // 256, 31)).sum(1)
     halvings = np.zeros_like(sums)
-    while (too_large := sums >= 1 << 25).any():
-        sums, halvings = np.where(too_large, sums >> 1, sums), halvings + too_large
+    while (sums >= 1 << 25).any():
+        too_large = sums >= 1 << 25
+        sums = np.where(too_large, sums >> 1, sums)
+        halvings += too_large
     return largest + 256 * halvings + how.log2[(sums - (1 << 24) + (1 << 15)) >> 16]

@@ -137,7 +137,7 @@ class _Trace:
                 known[node] = self.call(node, known)
             elif node.op == "output":
                 result = fx.map_arg(node.args[0], known.__getitem__)
-                result = result[0] if isinstance(result, tuple | list) else result
+                result = cast(Sequence[Any], result)[0] if isinstance(result, tuple | list) else result
                 if not isinstance(result, _Value):
                     raise ShoestringError(f"{self.what} gives what does not depend on its images")
                 return result
@@ -276,13 +276,14 @@ class _Call:
     def permuted(self) -> _Value:
         axes = list(self.x.axes)
         if self.name == "permute":
-            return _Value(self.x.name, tuple(axes[place] for place in self.args[1]))
+            return _Value(self.x.name, tuple(axes[place] for place in cast(Sequence[int], self.args[1])))
         first, second = self.args[1:]
         axes[first], axes[second] = axes[second], axes[first]
         return _Value(self.x.name, tuple(axes))
 
     def _slice(self) -> _Value:
-        axis = self.x.axes[dim := self.argument(1, "dim", 0)]
+        dim = cast(int, self.argument(1, "dim", 0))
+        axis = self.x.axes[dim]
         start, stop, step = (self.argument(at, name, None) for at, name in ((2, "start"), (3, "end"), (4, "step")))
         length = self.length(self.x, axis)
         start, stop, _ = slice(start, stop).indices(length)
@@ -406,7 +407,8 @@ class _Call:
 
     def _mean(self) -> _Value:
         value = self.x
-        dims = [dim % len(value.axes) for dim in self.argument(1, "dim", range(len(value.axes)))]
+        every = range(len(value.axes))
+        dims = [dim % len(every) for dim in cast(Sequence[int], self.argument(1, "dim", every))]
         if value.parts and dims == [0] and not self.argument(2, "keepdim", False):
             total = value.parts[0]
             for place, part in enumerate(value.parts[1:]):
@@ -478,7 +480,7 @@ class _Call:
         return _Value(written.name, first.axes)
 
     def _div(self) -> _Value:
-        if not isinstance(self.x, _Value) or isinstance(self.args[1], _Value):
+        if not isinstance(self.args[0], _Value) or isinstance(self.args[1], _Value):
             self.refuse("by what the image decides")
         return self.affine(1 / self.constant(self.args[1]), 0.0)
 

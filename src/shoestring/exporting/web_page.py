@@ -13,7 +13,7 @@ from PIL import Image
 
 from shoestring.core.errors import ExportError
 from shoestring.core.run import Run, write_atomic
-from shoestring.data.image_folder import fitted
+from shoestring.data.image_reader import fitted
 from shoestring.exporting.exportable import Exportable
 from shoestring.exporting.integer_graph import IntegerNet
 

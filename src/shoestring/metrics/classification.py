@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shoestring.core.class_balance import is_uneven, majority
 from shoestring.core.errors import DataError, DivergedError
 from shoestring.metrics.statistics import Metric, computed_by, fraction, mean, pooled_interval
 
@@ -76,7 +78,8 @@ def classification_metrics(predictions: Predictions, num_classes: int) -> dict[s
         "accuracy" and, beyond five classes, "top5_accuracy": fractions of images, with Wilson intervals. "loss":
         cross-entropy in nats, without label smoothing. "batch_accuracy": mean and standard deviation over mini-batches.
         "calibration_error" and "calibration" (a list of bins). "per_class_accuracy": a list of {"class", "value", "n",
-        "interval"}. "confusion": counts, a row for each true and a column for each predicted class.
+        "interval"}. "confusion": counts, a row for each true and a column for each predicted class. Where classes are
+        uneven also "balanced_accuracy" and "majority_baseline".
 
     Raises:
         ValueError: The logits do not have `num_classes` columns, or a label is not in 0..num_classes-1.
@@ -99,13 +102,20 @@ def classification_metrics(predictions: Predictions, num_classes: int) -> dict[s
             error,
             n,
             computed_by=code,
-            note=f"Expected calibration error over {CALIBRATION_BINS} bins of equal width (Guo et al. 2017); "
+            note=f"Expected calibration error over {CALIBRATION_BINS} bins of equal width (arXiv 1706.04599); "
             "biased upward for few images.",
         ),
         "calibration": Metric(bins, n, computed_by=code),
         "per_class_accuracy": Metric(per_class_accuracy(confusion), n, computed_by=code),
         "confusion": Metric(confusion.tolist(), n, computed_by=code, note="Rows: true class; columns: predicted."),
     }
+    counts = [int(count) for count in confusion.sum(1)]
+    if is_uneven(counts):
+        metrics["balanced_accuracy"] = balanced_accuracy(confusion)
+        most, largest = majority(counts)
+        metrics["majority_baseline"] = Metric(
+            largest, n, computed_by=code, note=f"The accuracy of always answering class {most}, the most frequent one."
+        )
     if num_classes > 5:
         hits = (ranked[:, :5] == predictions.labels[:, None]).any(1)
         metrics["top5_accuracy"] = fraction(int(hits.sum()), n, code)
@@ -125,7 +135,7 @@ def batch_accuracy(predictions: Predictions) -> Metric:
 
 
 def calibration(predictions: Predictions, bins: int = CALIBRATION_BINS) -> list[dict[str, Any]]:
-    """A reliability diagram: how often the classifier is right, by how sure it is (Guo et al. 2017).
+    """A reliability diagram: how often the classifier is right, by how sure it is (arXiv 1706.04599).
 
     Args:
         predictions: What it said; its confidence is the largest softmax probability.
@@ -168,6 +178,30 @@ def per_class_accuracy(confusion: Tensor) -> list[dict[str, Any]]:
         measured = fraction(correct, n, computed_by(__name__)).to_json() if n else {"value": None, "interval": None}
         rows.append({"class": label, "value": measured["value"], "n": n, "interval": measured["interval"]})
     return rows
+
+
+def balanced_accuracy(confusion: Tensor) -> Metric:
+    """The mean of the accuracies within the classes that have images: each class counts alike.
+
+    Its interval is symmetric on a logistic scale about the mean of the Laplace estimates, (right + 1) / (n + 2), whose
+    variances it takes: those of plain shares are 0 where all of three images are right.
+
+    Args:
+        confusion: Counts, (num_classes, num_classes): true by predicted.
+    """
+    counts, right = confusion.sum(1).double(), confusion.diagonal().double()
+    there = counts > 0
+    counts, right = counts[there], right[there]
+    classes = len(counts)
+    value = float((right / counts).mean())
+    smooth = (right + 1) / (counts + 2)
+    half = NormalDist().inv_cdf(0.975) * math.sqrt(float((smooth * (1 - smooth) / counts).sum())) / classes
+    centre = float(smooth.mean())
+    logit, half = math.log(centre / (1 - centre)), half / (centre * (1 - centre))
+    low, high = ((1 + math.tanh((logit + side * half) / 2)) / 2 for side in (-1, 1))
+    absent = len(confusion) - classes
+    note = f"Mean over {classes} classes{f'; {absent} more have no image' if absent else ''}."
+    return Metric(value, int(counts.sum()), (min(low, value), max(high, value)), None, computed_by(__name__), note)
 
 
 LAST_STEPS = 1_000  # of the training; the papers average over these, a tenth of theirs

@@ -116,7 +116,7 @@ def ratio(numerators: Tensor, denominators: Tensor, computed_by: str, note: str 
 
 
 def paired_difference(before: Tensor, after: Tensor, computed_by: str, note: str | None = None) -> Metric:
-    """The measure of a difference of two shares of successes on the same things, after less before.
+    """The metric of a difference of two fractions of successes on the same things, after less before.
 
     Its interval counts half a thing more in each of the four cases (Agresti and Min, "Simple improved confidence
     intervals for comparing matched proportions", 2005), so that it has a width also where nothing differs.
@@ -125,7 +125,7 @@ def paired_difference(before: Tensor, after: Tensor, computed_by: str, note: str
         before: bool (n,).
         after: bool (n,), of the same things in the same order.
         computed_by: As `computed_by` gives it.
-        note: As in `Measure`.
+        note: As in `Metric`.
     """
     n = len(before)
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())

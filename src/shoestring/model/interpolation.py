@@ -16,7 +16,10 @@ def great_circles(starts: Tensor, ends: Tensor, steps: int) -> Tensor:
 
 
 def great_circle(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
-    """Spherical interpolation of vectors along the last dimension (Shoemake 1985); weight 0 gives start, 1 end."""
+    """Spherical interpolation of vectors along the last dimension; weight 0 gives start, 1 end.
+
+    "Animating rotation with quaternion curves", 1985.
+    """
     cosine = torch.nn.functional.cosine_similarity(start, end, dim=-1).clamp(-1, 1).unsqueeze(-1)
     angle = torch.acos(cosine)
     apart = angle > 1e-3  # nearer than that, the circle is a straight line

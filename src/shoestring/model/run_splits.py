@@ -7,8 +7,9 @@ from pathlib import Path
 from shoestring.core.errors import RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
-from shoestring.data.dataset import Images, Source, Split
+from shoestring.data.dataset import SPLITS, Images, Source, Split, holds_out
 from shoestring.data.image_folder import ImageFolder
+from shoestring.data.inspection import FolderReport, report
 from shoestring.data.manifest import Manifest, changes, manifest
 from shoestring.recipes.recipe import Recipe
 
@@ -23,16 +24,20 @@ class TrainingData:
         train: What is learnt from.
         tune: What is held out of train; None if nothing is.
         manifests: What the splits hold, by split; of one's own folder also test. Empty for runs that keep no record.
+        inspection: What one's own folder is like, if it was looked at.
     """
 
     train: Images
     tune: Images | None
     manifests: dict[str, Manifest]
+    inspection: FolderReport | None = None
 
     def record(self, run: Run) -> None:
-        """Keeps the manifests in the run, for all that comes later."""
+        """Keeps the manifests, and what was seen of the folder, in the run for all that comes later."""
         if self.manifests:
             _write(run, self.manifests)
+        if self.inspection:
+            run.write_json("inspection.json", self.inspection.to_json())
 
 
 def load_training_data(recipe: Recipe, run: Run, folder: Path, progress: Progress) -> TrainingData:
@@ -42,7 +47,7 @@ def load_training_data(recipe: Recipe, run: Run, folder: Path, progress: Progres
         recipe: What is trained.
         run: Where it goes on, if steps were taken.
         folder: The data folder.
-        progress: Reports reading.
+        progress: Reports reading and, at a first start, what one's own folder is like.
 
     Raises:
         RunError: Steps were taken on other images; says what became of them.
@@ -51,13 +56,23 @@ def load_training_data(recipe: Recipe, run: Run, folder: Path, progress: Progres
     begun = run.started()
     recorded = _recorded(run) if begun else {}
     data = _source(recipe, begun, recorded)
-    train = data.load("train", folder, progress)
-    tune = data.load("tune", folder, progress) if recipe.data.tune else None
-    if begun and not recorded:
-        return TrainingData(train, tune, {})
-    loaded: dict[str, Images] = {"train": train} | ({"tune": tune} if tune else {})
+    unrecorded = begun and not recorded
+    seen: FolderReport | None = None
+    wanted: list[Split] = [
+        split for split in SPLITS if {"tune": holds_out(data), "test": not unrecorded}.get(split, True)
+    ]
     if isinstance(data, ImageFolder):
-        loaded["test"] = data.load("test", folder, progress)
+        whole = data.read(folder, progress, wanted)
+        if not begun:
+            seen = report(whole)
+            for line in (seen.summary, *seen.warnings):
+                progress.say(line)
+        loaded = {split: whole.split(split, progress) for split in wanted}
+    else:
+        loaded = {split: data.load(split, folder, progress) for split in wanted if split != "test"}
+    train, tune = loaded["train"], loaded.get("tune")
+    if unrecorded:
+        return TrainingData(train, tune, {})
     now = {split: manifest(images, isinstance(data, ImageFolder)) for split, images in loaded.items()}
     before = {split: one for split, one in recorded.items() if split in now}
     if any(before[split].digest != now[split].digest for split in before if split != "test"):
@@ -65,7 +80,7 @@ def load_training_data(recipe: Recipe, run: Run, folder: Path, progress: Progres
             f"the images that {run.folder} began with have changed: {changes(before, now)}. Restore them to go on, or "
             "begin another run with what there is now: --run"
         )
-    return TrainingData(train, tune, recorded or now)
+    return TrainingData(train, tune, recorded or now, seen)
 
 
 def load_split(recipe: Recipe, run: Run | None, split: Split, folder: Path, progress: Progress) -> Images:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shoestring.core.config import Spec
 from shoestring.nets.dcgan import SLOPE, require_32
 
-GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the standard deviation, He et al. 2015
+GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the standard deviation, arXiv 1502.01852
 
 Widths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
@@ -22,7 +22,7 @@ class ConditionalDCGAN(Spec):
 
     The generator normalises by batch, and latent vector and class scale and shift every channel after it (de Vries et
     al. 2017). The discriminator has no norm, so that gradient penalties can be taken of it; its logit is that of the
-    image plus that of image and class (Miyato and Koyama 2018). The defaults have a generator of 534,411 and a
+    image plus that of image and class (arXiv 1802.05637). The defaults have a generator of 534,411 and a
     discriminator of 462,897 parameters on 3x32x32 images with 100 classes.
     """
 

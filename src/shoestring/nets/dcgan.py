@@ -1,4 +1,4 @@
-"""Two DCGANs for 32x32 images (Radford et al. 2016): the plain one of paper 1 and the refined one of paper 2."""
+"""Two DCGANs for 32x32 images (arXiv 1511.06434): the plain one of paper 1 and the refined one of paper 2."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,7 +11,7 @@ from shoestring.core.config import Spec
 from shoestring.core.errors import RecipeError
 from shoestring.nets.layers import PixelMean
 
-SLOPE = 0.2  # of leaky ReLU, as in the discriminators of Radford et al. 2016
+SLOPE = 0.2  # of leaky ReLU, as in the discriminators of arXiv 1511.06434
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "leaky-relu": lambda: nn.LeakyReLU(SLOPE)}
 
 
@@ -186,7 +186,7 @@ def down(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Mod
 
 
 def gan(generator: nn.Module, discriminator: nn.Module, normal: bool = True) -> nn.ModuleDict:
-    """Both nets, with normal weights of std 0.02 (Radford et al. 2016, section 4) unless torch's are wanted."""
+    """Both nets, with normal weights of std 0.02 (arXiv 1511.06434, section 4) unless torch's are wanted."""
     nets = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
     if normal:
         nets.apply(initialise)

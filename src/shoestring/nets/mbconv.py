@@ -1,4 +1,4 @@
-"""EfficientNet-like classifier of mobile inverted bottlenecks (Tan and Le 2019; paper 1, sections 1-3)."""
+"""EfficientNet-like classifier of mobile inverted bottlenecks (arXiv 1905.11946; paper 1, sections 1-3)."""
 
 from typing import Literal
 
@@ -72,7 +72,7 @@ class MBConv(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by a gate computed from all channel means (Hu et al. 2018)."""
+    """Scales each channel by a gate computed from all channel means (arXiv 1709.01507)."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""ConvNeXt-like classifier whose depthwise kernels differ between channels (Tan and Le 2019; Liu et al. 2022)."""
+"""ConvNeXt-like classifier whose depthwise kernels differ between channels (arXiv 1907.09595; arXiv 2201.03545)."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ Width = Annotated[int, Field(gt=0, multiple_of=4)]
 class MixConvNet(Spec):
     """Two or more stages of mixed depthwise kernels and gated feed-forward layers, at high resolution for long.
 
-    Each block looks around with a depthwise convolution (nothing, 3x3, 7x7 and dilated 7x7, for a quarter of the
+    Each block mixes neighbours with a depthwise convolution (nothing, 3x3, 7x7 and dilated 7x7, for a quarter of the
     channels each), then mixes channels at every pixel with a gated 1x1 layer. The proportions follow a net of 97,530
     parameters that reaches 94.4 % on CIFAR-10 (xvel, cifar10-tiniest); batch norm in place of layer norm, and average
     pooling with a 1x1 convolution between stages, are cheaper on every device. The defaults have 97,652 parameters on
@@ -58,7 +58,7 @@ class MixConvNet(Spec):
 class MixBlock(nn.Module):
     """Mixed depthwise convolution, batch norm, gated 1x1 layer; the input, scaled for each channel, is added.
 
-    A block that is repeated has its own looks and scales for each time, and one gated layer for all.
+    A block that is repeated has its own depthwise convolutions and scales for each time, and one gated layer for all.
     """
 
     def __init__(self, width: int, hidden: int, repeats: int) -> None:

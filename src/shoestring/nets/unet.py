@@ -1,4 +1,4 @@
-"""A thrifty U-Net that estimates what noise hides, without norms and biases (after Karras et al. 2024, "EDM2")."""
+"""A small magnitude-preserving denoising U-Net, without norms and biases (after arXiv 2312.02696, "EDM2")."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +13,7 @@ from shoestring.core.config import Spec
 from shoestring.core.errors import RecipeError
 
 GROWTH = (1.0, 4 / 3, 5 / 3)  # channels at full, half and quarter resolution over the width
-SILU_GAIN = 1 / 0.596  # makes the standard deviation of SiLU of a standard normal 1, Karras et al. 2024, eq. 81
+SILU_GAIN = 1 / 0.596  # makes the standard deviation of SiLU of a standard normal 1, arXiv 2312.02696, eq. 81
 BRANCH = 0.3  # weight of a residual branch in the sum with its input, ibid. eq. 88
 KEPT, ADDED = (part / math.hypot(1 - BRANCH, BRANCH) for part in (1 - BRANCH, BRANCH))
 
@@ -123,7 +123,7 @@ class UNet(nn.Module):
 class UnitConv(nn.Conv2d):
     """Convolution that keeps the size, without bias, whose filters have the length `gain` whatever the weights' scale.
 
-    Inputs of standard deviation 1 that are uncorrelated give outputs of standard deviation `gain` (Karras et al. 2024,
+    Inputs of standard deviation 1 that are uncorrelated give outputs of standard deviation `gain` (arXiv 2312.02696,
     eq. 66).
     """
 
@@ -213,7 +213,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Residual self-attention between all pixels, of queries and keys of unit length (Karras et al. 2024, B.3)."""
+    """Residual self-attention between all pixels, of queries and keys of unit length (arXiv 2312.02696, B.3)."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Adam(Spec):
-    """Adam (Kingma and Ba 2015); with `decoupled`, AdamW (Loshchilov and Hutter 2019)."""
+    """Adam (arXiv 1412.6980); with `decoupled`, AdamW (arXiv 1711.05101)."""
 
     kind: Literal["adam"] = "adam"
     learning_rate: PositiveFloat = 1e-3

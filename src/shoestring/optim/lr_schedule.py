@@ -37,7 +37,7 @@ class StepDecay(Spec):
 class OneCycle(Spec):
     """Rises from a fraction of the peak to the peak, then falls to nearly nothing, both along half a cosine.
 
-    Smith and Topin 2019. The peak is the optimiser's learning rate.
+    arXiv 1708.07120. The peak is the optimiser's learning rate.
     """
 
     kind: Literal["one-cycle"] = "one-cycle"
@@ -58,7 +58,7 @@ class OneCycle(Spec):
 
 
 class WarmupStableDecay(Spec):
-    """Linear rise, a plateau, and a linear fall to zero (Zhai et al. 2022; Hägele et al. 2024)."""
+    """Linear rise, a plateau, and a linear fall to zero (arXiv 2106.04560; arXiv 2405.18392)."""
 
     kind: Literal["wsd"] = "wsd"
     warmup: Fraction = 0.05

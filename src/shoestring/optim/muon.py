@@ -1,4 +1,7 @@
-"""Muon: momentum steps with orthogonalised updates for the kernels that mix channels (Jordan et al. 2024)."""
+"""Muon: momentum steps with orthogonalised updates for the kernels that mix channels (Jordan et al. 2024, "Muon").
+
+https://kellerjordan.github.io/posts/muon
+"""
 
 import math
 from collections import defaultdict
@@ -16,7 +19,7 @@ class MuonAdamW(AdamW):
     """AdamW whose groups marked "orthogonal" take Muon steps instead.
 
     A Muon step is that of Nesterov momentum with the update, as a matrix of (outputs, all inputs), replaced by the
-    nearest orthogonal one. It is scaled to the root mean square that updates of Adam have, 0.2 (Liu et al. 2025), so
+    nearest orthogonal one. It is scaled to the root mean square that updates of Adam have, 0.2 (arXiv 2502.16982), so
     one learning rate fits all parameters.
     """
 

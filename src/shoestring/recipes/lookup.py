@@ -118,7 +118,9 @@ def located(asked: Recipe, data_folder: Path | None = None) -> Recipe:
     data = asked.data.named(resolve_data_folder(data_folder))
     if not asked.makes_images and len(data.classes) < 2:
         place, hint = (
-            (data.path, "; is data.path one folder too high?") if isinstance(data, ImageFolder) else (data.words, "")
+            (data.path, "; is data.path one folder too high, or its labels in a CSV that data.path should name?")
+            if isinstance(data, ImageFolder)
+            else (data.words, "")
         )
         raise DataError(f"{place} has one class, {', '.join(data.classes)}, so there is nothing to tell apart{hint}")
     return asked.replace(data=data)

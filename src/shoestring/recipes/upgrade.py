@@ -17,4 +17,6 @@ def upgraded(values: dict[str, Any]) -> dict[str, Any]:
         found["net"] = {"refinement": "relu"} | net
     if task.get("kind") in ("adversarial", "flow") and data.get("scale") != "signed":
         found["task"] = {"pixel_range": "data"} | task
+    if data.get("kind") == "folder":
+        found["data"] = {"reading": 1, "tune": 0} | data
     return values | found

@@ -46,7 +46,7 @@ def build(folder: Path) -> Path:
         one=record,
         form=WORDS[record["form"]],
         accuracy=record.get("accuracy"),
-        run_data=_facts(record),
+        made_with=_facts(record),
     )
     return write_atomic(folder / "export.html", page.encode(errors="replace"))
 

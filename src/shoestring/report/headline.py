@@ -5,10 +5,11 @@ from typing import Any
 
 from shoestring.report.format import ABSENT, fixed, integer, interval, is_number, number, percent, plain, points
 from shoestring.report.metric_table import in_percent, title
-from shoestring.report.run_data import SPLITS, RecordedMetric, RunData
+from shoestring.report.run_data import SPLITS, RecordedMetric, RunData, as_object
 
 _FIDS = tuple(f"fid_{size}_{resizing}" for size in (2048, 768, 192, 64) for resizing in ("clean", "legacy"))
 """What FIDs are called, the one to show first first."""
+LISTED = 5  # classes that a notice names
 PAPERS_STEPS = 1_000  # at the end of a training, over which the papers' train figures are
 
 
@@ -83,7 +84,7 @@ def headline(run_data: RunData) -> Headline:
     return Headline(
         value=say(main.value) if main else ABSENT,
         label=f"{main.split} {title(name)}" if main else f"{title(name)}, not measured yet",
-        uncertainty=_uncertainty(main) if main else "",
+        uncertainty=_uncertainty(run_data, main) if main else "",
         published=say(published["value"]) if is_number(published.get("value")) else "",
         verdict=_verdict(run_data, main, published.get("value")) if main else "",
         line=paper_line(run_data),
@@ -140,6 +141,8 @@ def notices(run_data: RunData) -> list[str]:
     main = main_metric(run_data)
     if main is not None and main.split != "test":
         said.append(f"not measured on the test split; the {main.split} split is shown instead")
+    if main is not None and main.name == "accuracy":
+        said += _uneven(run_data, main)
     if main is not None and main.rest.get("caution"):
         said.append(f"{title(main.name)}: {main.rest['caution']}")
     return said
@@ -178,13 +181,42 @@ def limitations(run_data: RunData) -> list[str]:
     return said
 
 
-def _uncertainty(main: RecordedMetric) -> str:
+def _uncertainty(run_data: RunData, main: RecordedMetric) -> str:
     bounds = interval(main.interval, in_percent=in_percent(main.name))
     said = [f"95 % interval {bounds}"] if bounds != ABSENT else []
     real_baseline, gap_to_real = main.rest.get("real_baseline"), main.rest.get("gap_to_real")
     if is_number(real_baseline) and is_number(gap_to_real):
         said.append(f"real images get {number(real_baseline)}, gap {number(gap_to_real)}")
-    return ", ".join([*said, *([f"n = {main.n:,}"] if main.n else [])])
+    said += [f"n = {main.n:,}"] if main.n else []
+    if main.name == "accuracy":  # both are there where classes are uneven
+        beside = ("balanced_accuracy", "majority_baseline")
+        said += [f"{title(name)} {percent(value)}" for name in beside if (value := run_data.value(main.split, name))]
+    return ", ".join(said)
+
+
+def _uneven(run_data: RunData, main: RecordedMetric) -> list[str]:
+    """What accuracy alone hides where some classes have many images and others few or none."""
+    said: list[str] = []
+    baseline, per_class = (
+        run_data.value(main.split, "majority_baseline"),
+        run_data.metric(main.split, "per_class_accuracy"),
+    )
+    low = main.interval[0] if main.interval else main.value
+    if baseline is not None and low <= baseline:
+        said.append(
+            f"no better on {main.split} than always answering the most frequent class, which is right for "
+            f"{percent(baseline)}"
+        )
+    rows = [as_object(row) for row in per_class.value] if per_class else []
+    absent: list[str] = [
+        run_data.classes[row["class"]] if row["class"] < len(run_data.classes) else f"class {row['class']}"
+        for row in rows
+        if row.get("n") == 0
+    ]
+    if absent:
+        more = f" and {len(absent) - LISTED} more" if len(absent) > LISTED else ""
+        said.append(f"no image of {', '.join(absent[:LISTED])}{more} is in {main.split}: nothing is known of them")
+    return said
 
 
 def _verdict(run_data: RunData, main: RecordedMetric, published: Any) -> str:

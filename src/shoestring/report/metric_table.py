@@ -10,6 +10,7 @@ from shoestring.report.run_data import RecordedMetric, RunData
 _NAMES = {
     "accuracy": "accuracy",
     "top5_accuracy": "top-5 accuracy",
+    "majority_baseline": "always the most frequent class",
     "batch_accuracy": "accuracy of a mini-batch",
     "calibration_error": "expected calibration error",
     "loss": "loss",
@@ -54,7 +55,7 @@ class MetricTable:
 
 def in_percent(name: str) -> bool:
     """Whether a metric of this name is a fraction that is shown in percent."""
-    return name.endswith("accuracy") or name == "calibration_error"
+    return name.endswith("accuracy") or name in ("calibration_error", "majority_baseline")
 
 
 def title(name: str) -> str:

@@ -59,6 +59,7 @@ class RunData:
         log: The log's records in order.
         metrics: All metrics.
         classes: Class names, empty when unknown.
+        inspection: What the user's own folder of images was like at the start, empty for other data.
     """
 
     run: Run
@@ -70,6 +71,7 @@ class RunData:
     log: list[Json]
     metrics: list[RecordedMetric]
     classes: list[str]
+    inspection: Json
 
     def part(self, name: str) -> Json:
         """A part of the recipe that is itself an object, empty when absent."""
@@ -168,6 +170,7 @@ def _read(run: Run, label: str, recipe: Json) -> RunData:
             if "value" in found
         ],
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
+        inspection=_optional(run, "inspection.json", {}),
     )
 
 

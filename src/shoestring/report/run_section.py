@@ -15,6 +15,7 @@ from shoestring.report.curves import Mark, chart, curve
 from shoestring.report.gallery import gallery, strip
 from shoestring.report.headline import Headline, headline, limitations, notices
 from shoestring.report.metric_table import MetricTable, metric_table
+from shoestring.report.own_images import OwnImages, own_images
 from shoestring.report.run_data import SPLITS, RunData
 from shoestring.report.sample_charts import generated_charts
 from shoestring.report.svg import Key, Picture
@@ -29,6 +30,7 @@ class RunSection:
     run_data: RunData
     headline: Headline
     notices: list[str]
+    own_images: OwnImages | None
     charts: list[Picture]
     generated: list[Picture]
     scores: MetricTable
@@ -62,6 +64,7 @@ def run_section(run_data: RunData, name: str) -> RunSection:
         run_data=run_data,
         headline=headline(run_data),
         notices=notices(run_data),
+        own_images=own_images(run_data),
         charts=charts(run_data, name),
         generated=generated_charts(run_data, name),
         scores=metric_table(run_data),

@@ -18,7 +18,9 @@ class ClassifierTask(Spec):
     """Classification by any loss; one phase that trains the classifier."""
 
     mixup: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Largest weight of another image, and of its class, in a training image; uniform from 0 (Zhang et al. 2018)."""
+    """Largest weight of another image, and of its class, in a training image; uniform from 0 (arXiv 1710.09412)."""
+    class_weights: bool = False
+    """Weigh the loss of an image by the inverse frequency of its class in train, so that every class counts alike."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
     generator_net: ClassVar[str | None] = None
     net_output: ClassVar[Literal["logits"]] = "logits"
@@ -57,13 +59,30 @@ class ClassifierTask(Spec):
         raise NotImplementedError
 
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        """Mean loss of a batch, and its accuracy; of a mixed image, by the class of its larger part."""
+        """Mean loss of a batch, and its accuracy; of a mixed image, by the class of its larger part.
+
+        With "class_weights" (num_classes,) in the batch, each image's loss is weighed by that of its class.
+        """
         logits = nets["classifier"](batch["images"]).float()
-        loss = self.each(logits, batch["labels"])
+        loss = self._weighed(logits, batch, "labels")
         if self.mixup:
-            loss = torch.lerp(loss, self.each(logits, batch["mixed_labels"]), batch["mixed_weight"])
+            loss = torch.lerp(loss, self._weighed(logits, batch, "mixed_labels"), batch["mixed_weight"])
         accuracy = (logits.detach().argmax(1) == batch["labels"]).float().mean()
         return loss.mean(), {"accuracy": accuracy}
+
+    def _weighed(self, logits: Tensor, batch: Batch, labels: str) -> Tensor:
+        loss = self.each(logits, batch[labels])
+        return loss * batch["class_weights"][batch[labels]] if "class_weights" in batch else loss
+
+
+def inverse_frequency(labels: Tensor, num_classes: int) -> Tensor:
+    """A weight for each class, float32 (num_classes,): n / (classes with images x its images); 0 without images.
+
+    Their mean over the images is 1, so that the loss keeps its scale.
+    """
+    counts = torch.bincount(labels, minlength=num_classes)
+    weights = len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
+    return torch.where(counts > 0, weights, 0).float()
 
 
 class Classify(ClassifierTask):
@@ -71,7 +90,7 @@ class Classify(ClassifierTask):
 
     kind: Literal["classify"] = "classify"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability moved from the true class to all classes alike (Szegedy et al. 2016)."""
+    """Probability moved from the true class to all classes alike (arXiv 1512.00567)."""
 
     def each(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The cross-entropy of each image (n,)."""

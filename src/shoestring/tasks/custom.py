@@ -12,7 +12,8 @@ from shoestring.tasks.classification import ClassifierTask
 class CustomLoss(ClassifierTask, Outside):
     """Classification by a user's function of (logits (n, num_classes), labels (n,)); further arguments are options.
 
-    It gives the mean loss, or the loss of each image (n,), which mixup needs.
+    It gives the mean loss, or the loss of each image (n,), which mixup and class weights
+    need.
     """
 
     part: ClassVar[str] = "task"
@@ -28,6 +29,7 @@ class CustomLoss(ClassifierTask, Outside):
         if not isinstance(found, Tensor) or found.shape not in ((), labels.shape):
             what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise RecipeError(f"{self.words} gives {what} for {len(labels)} images, not one number or one for each")
-        if self.mixup and not found.ndim:
-            raise RecipeError(f"{self.words} gives a mean, but task.mixup weighs images: give a loss for each, (n,)")
+        if (self.mixup or self.class_weights) and not found.ndim:
+            field = "task.mixup" if self.mixup else "task.class_weights"
+            raise RecipeError(f"{self.words} gives a mean, but {field} weighs images: give a loss for each, (n,)")
         return found

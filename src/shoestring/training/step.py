@@ -13,6 +13,7 @@ from shoestring.data.loader import BatchLoader
 from shoestring.model.train_state import State
 from shoestring.optim.configs import set_learning_rate
 from shoestring.recipes.recipe import Recipe, has_outside
+from shoestring.tasks.classification import ClassifierTask, inverse_frequency
 from shoestring.tasks.contract import Batch
 
 OptimiserStep = Callable[[Batch], dict[str, Tensor]]
@@ -123,6 +124,10 @@ class TrainStep:
             machine.device,
             recipe.budget.steps,
         )
+        self.given: Batch = {}  # what of the whole split every batch is told
+        if isinstance(recipe.task, ClassifierTask) and recipe.task.class_weights:
+            weights = inverse_frequency(images.labels, len(recipe.data.classes))
+            self.given["class_weights"] = weights.to(machine.device)
         self.take_optimiser_step = make_optimiser_step(recipe, state, machine, hook)
 
     def __call__(self) -> dict[str, Tensor]:
@@ -155,4 +160,4 @@ class TrainStep:
         """The batch of the next step, with everything that the task draws at random."""
         recipe, step = self.recipe, self.state.step
         noise = generator(recipe.seed, "noise", step, device=self.machine.device)
-        return recipe.task.draw(self.load_batch(step), recipe.latent_shape, step, noise)
+        return recipe.task.draw(self.load_batch(step) | self.given, recipe.latent_shape, step, noise)

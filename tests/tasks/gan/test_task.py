@@ -198,8 +198,8 @@ class Quadratic(nn.Module):
         return x.square().flatten(1).sum(1) / 2
 
 
-@pytest.mark.parametrize(("share", "steep"), [(1.0, 6), (0.5, 3), (0.01, 1)])
-def test_gradients_are_taken_at_a_share_of_the_images_and_all_are_judged(fraction, steep) -> None:
+@pytest.mark.parametrize(("fraction", "steep"), [(1.0, 6), (0.5, 3), (0.01, 1)])
+def test_gradients_are_taken_at_a_fraction_of_the_images_and_all_are_scored(fraction, steep) -> None:
     nets = make_nets()
     nets["discriminator"] = Quadratic()
     batch = draw(Adversarial())
@@ -279,7 +279,7 @@ class Operations(TorchDispatchMode):
 
 @pytest.mark.parametrize("rule", ["bce", "relativistic"])
 @pytest.mark.parametrize(("r1", "r2", "penalty_fraction"), [(0, 0, 1), (0.1, 0, 1), (0.1, 0.1, 1), (0.1, 0.1, 0.5)])
-def test_work_is_the_arithmetic_that_a_step_does(rule, r1, r2, penalty_fraction) -> None:
+def test_forward_passes_are_the_arithmetic_that_a_step_does(rule, r1, r2, penalty_fraction) -> None:
     task = Adversarial(rule=rule, conditional=True, r1=r1, r2=r2, penalty_fraction=penalty_fraction)
     spec = ConditionalDCGAN()
     nets, example = spec.build((3, 32, 32), 5), spec.examples((3, 32, 32))
@@ -294,7 +294,7 @@ def test_work_is_the_arithmetic_that_a_step_does(rule, r1, r2, penalty_fraction)
         for phase in task.phases:
             nets.zero_grad()
             task.loss(phase, nets, batch)[0].backward()
-    expected = 2 * sum(calls * once[net] for net, calls in task.work.items())
+    expected = 2 * sum(calls * once[net] for net, calls in task.forward_passes.items())
     assert counter.total == pytest.approx(expected, rel=0.05)
 
 

@@ -203,7 +203,7 @@ def _mixed_e(block: str, width: int, pooled: nn.Module) -> Fork:
 def inception(dimensions: Dimensions) -> nn.Sequential:
     """The layers that give features of one size, weights still unset.
 
-    Szegedy et al. 2016 with the FID net's three peculiarities: averages leave the padding out, the last block pools by
+    arXiv 1512.00567 with the FID net's three peculiarities: averages leave the padding out, the last block pools by
     maximum, and the features are the mean over positions of what comes out here, (n, dimensions, height, width).
     """
     net = nn.Sequential(

@@ -15,7 +15,7 @@ SIDE = 299
 def resize(images: Tensor, resizing: Resizing) -> Tensor:
     """Images of 299x299 on the scale that the Inception weights expect.
 
-    "clean" is what clean-fid calls so (Parmar et al. 2022): PIL's bicubic in float, per channel, antialiased where it
+    "clean" is what clean-fid calls so (arXiv 2104.11222): PIL's bicubic in float, per channel, antialiased where it
     shrinks, clipped to 0..255, then (x - 128) / 128. "legacy" is what the pytorch-fid port does: bilinear with
     half-pixel centres and no antialiasing (TensorFlow 1 puts its samples elsewhere), then x / 127.5 - 1.
 
@@ -40,8 +40,8 @@ def resize(images: Tensor, resizing: Resizing) -> Tensor:
 def bicubic_matrix(before: int, after: int) -> Tensor:
     """The matrix that PIL's bicubic resizing multiplies one axis by.
 
-    Cubic convolution with a = -0.5 (Keys 1981) about half-pixel centres; where it shrinks, the kernel is widened by the
-    ratio; at the border the weights inside the image are scaled to sum to 1.
+    Cubic convolution with a = -0.5 (Keys 1981, "Cubic convolution interpolation") about half-pixel centres; where it
+    shrinks, the kernel is widened by the ratio; at the border the weights inside the image are scaled to sum to 1.
 
     Args:
         before: Pixels along the axis.

@@ -14,7 +14,7 @@ from shoestring.metrics.features.extractor import FeatureSet, Moments
 def frechet_distance(real: Moments, generated: Moments) -> float:
     """Squared 2-Wasserstein distance between two Gaussians.
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), Heusel et al. 2017, eq. 6. float64, from eigenvalues, so singular
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), arXiv 1706.08500, eq. 6. float64, from eigenvalues, so singular
     covariances need no epsilon. Biased upward for few images: compare only equal counts.
 
     Args:
@@ -56,7 +56,7 @@ class ExtrapolatedDistance:
 def extrapolated_frechet_distance(
     real: Moments, generated: FeatureSet, seed: int = 0, points: int = 15, smallest: int | None = None
 ) -> ExtrapolatedDistance:
-    """The Fréchet distance that infinitely many generated images would have (Chong and Forsyth 2020).
+    """The Fréchet distance that infinitely many generated images would have (arXiv 1911.07023).
 
     The bias of the distance is linear in 1/n to first order: distances of random subsets of n images are fitted by a
     line in 1/n, read at 0. The bias that the real images bring remains.

@@ -39,7 +39,7 @@ class KernelDistance:
 def kernel_distance(
     real: FeatureSet, generated: FeatureSet, seed: int = 0, subsets: int = 100, subset_size: int = 1000
 ) -> KernelDistance:
-    """The squared maximum mean discrepancy with the kernel (x.y / dimensions + 1)^3 (Binkowski et al. 2018).
+    """The squared maximum mean discrepancy with the kernel (x.y / dimensions + 1)^3 (arXiv 1801.01401).
 
     Unbiased at any number of images, so that sets of different sizes compare. The kernel of a pair has the features'
     own precision, about 1e-7 of it for float32, and these errors cancel over the pairs; sums are float64. No pair's

@@ -59,7 +59,7 @@ def memorisation(generated: Tensor, held_out: Tensor, train: Tensor, quantile: f
         Metrics: "memorised", the fraction of samples at most as far as the `quantile` of held-out images;
         "memorised_held_out", the same fraction of these themselves (about `quantile`; more where the data holds
         duplicates); "nearer_than_held_out", the probability that a sample is nearer to its training image than a
-        held-out image to its own, 0.5 where nothing is copied (Mann and Whitney 1947, as Meehan et al. 2020 test
+        held-out image to its own, 0.5 where nothing is copied (Mann and Whitney 1947, as arXiv 2004.05675 test
         copying).
     """
     found, usual = nearest(generated, train), nearest(held_out, train)

@@ -63,8 +63,8 @@ def checkerboard(generated: Tensor, real: Tensor) -> Checkerboard:
         Metrics, each a ratio to real images, 1 where alike. "high_frequency_energy": at 0.375 cycles per pixel and
         above; below 1 is blur, above 1 noise or artefacts. "grid_energy_period_2", "grid_energy_period_4": at exactly
         the frequencies of patterns that repeat every 2 (or 4 and not 2) pixels, which transposed convolutions leave
-        (Odena et al. 2016). "grid_peak_period_2", "grid_peak_period_4": the same relative to the neighbouring
-        frequencies, so that blur does not hide a grid.
+        ("Deconvolution and checkerboard artifacts", 2016). "grid_peak_period_2", "grid_peak_period_4": the same
+        relative to the neighbouring frequencies, so that blur does not hide a grid.
 
         A grid of fixed phase shows in these; one that only scales what is there, as copying each pixel to a 2 x 2 block
         does, cancels at exactly period 2 and shows in "high_frequency_energy" alone.

@@ -36,9 +36,9 @@ def prdc(real: FeatureSet, generated: FeatureSet) -> dict[str, Metric]:
 
     Returns:
         "precision", the fraction of generated images in the real region, and "recall", the fraction of real images in
-        the generated region, k = 3 (Kynkäänniemi et al. 2019); "density", how many real balls hold a generated image on
+        the generated region, k = 3 (arXiv 1904.06991); "density", how many real balls hold a generated image on
         average, divided by k, about 1 for sets that are alike, and "coverage", the fraction of real images whose ball
-        holds a generated image, k = 5 (Naeem et al. 2020). The border belongs to a ball. Intervals take the other set
+        holds a generated image, k = 5 (arXiv 2002.09797). The border belongs to a ball. Intervals take the other set
         as given.
 
     Raises:

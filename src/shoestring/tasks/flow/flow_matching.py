@@ -1,4 +1,4 @@
-"""Learning to make images by following a flow from noise to data (Lipman et al. 2023; Liu et al. 2023)."""
+"""Learning to make images by following a flow from noise to data (arXiv 2210.02747; arXiv 2209.03003)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ class Flow(Spec):
     """Flow matching on straight paths x = (1 - t) image + t noise, whose velocity is noise - image.
 
     The net sees x and answers in units of what the best linear estimate leaves over: velocity = a(t) x + b(t) net. With
-    noise over signal written as t / (1 - t), that is the preconditioning of Karras et al. 2022, and the logit-normal
-    times (Esser et al. 2024) are their log-normal noise levels.
+    noise over signal written as t / (1 - t), that is the preconditioning of Karras et al. 2022 (arXiv 2206.00364), and
+    the logit-normal times (arXiv 2403.03206) are their log-normal noise levels.
     """
 
     kind: Literal["flow"] = "flow"

@@ -1,5 +1,7 @@
 """From noise to images: solvers of dx/dt = velocity(x, t) from t = 1 (noise) to t = 0 (images), and their time grids.
 
+Karras et al. 2022 is arXiv 2206.00364.
+
 Pure functions: the same noise gives the same images. Times are plain numbers, so no solver ever waits for a GPU.
 """
 
@@ -33,10 +35,10 @@ class ODESampling(Sampling):
     guidance: NonNegativeFloat = 1.0
     """Weight w in guide + w (net - guide); 1 uses the net alone."""
     guide: Literal["unconditional", "weak"] = "unconditional"
-    """What to move away from: the net without the class (Ho and Salimans 2022), or with the class but only some of its
-    blocks (after Karras et al. 2024, "autoguidance"; needs `weak_share` in training)."""
+    """What to move away from: the net without the class (arXiv 2207.12598), or with the class but only some of its
+    blocks (after arXiv 2406.02507, "autoguidance"; needs `weak_fraction` in training)."""
     interval: tuple[NonNegativeFloat, PositiveFloat] = (0.0, 80.0)
-    """Noise over signal, from and up to which to guide (Kynkaanniemi et al. 2024)."""
+    """Noise over signal, from and up to which to guide (arXiv 2404.07724)."""
     span: tuple[PositiveFloat, PositiveFloat] = (0.002, 80.0)
     """Last (before 0) and first noise over signal of the Karras grid."""
     density: Annotated[float, Field(ge=1)] = 7.0
@@ -116,7 +118,7 @@ def karras_times(steps: int, smallest: float, largest: float, density: float) ->
 
 
 def guided(velocity: Tensor, guide: Tensor, weight: float) -> Tensor:
-    """The sum guide + weight (velocity - guide), Ho and Salimans 2022, eq. 6 with weight = 1 + their w."""
+    """The sum guide + weight (velocity - guide), arXiv 2207.12598, eq. 6 with weight = 1 + their w."""
     return torch.lerp(guide, velocity, weight)
 
 
@@ -137,7 +139,7 @@ def heun(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
 
 
 def multistep(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
-    """Error of second order with one call a step: DPM-Solver++(2M), Lu et al. 2022, algorithm 2.
+    """Error of second order with one call a step: DPM-Solver++(2M), arXiv 2211.01095, algorithm 2.
 
     Extrapolates the estimated image x - t v along the logarithm of signal over noise from this and the last step; the
     first step and one that ends at 0 are of first order.

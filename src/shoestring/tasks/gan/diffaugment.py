@@ -1,4 +1,4 @@
-"""Random changes to all images that a discriminator sees, real and made alike (Zhao et al. 2020, "DiffAugment")."""
+"""Random changes to all images that a discriminator sees, real and fake alike (arXiv 2006.10738, "DiffAugment")."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Zero-centred gradient penalties: how steep a discriminator is at the images it sees (Mescheder et al. 2018)."""
+"""Zero-centred gradient penalties: how steep a discriminator is at the images it sees (arXiv 1801.04406)."""
 
 import torch
 from torch import Tensor, nn

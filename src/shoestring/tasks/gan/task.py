@@ -24,7 +24,7 @@ class Adversarial(Spec):
     kind: Literal["adversarial"] = "adversarial"
     rule: Literal["bce", "relativistic"] = "bce"
     """Score each image by itself, by binary cross-entropy; or each real image against a fake one, by the difference of
-    their logits (Jolicoeur-Martineau 2019; Huang et al. 2024)."""
+    their logits (arXiv 1807.00734; arXiv 2501.05441)."""
     conditional: bool = False
     """Class-conditional generator and discriminator; fakes share the real batch's labels."""
     auxiliary: NonNegativeFloat = 0.0
@@ -35,13 +35,13 @@ class Adversarial(Spec):
     """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for fake
     images."""
     instance_noise: NonNegativeFloat = 0.0
-    """Deviation, at step 0, of the normal noise added to all images the discriminator sees (Sonderby et al. 2017)."""
+    """Deviation, at step 0, of the normal noise added to all images the discriminator sees (arXiv 1610.04490)."""
     noise_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor on that standard deviation at every step."""
     augment: DiffAugment = DiffAugment()
     """Random changes to all images the discriminator sees; a real image and the fake one beside it get the same."""
     r1: NonNegativeFloat = 0.0
-    """Weight of half the discriminator's squared gradient at the real images it sees (Mescheder et al. 2018)."""
+    """Weight of half the discriminator's squared gradient at the real images it sees (arXiv 1801.04406)."""
     r2: NonNegativeFloat = 0.0
     """The same at fake images."""
     penalty_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -14,8 +14,15 @@ from shoestring.core.run import Run
 from shoestring.model.load import recipe_of, usual_run
 from shoestring.recipes import RECIPES
 
+ASIDE = {"cadence": 0, "engine": 0, "summary": 0}  # what changes nothing that is learnt
 FORMER = sorted((Path(__file__).parent / "former").glob("*.json"))
-ONE_CALL = {"langevin_steps": 0, "pixel_ascent_steps": 0, "temperature": 0.2, "step_size": 0.3, "smoothing": 0}
+ONE_CALL = {
+    "langevin_steps": 0,
+    "pixel_ascent_steps": 0,
+    "temperature": 0.2,
+    "pixel_ascent_step_size": 0.3,
+    "pixel_ascent_smoothing": 0,
+}
 SINCE: dict[str, dict[str, Any]] = {
     "cifar100-dcgan-64-relu": {"net": {"refinement": "relu"}},
     "cifar100-gan-best-plain": {"budget": {"nfe": 1}, "task": {"sampling": ONE_CALL}},
@@ -32,7 +39,7 @@ def saved(folder: Path, file: Path) -> Run:
 def test_runs_of_former_versions_equal_todays_recipes(file: Path, tmp_path: Path) -> None:
     before = recipe_of(saved(tmp_path, file))
     today = api.recipe(before.name, data={"tune": before.data.tune}, **SINCE.get(file.stem, {}))
-    assert counting(before) | {"cadence": 0, "engine": 0} == counting(today) | {"cadence": 0, "engine": 0}
+    assert counting(before) | ASIDE == counting(today) | ASIDE
     assert before.fingerprint() == today.fingerprint()
     assert api.recipe(tmp_path / "recipe.json") == before  # as `train RUN/recipe.json` takes it
 
@@ -67,3 +74,17 @@ def test_a_run_under_a_fingerprint_of_a_former_version_goes_on(
 def test_a_changed_field_is_named_where_a_run_does_not_go_on(classifier_run: Run, pictures: Path) -> None:
     with pytest.raises(RunError, match=r"net\.stem is 4 there, 5 now"):
         api.train(tiny.classifier(pictures, net__stem=5), classifier_run.folder, device="cpu")
+
+
+def test_runs_of_folders_keep_how_their_images_were_read(pictures: Path, tmp_path: Path) -> None:
+    values = api.located(tiny.classifier(pictures, data__tune=0)).to_json()
+    for field in ("reading", "skip_bad"):
+        del values["data"][field]
+    del values["task"]["class_weights"]
+    (tmp_path / "recipe.json").write_text(json.dumps(values))
+    before = recipe_of(Run(tmp_path))
+    assert (before.data.reading, before.data.tune, before.data.reduced) == (1, 0, False)
+    # What was written by version 0.1 counted as this.
+    assert counting(before)["data"] == {"kind": "folder", "path": str(pictures), "size": 8, "names": list(tiny.CLASSES)}
+    assert before.fingerprint() != tiny.changed(before, {"data__reading": 2}).fingerprint()
+    assert before.fingerprint() != tiny.changed(before, {"data__tune": None}).fingerprint()
