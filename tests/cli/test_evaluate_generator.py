@@ -212,4 +212,4 @@ def test_options_that_do_not_go_together_are_refused(sets, say):
     assert "both --generated and --real" in say("--generated", sets[0])[2]
     assert "both --generated and --real" in say("run", "--generated", sets[0], "--real", sets[1])[2]
     assert "name what to evaluate" in say()[2]
-    assert "--seeds" in say("--generated", sets[0], "--real", sets[1], "--seeds", 2)[2]
+    assert "Unrecognized options" in say("--generated", sets[0], "--real", sets[1], "--seeds", 2)[2]

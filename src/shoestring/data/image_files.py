@@ -30,7 +30,9 @@ def image_endings() -> frozenset[str]:
     """The endings, in lower case, of all formats that can be read here; HEIC's where pillow-heif is installed."""
     Image.init()
     register_heif()
-    return frozenset(end for end, form in Image.EXTENSION.items() if form in Image.OPEN and form not in _NAMED_ONLY)
+    return frozenset(
+        end for end, form in Image.EXTENSION.items() if end and form in Image.OPEN and form not in _NAMED_ONLY
+    )
 
 
 def passed_over(others: list[Path], progress: Progress) -> None:

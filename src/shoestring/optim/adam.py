@@ -12,13 +12,13 @@ class _Unwrapped(torch.optim.Optimizer):
     load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
 
 
-class Adam(_Unwrapped, torch.optim.Adam):
+class EagerAdam(_Unwrapped, torch.optim.Adam):
     """`torch.optim.Adam`, the same bits; its methods without the wrappers that import torch's compiler when called."""
 
     step = torch.no_grad()(unwrap(torch.optim.Adam.step))  # pyright: ignore[reportUnknownArgumentType]
 
 
-class AdamW(_Unwrapped, torch.optim.AdamW):
+class EagerAdamW(_Unwrapped, torch.optim.AdamW):
     """`torch.optim.AdamW`, likewise."""
 
     step = torch.no_grad()(unwrap(torch.optim.AdamW.step))  # pyright: ignore[reportUnknownArgumentType]

@@ -32,7 +32,7 @@ class Adam(Spec):
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of a net's parameters."""
         parameters = list(net.parameters())
-        kind = adam.AdamW if self.decoupled else adam.Adam
+        kind = adam.EagerAdamW if self.decoupled else adam.EagerAdam
         groups = _decayed_groups(parameters, self.weight_decay) if self.decoupled else parameters
         return kind(
             groups,

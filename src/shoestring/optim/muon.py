@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shoestring.optim.adam import AdamW
+from shoestring.optim.adam import EagerAdamW
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315  # of the quintic that Jordan et al. fitted; singular values end in 0.7..1.2
 
 
-class MuonAdamW(AdamW):
+class MuonAdamW(EagerAdamW):
     """AdamW whose groups marked "orthogonal" take Muon steps instead.
 
     A Muon step is that of Nesterov momentum with the update, as a matrix of (outputs, all inputs), replaced by the

@@ -54,6 +54,10 @@ class ClassifierTask(Spec):
         """Refused: a classifier makes no images."""
         raise RecipeError("this model classifies images; it cannot make them. Use a generator's recipe")
 
+    def of_split(self, labels: Tensor, num_classes: int) -> Batch:
+        """With `class_weights`, "class_weights" (num_classes,), by the inverse frequency of each class."""
+        return {"class_weights": inverse_frequency(labels, num_classes)} if self.class_weights else {}
+
     def each(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of each image (n,), of logits (n, num_classes) and labels (n,)."""
         raise NotImplementedError

@@ -119,6 +119,15 @@ class Task(Protocol):
         """
         ...
 
+    def of_split(self, labels: Tensor, num_classes: int) -> Batch:
+        """What every batch is given of the whole training split, by name, such as weights of classes.
+
+        Args:
+            labels: Those of the split, int64 (n,).
+            num_classes: How many classes there are.
+        """
+        ...
+
     @property
     def conditional(self) -> bool:
         """Whether the net that makes images takes the class to make."""

@@ -13,7 +13,6 @@ from shoestring.data.loader import BatchLoader
 from shoestring.model.train_state import State
 from shoestring.optim.configs import set_learning_rate
 from shoestring.recipes.recipe import Recipe, has_outside
-from shoestring.tasks.classification import ClassifierTask, inverse_frequency
 from shoestring.tasks.contract import Batch
 
 OptimiserStep = Callable[[Batch], dict[str, Tensor]]
@@ -124,10 +123,8 @@ class TrainStep:
             machine.device,
             recipe.budget.steps,
         )
-        self.given: Batch = {}  # what of the whole split every batch is told
-        if isinstance(recipe.task, ClassifierTask) and recipe.task.class_weights:
-            weights = inverse_frequency(images.labels, len(recipe.data.classes))
-            self.given["class_weights"] = weights.to(machine.device)
+        of_split = recipe.task.of_split(images.labels, len(recipe.data.classes))
+        self.of_split = {name: tensor.to(machine.device) for name, tensor in of_split.items()}
         self.take_optimiser_step = make_optimiser_step(recipe, state, machine, hook)
 
     def __call__(self) -> dict[str, Tensor]:
@@ -160,4 +157,4 @@ class TrainStep:
         """The batch of the next step, with everything that the task draws at random."""
         recipe, step = self.recipe, self.state.step
         noise = generator(recipe.seed, "noise", step, device=self.machine.device)
-        return recipe.task.draw(self.load_batch(step) | self.given, recipe.latent_shape, step, noise)
+        return recipe.task.draw(self.load_batch(step) | self.of_split, recipe.latent_shape, step, noise)

@@ -68,6 +68,10 @@ class Flow(Spec):
     def require_nets(self, nets: Mapping[str, Sequence[Tensor]], net: Spec) -> None:
         """Takes any denoiser."""
 
+    def of_split(self, labels: Tensor, num_classes: int) -> Batch:
+        """Nothing."""
+        return {}
+
     @property
     def unconditional(self) -> bool:
         """Whether the net also learnt without a class."""

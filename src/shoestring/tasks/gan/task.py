@@ -77,6 +77,10 @@ class Adversarial(Spec):
                 "'plain-dcgan'): set both or neither"
             )
 
+    def of_split(self, labels: Tensor, num_classes: int) -> Batch:
+        """Nothing."""
+        return {}
+
     @property
     def unconditional(self) -> bool:
         """Whether the nets take no class."""
