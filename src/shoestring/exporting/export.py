@@ -5,15 +5,14 @@ Whatever the form, an export is a folder: the files, `export.json` and, written 
 """
 
 import datetime
-import hashlib
 import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from shoestring.core.errors import DataError, ExportError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run, write_atomic
 from shoestring.data.dataset import Images
+from shoestring.data.download import checksum_of
 from shoestring.exporting import probe
 from shoestring.exporting.exportable import Exportable, by_batches, exportable
 from shoestring.exporting.forms import WRITERS, Asked, Form, Writer, Written, meaning
@@ -78,7 +78,8 @@ def export_model(
         raise ExportError(f"--out {folder} is a file; an export is a folder: name another")
     found, writer = exportable(model), WRITERS[form]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as staging, one_thread():
+    alone = replace(model.machine, threads=1)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as staging, alone.running():
         made = writer.write(Asked(found, run, Path(staging), data_folder, progress))
         checked = _checked(found, writer, made, _test_images(found, run, data_folder, progress), progress, force)
         record = _described(found, run, form, made) | checked | {"speed": _speed(found, made, progress)}
@@ -92,9 +93,9 @@ def is_current(folder: Path, run: Run) -> bool:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         files = record["files"]
         return (
-            record["weights"]["sha256"] == _hash(run.weights_file)
+            record["weights"]["sha256"] == checksum_of(run.weights_file, "sha256")
             and record["versions"]["shoestring"] == version("shoestring")
-            and all(_hash(folder / file["name"]) == file["sha256"] for file in files)
+            and all(checksum_of(folder / file["name"], "sha256") == file["sha256"] for file in files)
         )
     except (OSError, ValueError, KeyError, TypeError):  # none there, or no whole one
         return False
@@ -186,14 +187,16 @@ def probed(runtime: str, file: Path, inputs: Sequence[dict[str, Any]]) -> list[d
 
 def _described(found: Exportable, run: Run, form: str, made: Written) -> dict[str, Any]:
     """What was made of what, with what and where."""
-    files = [{"name": file.name, "bytes": file.stat().st_size, "sha256": _hash(file)} for file in made.files]
+    files = [
+        {"name": file.name, "bytes": file.stat().st_size, "sha256": checksum_of(file, "sha256")} for file in made.files
+    ]
     weights = run.weights_file
     return {
         "form": form,
         **meaning(found),
         "files": files,
         "parameters": sum(parameter.numel() for parameter in _exported_net(found).parameters()),
-        "weights": {"bytes": weights.stat().st_size, "sha256": _hash(weights)},
+        "weights": {"bytes": weights.stat().st_size, "sha256": checksum_of(weights, "sha256")},
         "recipe": found.model.recipe.fingerprint(),
         **made.facts,
         "versions": {"python": platform.python_version()} | _versions("shoestring", "torch", *made.packages),
@@ -204,7 +207,7 @@ def _described(found: Exportable, run: Run, form: str, made: Written) -> dict[st
 
 def _exported_net(found: Exportable) -> torch.nn.Module:
     """The net of the model that leaves, as it was trained."""
-    return found.model.nets[{"classifier": "classifier", "generator": "generator", "flow": "denoiser"}[found.kind]]
+    return found.model.nets[found.model.recipe.task.generator_net or "classifier"]
 
 
 def _versions(*packages: str) -> dict[str, str]:
@@ -217,10 +220,6 @@ def _versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def _publish(files: Sequence[Path], record: dict[str, Any], folder: Path) -> None:
     """Moves what is checked to its place; while it is under way no record tells of files that are gone."""
     folder.mkdir(exist_ok=True)
@@ -228,14 +227,3 @@ def _publish(files: Sequence[Path], record: dict[str, Any], folder: Path) -> Non
     for file in files:
         file.replace(folder / file.name)
     write_atomic(folder / RECORD, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
-
-
-@contextmanager
-def one_thread() -> Generator[None]:
-    """Inside, torch works on one thread; then on as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -43,7 +43,7 @@ def recalibrate_batchnorm(model: Generator) -> Generator:
     draws = generator(recipe.seed, "standing statistics")
     latents = torch.randn(COUNT, *recipe.latent_shape, generator=draws)
     nets.train()
-    sampler = recipe.task.sampler(nets, machine, mirrored=recipe.augment.horizontal_flip)
+    sampler = model.sampler_of(nets)
     for i, (some, labels) in enumerate(
         zip(torch.split(latents, BATCH), torch.split(model.labels(COUNT), BATCH), strict=True)
     ):

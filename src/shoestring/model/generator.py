@@ -125,7 +125,7 @@ class Generator:
         """
         sampler, normalisation, device = self._sampler, self.recipe.normalisation, self.machine.device
         net = self.recipe.task.generator_net
-        fused = self._sampler_of(
+        fused = self.sampler_of(
             nn.ModuleDict({name: fuse_conv_bn(self.nets[name]) for name in self.nets if name == net})
         )
 
@@ -184,9 +184,10 @@ class Generator:
 
     @property
     def _sampler(self) -> Sampler:
-        return self._sampler_of(self.nets)
+        return self.sampler_of(self.nets)
 
-    def _sampler_of(self, nets: nn.ModuleDict) -> Sampler:
+    def sampler_of(self, nets: nn.ModuleDict) -> Sampler:
+        """Other nets of this recipe that make images as this generator does."""
         return self.recipe.task.sampler(nets, self.machine, mirrored=self.recipe.augment.horizontal_flip)
 
     def _by_batches(

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from shoestring.core.errors import RunError
 from shoestring.core.run import write_atomic
 from shoestring.report.format import integer, number, percent, plain, points, points_interval
+from shoestring.report.templates import rendered
 
 WORDS = {
     "onnx": "ONNX",
@@ -30,25 +28,23 @@ def build(folder: Path) -> Path:
         record = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / 'export.json'} cannot be read ({error}); export again") from error
-    here = Path(__file__).parent
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters.update(
-        integer=integer, number=number, percent=percent, points=points, points_interval=points_interval, size=size
-    )
-    page = templates.get_template("export.html").render(
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+    filters = {
+        "integer": integer,
+        "number": number,
+        "percent": percent,
+        "points": points,
+        "points_interval": points_interval,
+        "size": size,
+    }
+    page = rendered(
+        "export.html",
+        filters,
         one=record,
         form=WORDS[record["form"]],
         accuracy=record.get("accuracy"),
         made_with=_facts(record),
     )
-    return write_atomic(folder / "export.html", page.encode(errors="replace"))
+    return write_atomic(folder / "export.html", page)
 
 
 def size(count: int) -> str:

@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from shoestring.core.errors import RunError
 from shoestring.core.run import Run, write_atomic
 from shoestring.report.comparison import compare
 from shoestring.report.format import integer, interval, large, percent
 from shoestring.report.run_data import read
 from shoestring.report.run_section import run_section
+from shoestring.report.templates import rendered
 
 
 def build(runs: Sequence[Run], file: Path, recipe: Callable[[Run], dict[str, Any]] = Run.read_recipe) -> Path:
@@ -32,19 +30,7 @@ def build(runs: Sequence[Run], file: Path, recipe: Callable[[Run], dict[str, Any
     if not runs:
         raise RunError("a report needs at least one run; give the folder that `train` wrote")
     run_data = read(runs, recipe)
-    here = Path(__file__).parent
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters.update(integer=integer, interval=interval, large=large, percent=percent)
-    html = templates.get_template("page.html").render(
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
-        sections=[run_section(one, f"run-{number}") for number, one in enumerate(run_data, start=1)],
-        comparison=compare(run_data) if len(run_data) > 1 else None,
-    )
-    write_atomic(file, html.encode(errors="replace"))  # a folder's name may be no text
-    return file
+    filters = {"integer": integer, "interval": interval, "large": large, "percent": percent}
+    sections = [run_section(one, f"run-{number}") for number, one in enumerate(run_data, start=1)]
+    comparison = compare(run_data) if len(run_data) > 1 else None
+    return write_atomic(file, rendered("page.html", filters, sections=sections, comparison=comparison))
