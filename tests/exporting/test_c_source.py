@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from shoestring.core.errors import ShoestringError
 from shoestring.exporting.c_source import CSource, c_source
-from shoestring.exporting.integer_graph import IntegerNet
-from shoestring.exporting.limits import device_limits
-from shoestring.exporting.simulation import integer_logits
+from shoestring.integers.integer_graph import IntegerNet
+from shoestring.integers.limits import device_limits
+from shoestring.integers.simulation import integer_logits
 
 NETS = {"everything": integer_nets.everything, "mirrored": integer_nets.mirrored, "digits": integer_nets.digits}
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 
-from shoestring.exporting.c_source import multiply_adds, packed_weight, scratch_of
-from shoestring.exporting.integer_graph import Convolution, IntegerNet
-from shoestring.exporting.memory import plan_memory
+from shoestring.integers.integer_graph import Convolution, IntegerNet
+from shoestring.integers.layout import multiply_adds, packed_weight, scratch_of
+from shoestring.integers.memory import plan_memory
 
 
 @dataclass(frozen=True)
