@@ -38,6 +38,8 @@ COMPARED = 1_000
 """Inputs whose answers are compared one by one."""
 TOLERANCE = 1e-4
 """How far a number may be off where nothing is quantised: rounding in another order."""
+PAGE_TOLERANCE = 0.05
+"""How far an image of a generator's page may be off, root mean square, over the std of all numbers: its weights are rounded."""
 BATCHES = (1, 64)
 SECONDS = 2.0
 """How long each batch size is timed."""
@@ -120,13 +122,17 @@ def _checked(
     what = "made-up inputs" if images is None else "test"
     answers = by_batches(made.answer, inputs, f"answers of {writer.words}", progress)
     before = by_batches(found.reference, inputs, "answers of the model", progress)
-    classify = found.kind == "classifier"
+    compared, reference = answers[:COMPARED], before[:COMPARED]
+    if made.integers is not None:
+        compared, reference = _up_to_a_number(compared), _up_to_a_number(reference)
+    tolerance = PAGE_TOLERANCE if made.rounded else TOLERANCE
     parity = compare(
-        _up_to_a_number(answers[:COMPARED]) if writer.quantised else answers[:COMPARED],
-        _up_to_a_number(before[:COMPARED]) if writer.quantised else before[:COMPARED],
-        None if writer.quantised else TOLERANCE,
+        compared,
+        reference,
+        None if made.integers is not None else tolerance,
         what,
-        classify=classify,
+        classify=found.kind == "classifier",
+        by="image" if made.rounded else "number",
     )
     parity.require(writer.words, found.model.recipe.name)
     checked: dict[str, Any] = {"parity": parity.to_json()}
@@ -195,7 +201,7 @@ def _described(found: Exportable, run: Run, form: str, made: Written) -> dict[st
         "form": form,
         **meaning(found),
         "files": files,
-        "parameters": sum(parameter.numel() for parameter in _exported_net(found).parameters()),
+        "parameters": sum(parameter.numel() for parameter in found.trained.parameters()),
         "weights": {"bytes": weights.stat().st_size, "sha256": checksum_of(weights, "sha256")},
         "recipe": found.model.recipe.fingerprint(),
         **made.facts,
@@ -203,11 +209,6 @@ def _described(found: Exportable, run: Run, form: str, made: Written) -> dict[st
         "machine": {key: found.model.machine.describe()[key] for key in ("processor", "cores")} | {"threads": 1},
         "made": datetime.date.today().isoformat(),
     }
-
-
-def _exported_net(found: Exportable) -> torch.nn.Module:
-    """The net of the model that leaves, as it was trained."""
-    return found.model.nets[found.model.recipe.task.generator_net or "classifier"]
 
 
 def _versions(*packages: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ rounded to integers of 8 to 12 bits with a scale for each output: q = round(w / 
 """
 
 import itertools
+import math
 import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,10 @@ from typing import Any, NoReturn, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from shoestring.core.errors import ExportError
-from shoestring.exporting.exportable import Exportable, Inputs
+from shoestring.exporting.exportable import Inputs
 from shoestring.exporting.onnx_file import refused
 
 SMALLEST = 64
@@ -147,7 +148,8 @@ class FloatProgram:
 
 
 def _attended(operands: Operands, _: Options) -> Tensor:
-    return F.scaled_dot_product_attention(*operands)
+    query, key, value = operands
+    return torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), -1) @ value
 
 
 def _convolved(operands: Operands, options: Options) -> Tensor:
@@ -176,6 +178,7 @@ OPERATORS: dict[str, Callable[[Operands, Options], Tensor]] = {
     "equal": lambda x, _: (x[0] == x[1]).float(),
     **{name: lambda x, _, name=name: getattr(torch.ops.aten, name)(x[0]) for name in UNARY},
     "leaky_relu": lambda x, how: F.leaky_relu(x[0], how["slope"]),
+    "power": lambda x, how: x[0] ** how["exponent"],
     "clamp": lambda x, how: x[0].clamp(how["least"], how["most"]),
     "reshape": lambda x, how: x[0].reshape(how["shape"]),
     "permute": lambda x, how: x[0].permute(how["order"]),
@@ -193,8 +196,14 @@ OPERATORS: dict[str, Callable[[Operands, Options], Tensor]] = {
 """What each operator means, of its operands and options, which hold the shape of its result as well."""
 
 
-def float_program(found: Exportable) -> FloatProgram:
-    """The program of a generator or a flow's velocity field; its weights are still as they were trained.
+def float_program(net: nn.Module, example: Inputs, inputs: Sequence[str], what: str) -> FloatProgram:
+    """The program of a net; its weights are still as they were trained.
+
+    Args:
+        net: In evaluation mode, on the CPU.
+        example: What it takes for one image, (1, ...) each.
+        inputs: Names of that.
+        what: Its name, for messages.
 
     Raises:
         ExportError: torch.export cannot trace the net, or it does what a page cannot.
@@ -204,26 +213,25 @@ def float_program(found: Exportable) -> FloatProgram:
     for kept in ("linear", "silu", "scaled_dot_product_attention"):
         for overload in getattr(torch.ops.aten, kept).overloads():
             table.pop(getattr(getattr(torch.ops.aten, kept), overload), None)
-    example = found.draw(1)
     try:
         with warnings.catch_warnings(action="ignore"), torch.no_grad():
-            program = torch.export.export(found.net, example).run_decompositions(table)
+            program = torch.export.export(net, example).run_decompositions(table)
     except Exception as error:  # whatever the exporter raises about a net of the user's own
-        raise refused(found, "a page", error) from error
-    trace = _Trace(found.model.recipe.name)
+        raise refused(what, "a page", error) from error
+    trace = _Trace(what)
     held = {**program.state_dict, **program.constants}
-    names, inputs = iter(found.inputs), dict[str, tuple[int, ...]]()
+    names, shapes = iter(inputs), dict[str, tuple[int, ...]]()
     known: dict[fx.Node, Any] = {}
     for node, spec in zip(program.graph.find_nodes(op="placeholder"), program.graph_signature.input_specs, strict=True):
         if spec.target is None:
             name = next(names)
-            inputs[name] = tuple(node.meta["val"].shape)
-            known[node] = _Value(name, inputs[name])
+            shapes[name] = tuple(node.meta["val"].shape)
+            known[node] = _Value(name, shapes[name])
         else:
             known[node] = held[spec.target]
     with torch.no_grad():
         trace.run(program.graph, known)
-    return FloatProgram(inputs, tuple(trace.steps), trace.constants)
+    return FloatProgram(shapes, tuple(trace.steps), trace.constants)
 
 
 @dataclass(frozen=True)
@@ -298,6 +306,8 @@ class _Trace:
                 least = argument(1, "min", None) if name != "clamp_max" else None
                 most = argument(1 if name == "clamp_max" else 2, "max", None)
                 return step("clamp", args[0], least=least, most=most)
+            case "pow" if isinstance(args[1], int | float):
+                return step("power", args[0], exponent=args[1])
             case "permute":
                 return step("permute", args[0], order=[axis % len(args[1]) for axis in args[1]])
             case "expand":

@@ -72,26 +72,41 @@ function broadcast({ data, shape }, wanted) {
   return gathered(data, wanted, [...Array(wanted.length - shape.length).fill(0), ...strides]);
 }
 
-/** found[i][j] = sum over k of first[i][k] * second[j][k]: products of rows, (rows, columns). */
+/**
+ * found[i][j] = sum over k of first[i][k] * second[j][k]: products of rows, (rows, columns).
+ *
+ * Four rows by two at a time, so that each number that is read counts for several products. Beyond the last row, the
+ * last one is computed again.
+ */
 function products(first, second, rows, columns, depth) {
   const found = new Float32Array(rows * columns);
-  for (let i = 0; i < rows; i += 2) {
-    const [a, b] = [i * depth, Math.min(i + 1, rows - 1) * depth];
+  for (let i = 0; i < rows; i += 4) {
+    const i1 = Math.min(i + 1, rows - 1), i2 = Math.min(i + 2, rows - 1), i3 = Math.min(i + 3, rows - 1);
+    const from0 = i * depth, from1 = i1 * depth, from2 = i2 * depth, from3 = i3 * depth;
     for (let j = 0; j < columns; j += 2) {
-      const [c, d] = [j * depth, Math.min(j + 1, columns - 1) * depth];
-      let [ac, ad, bc, bd] = [0, 0, 0, 0];
+      const j1 = Math.min(j + 1, columns - 1);
+      const left = j * depth, right = j1 * depth;
+      let a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
       for (let k = 0; k < depth; k++) {
-        const [p, q, r, s] = [first[a + k], first[b + k], second[c + k], second[d + k]];
-        ac += p * r;
-        ad += p * s;
-        bc += q * r;
-        bd += q * s;
+        const x = second[left + k], y = second[right + k];
+        const w0 = first[from0 + k], w1 = first[from1 + k], w2 = first[from2 + k], w3 = first[from3 + k];
+        a0 += w0 * x;
+        b0 += w0 * y;
+        a1 += w1 * x;
+        b1 += w1 * y;
+        a2 += w2 * x;
+        b2 += w2 * y;
+        a3 += w3 * x;
+        b3 += w3 * y;
       }
-      const [two, next] = [i + 1 < rows, j + 1 < columns];
-      found[i * columns + j] = ac;
-      if (next) found[i * columns + j + 1] = ad;
-      if (two) found[(i + 1) * columns + j] = bc;
-      if (two && next) found[(i + 1) * columns + j + 1] = bd;
+      found[i * columns + j] = a0;
+      found[i * columns + j1] = b0;
+      found[i1 * columns + j] = a1;
+      found[i1 * columns + j1] = b1;
+      found[i2 * columns + j] = a2;
+      found[i2 * columns + j1] = b2;
+      found[i3 * columns + j] = a3;
+      found[i3 * columns + j1] = b3;
     }
   }
   return found;
@@ -117,6 +132,7 @@ const OPERATORS = {
   relu: unary((x) => Math.max(x, 0)),
   leaky_relu: unary((x, { slope }) => (x > 0 ? x : x * slope)),
   clamp: unary((x, { least, most }) => Math.min(Math.max(x, least ?? -Infinity), most ?? Infinity)),
+  power: unary((x, { exponent }) => x ** exponent),
   tanh: unary((x) => Math.tanh(x)),
   sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
   silu: unary((x) => x / (1 + Math.exp(-x))),
@@ -241,20 +257,20 @@ const OPERATORS = {
 };
 
 /** What each pixel of a convolution's output reads: (pixels, depth * kernel height * kernel width); 0 outside. */
-function patchesOf(x, first, depth, kernel, [height, width], { stride, padding, dilation }) {
-  const [, , inHeight, inWidth] = x.shape;
-  const length = depth * kernel[0] * kernel[1];
-  const found = new Float32Array(height * width * length);
-  for (let k = 0; k < length; k++) {
-    const down = (Math.floor(k / kernel[1]) % kernel[0]) * dilation[0] - padding[0];
-    const across = (k % kernel[1]) * dilation[1] - padding[1];
-    const channel = (first + Math.floor(k / (kernel[0] * kernel[1]))) * inHeight * inWidth;
-    for (let y = 0; y < height; y++) {
-      const row = y * stride[0] + down;
-      if (row < 0 || row >= inHeight) continue;
-      for (let x2 = 0; x2 < width; x2++) {
-        const column = x2 * stride[1] + across;
-        if (column >= 0 && column < inWidth) found[(y * width + x2) * length + k] = x.data[channel + row * inWidth + column];
+function patchesOf({ data, shape }, first, depth, kernel, [height, width], { stride, padding, dilation }) {
+  const [, , inHeight, inWidth] = shape;
+  const found = new Float32Array(height * width * depth * kernel[0] * kernel[1]);
+  let place = 0;
+  for (let y = -padding[0]; y < height * stride[0] - padding[0]; y += stride[0]) {
+    for (let x = -padding[1]; x < width * stride[1] - padding[1]; x += stride[1]) {
+      for (let channel = first; channel < first + depth; channel++) {
+        for (let i = 0, row = y; i < kernel[0]; i++, row += dilation[0]) {
+          const from = (channel * inHeight + row) * inWidth;
+          const inside = row >= 0 && row < inHeight;
+          for (let j = 0, column = x; j < kernel[1]; j++, column += dilation[1], place++) {
+            if (inside && column >= 0 && column < inWidth) found[place] = data[from + column];
+          }
+        }
       }
     }
   }
