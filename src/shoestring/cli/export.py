@@ -22,8 +22,8 @@ class Export(Options):
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
     """A finished run's folder, or the name of a recipe whose weights are shipped."""
-    to: Literal["onnx", "torch", "int8", "c", "web"]
-    """onnx needs pip install 'shoestring[onnx]'; int8, c and web are for classifiers."""
+    to: Literal["onnx", "torch", "int8", "onnx-int8", "c", "web"]
+    """onnx and onnx-int8 need pip install 'shoestring[onnx]'; int8, onnx-int8 and c are for classifiers."""
     out: Path | None = None
     """The folder to write. By default RUN/exports/TO, or NAME-TO here for shipped weights."""
     force: FlagCreatePairsOff[bool] = False
@@ -45,7 +45,7 @@ class Export(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Options):
-    """Open a classifier's own web page, one file that needs no server: try it on pictures, the camera or drawings."""
+    """Open a model's own web page, one file that needs no server: pictures, the camera or drawings, or seeds and walks."""
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
     """A finished run's folder, or the name of a recipe whose weights are shipped."""

@@ -84,7 +84,7 @@ def export_model(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as staging, alone.running():
         made = writer.write(Asked(found, run, Path(staging), data_folder, progress))
         checked = _checked(found, writer, made, _test_images(found, run, data_folder, progress), progress, force)
-        record = _described(found, run, form, made) | checked | {"speed": _speed(found, made, progress)}
+        record = _described(found, run, form, made) | _scores(found, run) | checked | {"speed": _speed(found, made, progress)}
         _publish(made.files, record, folder)
     return folder
 
@@ -209,6 +209,19 @@ def _described(found: Exportable, run: Run, form: str, made: Written) -> dict[st
         "machine": {key: found.model.machine.describe()[key] for key in ("processor", "cores")} | {"threads": 1},
         "made": datetime.date.today().isoformat(),
     }
+
+
+def _scores(found: Exportable, run: Run) -> dict[str, Any]:
+    """Of a GAN, what its run recorded on test of one call of the generator, which leaves, and of its own sampling."""
+    if found.kind != "generator":
+        return {}
+    calls, own, alone = found.model.recipe.task.nfe, run.metrics(), run.one_call_metrics()
+    measured = {"one_call": own if calls == 1 else alone} | ({} if calls == 1 else {"own_sampling": own})
+    scores = {
+        way: {name: metric for name, metric in metrics.get("test", {}).items() if name.startswith(("fid_", "kid_"))}
+        for way, metrics in measured.items()
+    }
+    return {"scores": scores, "calls": calls}
 
 
 def _versions(*packages: str) -> dict[str, str]:

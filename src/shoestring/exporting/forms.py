@@ -16,13 +16,17 @@ from shoestring.exporting.calibration import integer_net
 from shoestring.exporting.exportable import Exportable, Inputs, sampler
 from shoestring.exporting.generator_page import write_generator_page
 from shoestring.exporting.onnx_file import OPSET, run_onnx, write_onnx
+from shoestring.exporting.parity import compare
+from shoestring.exporting.qdq_file import write_qdq
 from shoestring.exporting.torch_program import run_torch, write_torch
 from shoestring.exporting.classifier_page import write_classifier_page
 from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.limits import device_limits
 from shoestring.integers.simulation import integer_logits
 
-Form = Literal["onnx", "torch", "int8", "c", "web"]
+Form = Literal["onnx", "torch", "int8", "onnx-int8", "c", "web"]
+SIMULATED = 200
+"""Images on which a runtime's int8 is compared with the simulation."""
 TEST_VECTORS = 4
 """Images in the test beside the C file."""
 
@@ -125,6 +129,16 @@ def _int8(asked: Asked) -> Written:
     return _integers(net, net.save(asked.folder / "model.int8.safetensors.gz"))
 
 
+def _onnx_int8(asked: Asked) -> Written:
+    net, file = _quantised(asked), asked.folder / "model.int8.onnx"
+    write_qdq(net, file, meaning(asked.found))
+    answer, simulation = run_onnx(file, asked.found.inputs), _integers(net)
+    images = asked.found.draw(SIMULATED)
+    beside = compare(answer(images), simulation.answer(images), None, "made-up inputs", classify=True)
+    facts = simulation.facts | {"opset": OPSET, "simulation": beside.to_json()}
+    return Written((file,), answer, "onnx", ("onnx", "onnxruntime"), net, facts=facts)
+
+
 def _c(asked: Asked) -> Written:
     net = _quantised(asked)
     (images,) = asked.found.draw(TEST_VECTORS)
@@ -164,6 +178,7 @@ WRITERS: dict[str, Writer] = {
     "onnx": Writer("the ONNX file", _onnx),
     "torch": Writer("the torch.export program", _torch),
     "int8": Writer("the integer net", _int8),
+    "onnx-int8": Writer("the ONNX file in int8", _onnx_int8),
     "c": Writer("the C source", _c),
     "web": Writer("the page", _web),
 }

@@ -1,5 +1,6 @@
 """What a run's folder tells, read once and with every part that may be absent made empty."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -59,6 +60,7 @@ class RunData:
         log: The log's records in order.
         metrics: All metrics.
         classes: Class names, empty when unknown.
+        exports: The records of the run's exports, in the order of their folders' names.
         inspection: What the user's own folder of images was like at the start, empty for other data.
     """
 
@@ -71,6 +73,7 @@ class RunData:
     log: list[Json]
     metrics: list[RecordedMetric]
     classes: list[str]
+    exports: list[Json]
     inspection: Json
 
     def part(self, name: str) -> Json:
@@ -170,8 +173,20 @@ def _read(run: Run, label: str, recipe: Json) -> RunData:
             if "value" in found
         ],
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
+        exports=_exports(run),
         inspection=_optional(run, "inspection.json", {}),
     )
+
+
+def _exports(run: Run) -> list[Json]:
+    """Whole exports: one that is being replaced has no record."""
+    found: list[Json] = []
+    for file in sorted(run.folder.glob("exports/*/export.json")):
+        try:
+            found.append({"folder": file.parent.name} | json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return found
 
 
 def _text(name: Any) -> str:
