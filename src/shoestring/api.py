@@ -14,7 +14,7 @@ from shoestring.core.errors import ExportError, RecipeError, RunError, Shoestrin
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Split, holds_out
-from shoestring.data.image_folder import ImageFolder, read_image
+from shoestring.data.image_folder import ImageFolder, in_channels, read_image
 from shoestring.data.inspection import FolderReport
 from shoestring.data.inspection import inspect as inspect_folder
 from shoestring.data.paths import data_folder as resolve_data_folder
@@ -315,9 +315,8 @@ def _predictions(model: Classifier, files: Sequence[Path | str], top: int, progr
     channels, height, _ = model.recipe.data.shape
     data = model.recipe.data
     reduced = isinstance(data, ImageFolder) and data.reduced  # as the images that it was trained on
-    images = torch.stack([torch.tensor(read_image(Path(file), height, progress, reduced=reduced)) for file in files])
-    if channels == 1:
-        images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
+    read = (read_image(Path(file), height, progress, reduced=reduced) for file in files)
+    images = torch.stack([torch.tensor(in_channels(image, channels)) for image in read])
     classes = model.recipe.data.classes
     with model.machine.running():
         best = model.logits(images).softmax(1).cpu().topk(min(top, len(classes)))
