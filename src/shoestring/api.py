@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from shoestring.evaluation.promote import promote as promote_run
 from shoestring.evaluation.sample_grids import draw_samples
 from shoestring.exporting.export import export_model, is_current, usual_folder
 from shoestring.exporting.forms import WRITERS, Form
+from shoestring.fitting.choose import Wanted, choose
 from shoestring.model.classifier import Classifier
 from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.generator import Generator
@@ -36,6 +38,7 @@ from shoestring.model.pixels import BATCH
 from shoestring.profiling.autotune import resolve_engine
 from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.recipe_file import write_recipe
 from shoestring.training.train import train as train_run
 
 CHANNELS = ("red", "green", "blue")
@@ -113,6 +116,70 @@ def inspect(
     else:
         data = ImageFolder(path=place.absolute() if place.exists() else place)
     return inspect_folder(data.replace(**fields), resolve_data_folder(data_folder), progress or Progress())
+
+
+def fit(
+    folder: Path | str,
+    out: Path | str | None = None,
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    *,
+    skip_bad: bool = False,
+    train_it: bool = True,
+    **limits: Any,
+) -> Run:
+    """The run of a model for a folder of images, chosen to suit them, limits and a time, and trained.
+
+    Choices and reasons go to the run's folder, the recipe beside it as a TOML file that `train` takes. The same call
+    again goes on with that recipe, or returns at once.
+
+    Args:
+        folder: As of `inspect`: a folder of images, or a CSV of files and labels.
+        out: The run's folder; by default runs/NAME, where NAME is the folder's.
+        data_folder: Where a folder is looked for that is not here; by default SHOESTRING_DATA or the user's cache.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Reports everything that takes time.
+        skip_bad: Go on without image files that cannot be read.
+        train_it: Train it, too; else only choose.
+        limits: Those of `Wanted`, such as minutes=5, parameters=50_000, activation_bytes=64_000, size=48.
+
+    Raises:
+        RecipeError: There is no such limit, or it is not above 0.
+        OverBudgetError: No net is within the limits.
+        RunError: The run's folder holds another one.
+        DataError: The folder has no classes, or bad files.
+    """
+    known = [field.name for field in fields(Wanted)]
+    for limit in limits.keys() - set(known):
+        raise RecipeError(did_you_mean("limit", limit, known))
+    wanted, progress = Wanted(**limits), progress or Progress()
+    place = Path(folder).expanduser()
+    data = ImageFolder(path=place.absolute() if place.exists() else place, skip_bad=skip_bad)
+    data = data.named(resolve_data_folder(data_folder))
+    name = data.path.stem if data.path.is_file() else data.path.name
+    home = Run(Path(out) if out else Path("runs") / name)
+    file = fitted_recipe(home)
+    asked = {"images": str(data.path), **asdict(wanted)}
+    if home.exists() or file.exists():
+        if home.fitted().get("asked") != asked:
+            there = home.folder if home.exists() else file
+            raise RunError(f"{there} is there already, and is not of this fit; name another folder with --out")
+        progress.say(f"goes on with {file}")
+    else:
+        seen = inspect_folder(data, resolve_data_folder(data_folder), progress)
+        found = choose(home.folder.name, data, seen, wanted, device, progress)
+        home.write_json("fit.json", {"asked": asked, "reasons": dict(found.reasons)})
+        comment = [f"Chosen by shoestring fit for {data.path}.", ""]
+        comment += [f"{what}: {why}" for what, why in found.reasons.items()]
+        comment += ["", f"shoestring train {file} --run {home.folder}"]
+        write_recipe(found.recipe, file, comment)
+    return train(file, home.folder, data_folder, device, progress) if train_it else home
+
+
+def fitted_recipe(run: Run) -> Path:
+    """The file of the recipe that `fit` chose for a run: beside its folder."""
+    return run.folder.parent / f"{run.folder.name}.toml"
 
 
 def load(

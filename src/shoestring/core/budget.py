@@ -81,8 +81,7 @@ class Budget(Spec):
         ]
         if over:
             raise OverBudgetError(
-                f"in 8-bit integers the net takes {'; '.join(over)}. Make it narrower, or "
-                "its stem's stride larger"
+                f"in 8-bit integers the net takes {'; '.join(over)}. Make it narrower, or its stem's stride larger"
             )
         return cost
 
