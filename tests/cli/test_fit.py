@@ -26,9 +26,9 @@ def test_a_folder_becomes_a_recipe_a_run_and_goes_on(
     assert not Run(tmp_path / "runs" / "photos").exists()
     kept = (tmp_path / "runs" / "photos.toml").read_text()
     assert kept.startswith("# Chosen by shoestring fit for ")
-    assert main(["fit", str(root), *QUICK]) == 0
+    assert main(["fit", str(root), *QUICK, "--to", "web"]) == 0
     shown = capsys.readouterr().out
-    assert "next    shoestring demo runs/photos" in shown
+    assert str(tmp_path / "runs" / "photos" / "exports" / "web" / "index.html") in shown
     run = Run(Path("runs/photos"))
     assert run.finished()
     assert (tmp_path / "runs" / "photos.toml").read_text() == kept
@@ -36,8 +36,13 @@ def test_a_folder_becomes_a_recipe_a_run_and_goes_on(
     assert trained.to_json() | {"data": None} == run.read_recipe() | {"data": None}
     assert "Why this recipe" in run.report_file.read_text()
     assert run.fitted()["reasons"]["steps"] in run.report_file.read_text()
-    assert main(["fit", str(root), *QUICK, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["finished"]
+    assert main(["fit", str(root), *QUICK]) == 0
+    assert "next    shoestring demo runs/photos" in capsys.readouterr().out
+    assert main(["fit", str(root), *QUICK, "--json", "--to", "int8"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["finished"]
+    assert said["export"]["form"] == "int8"
+    assert said["reasons"] == run.fitted()["reasons"]
     assert main(["fit", str(root), *QUICK, "--size", "9"]) == 1
     assert "not of this fit; name another folder with --out" in capsys.readouterr().err
 

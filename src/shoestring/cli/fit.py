@@ -2,14 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from shoestring.cli.display import Display
+from shoestring.cli.export import FormName, show_export
 from shoestring.cli.options import Options
-from shoestring.cli.verbs import finished_run
+from shoestring.cli.verbs import trained
 from shoestring.core.errors import RecipeError
 
 UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "kB": 1e3, "MB": 1e6, "KiB": 2**10, "MiB": 2**20, "B": 1}
@@ -45,6 +47,8 @@ class Fit(Options):
     """The run's folder. By default runs/NAME, where NAME is that of the folder of images."""
     skip_bad: FlagCreatePairsOff[bool] = False
     """Go on without files that cannot be read."""
+    to: FormName | None = None
+    """Export the trained model, too, as `shoestring export RUN --to web` does."""
     no_train: FlagCreatePairsOff[bool] = False
     """Only choose, and write the recipe."""
 
@@ -67,16 +71,20 @@ class Fit(Options):
         )
         file = api.fitted_recipe(run).resolve()
         reasons = run.fitted()["reasons"]
-        if self.no_train:
-            display.result({"recipe": str(file), "run": str(run.folder), "reasons": reasons})
         for what, why in reasons.items():
             display.line(f"{what:<12} {why}")
         display.line(f"{'recipe':<12} {file}")
-        if self.no_train:
-            return None
-        status = finished_run(display, lambda: api.train(file, run.folder, self.data_folder, self.device, display))
-        if not status:
-            display.line(f"next    shoestring demo {run.folder}    or    shoestring export {run.folder} --to web")
+        result: dict[str, Any] = {"recipe": str(file), "run": str(run.folder), "reasons": reasons}
+        if not self.no_train:
+            train = partial(api.train, file, run.folder, self.data_folder, self.device, display)
+            result |= trained(display, train)
+            if self.to and result["finished"]:
+                folder = api.export(run.folder, self.to, None, self.data_folder, display)
+                result["export"] = show_export(display, folder)
+            elif result["finished"]:
+                display.line(f"next    shoestring demo {run.folder}    or    shoestring export {run.folder} --to web")
+        status = result.pop("status", None)
+        display.result(result)
         return status
 
 

@@ -89,35 +89,40 @@ class Train(Options):
 
         base = api.recipe(self.target)
         asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
-        return finished_run(display, lambda: api.train(asked, self.run, self.data_folder, self.device, display, base))
+        result = trained(display, lambda: api.train(asked, self.run, self.data_folder, self.device, display, base))
+        status = result.pop("status", None)
+        display.result(result)
+        return status
 
 
-def finished_run(display: Display, train: Callable[[], "Run"]) -> int | None:
-    """Trains and prints what came of it; 128 plus the signal's number if one stopped it, with all saved."""
+def trained(display: Display, train: Callable[[], "Run"]) -> dict[str, Any]:
+    """Trains, shows what came of it, and gives the same as plain JSON values.
+
+    Where a signal stopped it, all is saved, and "status" is 128 plus the signal's number.
+    """
     from shoestring.training.loop import Interrupted
 
     try:
         run = train()
     except Interrupted as stop:
         display.say(f"{stop}. The same command again goes on from there.")
-        display.result({"finished": False, "step": stop.step})
-        return 128 + stop.signal_number
+        return {"finished": False, "step": stop.step, "status": 128 + stop.signal_number}
     metrics = run.metrics()
-    display.result({
-        "finished": True,
-        "run": str(run.folder),
-        "report": str(run.report_file) if run.report_file.is_file() else None,
-        "parameters": sum(layer.parameters for layer in run.layers()),
-        "steps": run.read_recipe()["budget"]["steps"],
-        "metrics": {split: scalars(found) for split, found in metrics.items()},
-    })  # fmt: skip
     for split in ("tune", "test"):
         if split in metrics:
             show_metrics(display, metrics[split], split)
     display.line(f"run     {run.folder}")
-    if run.report_file.is_file():
+    report = run.report_file.is_file()
+    if report:
         display.line(f"report  {run.report_file.resolve()}")
-    return None
+    return {
+        "finished": True,
+        "run": str(run.folder),
+        "report": str(run.report_file) if report else None,
+        "parameters": sum(layer.parameters for layer in run.layers()),
+        "steps": run.read_recipe()["budget"]["steps"],
+        "metrics": {split: scalars(found) for split, found in metrics.items()},
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

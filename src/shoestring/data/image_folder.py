@@ -237,7 +237,7 @@ class FolderImages:
             source += f", {spec.test_fraction:.0%} of them for test, split seed {spec.split_seed}"
         images = np.empty((len(chosen), *spec.shape), np.uint8)
         for place, index in enumerate(chosen.tolist()):
-            images[place] = in_channels(self.read[index].image, spec.channels)
+            images[place] = in_channels(self.read[int(index)].image, spec.channels)
         return Images(torch.from_numpy(images), torch.from_numpy(self.labels[chosen]), source)
 
     def chosen(self, split: Split) -> NDArray[np.int64]:
@@ -294,7 +294,7 @@ def in_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     """An RGB image (3, h, w) in 3 channels or in 1, the rounded mean: (channels, h, w)."""
     if channels == 3:
         return image
-    return np.rint(image.mean(0, np.float32, keepdims=True)).astype(np.uint8)
+    return np.rint(np.mean(image, 0, np.float32, keepdims=True)).astype(np.uint8)
 
 
 def read_image(path: Path, size: int, progress: Progress | None = None, *, reduced: bool = False) -> NDArray[np.uint8]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from shoestring.core.errors import OverBudgetError
-from shoestring.nets.layers import StemStride
+from shoestring.nets.layers import STEM_STRIDES, StemStride
 from shoestring.nets.resnet import BasicNet
 from shoestring.nets.separable import SeparableNet
 
@@ -31,8 +31,8 @@ class Family:
 
     def stem_stride(self, size: int) -> StemStride:
         """The stride that brings images of a size closest to the first stage's, not below three quarters of it."""
-        strides: tuple[StemStride, ...] = get_args(StemStride)
-        return max((stride for stride in strides if size / stride >= 0.75 * self.first_stage), default=1)
+        fitting = [stride for stride in STEM_STRIDES if size / stride >= 0.75 * self.first_stage]
+        return fitting[-1] if fitting else 1
 
 
 def _basic(factor: float, stem_stride: StemStride) -> BasicNet:

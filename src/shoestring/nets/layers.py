@@ -10,6 +10,7 @@ PerStage = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 """A number for each stage of a net, of which there is at least one."""
 StemStride = Literal[1, 2, 4, 8]
 """By how much the first convolution makes images smaller, for images that are large."""
+STEM_STRIDES: tuple[StemStride, ...] = (1, 2, 4, 8)
 
 
 def stem_kernel(stride: StemStride) -> int:
