@@ -160,14 +160,16 @@ def fit(
     name = data.path.stem if data.path.is_file() else data.path.name
     home = Run(Path(out) if out else Path("runs") / name)
     file = fitted_recipe(home)
-    asked = {"images": str(data.path), **asdict(wanted)}
+    asked = {"images": str(data.path), "skip_bad": skip_bad, **asdict(wanted)}
     if home.exists() or file.exists():
         if home.fitted().get("asked") != asked:
             there = home.folder if home.exists() else file
-            raise RunError(f"{there} is there already, and is not of this fit; name another folder with --out")
+            raise RunError(
+                f"{there} is there already, of a fit that asked for something else; name another folder with --out"
+            )
         progress.say(f"goes on with {file}")
     else:
-        seen = inspect_folder(data, resolve_data_folder(data_folder), progress)
+        seen = inspect_folder(data, resolve_data_folder(data_folder), progress, strict=True)
         found = choose(home.folder.name, data, seen, wanted, device, progress)
         home.write_json("fit.json", {"asked": asked, "reasons": dict(found.reasons)})
         comment = [f"Chosen by shoestring fit for {data.path}.", ""]

@@ -44,7 +44,20 @@ def test_a_folder_becomes_a_recipe_a_run_and_goes_on(
     assert said["export"]["form"] == "int8"
     assert said["reasons"] == run.fitted()["reasons"]
     assert main(["fit", str(root), *QUICK, "--size", "9"]) == 1
-    assert "not of this fit; name another folder with --out" in capsys.readouterr().err
+    assert "asked for something else; name another folder with --out" in capsys.readouterr().err
+
+
+def test_bad_files_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tiny.write_pictures(tmp_path / "photos", train=20)
+    (root / "train" / "red" / "torn.png").write_bytes(b"nonsense")
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", str(root), *QUICK]) == 1
+    assert "torn.png" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+    assert main(["fit", str(root), *QUICK, "--skip-bad", "--no-train"]) == 0
+    assert recipe(tmp_path / "runs" / "photos.toml").data.skip_bad  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize(

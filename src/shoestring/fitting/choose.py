@@ -311,5 +311,5 @@ def _engine(recipe: Recipe, device: str | None, progress: Progress) -> tuple[Rec
 
 def _engine_words(recipe: Recipe) -> str:
     engine: dict[str, Any] = recipe.engine.model_dump()
-    threads = f"{engine['threads']} threads, " if engine["threads"] else ""
+    threads = f"{engine['threads']} thread{'s' * (engine['threads'] > 1)}, " if engine["threads"] else ""
     return f"{threads}{engine['precision']}: the fastest of those timed here"
