@@ -27,5 +27,5 @@ def test_limits_of_a_device_are_enforced_before_training() -> None:
     assert built.device.multiply_adds == sum(layer.multiply_adds for layer in built.layers)
     with pytest.raises(OverBudgetError, match="33,344 activation bytes, 1 over"):
         build(recipe.replace(budget={"activation_bytes": 33_343}))
-    with pytest.raises(RecipeError, match="makes images: .* limit classifiers only"):
+    with pytest.raises(RecipeError, match=r"makes images: .* limit classifiers only"):
         build(cifar100_dcgan_44().replace(budget={"weight_bytes": 1_000_000}))
