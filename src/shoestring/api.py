@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from shoestring import zoo
@@ -15,7 +13,7 @@ from shoestring.core.errors import ExportError, RecipeError, RunError, Shoestrin
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Split, holds_out
-from shoestring.data.image_folder import ImageFolder, in_channels, read_image
+from shoestring.data.image_folder import ImageFolder
 from shoestring.data.inspection import FolderReport
 from shoestring.data.inspection import inspect as inspect_folder
 from shoestring.data.paths import data_folder as resolve_data_folder
@@ -27,10 +25,11 @@ from shoestring.evaluation.promote import promote as promote_run
 from shoestring.evaluation.sample_grids import draw_samples
 from shoestring.exporting.export import export_model, is_current, usual_folder
 from shoestring.exporting.forms import WRITERS, Form
-from shoestring.fitting.choose import Wanted, choose
-from shoestring.model.classifier import Classifier
+from shoestring.fitting.choose import wanted
+from shoestring.fitting.prepare import prepare
 from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.generator import Generator
+from shoestring.model.likeliest import likeliest
 from shoestring.model.load import load as load_run
 from shoestring.model.load import open_run, usual_run, whole_recipe
 from shoestring.model.model import Model, require_classifier, require_generator
@@ -38,10 +37,7 @@ from shoestring.model.pixels import BATCH
 from shoestring.profiling.autotune import resolve_engine
 from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
-from shoestring.recipes.recipe_file import write_recipe
 from shoestring.training.train import train as train_run
-
-CHANNELS = ("red", "green", "blue")
 
 
 def train(
@@ -150,38 +146,9 @@ def fit(
         RunError: The run's folder holds another one.
         DataError: The folder has no classes, or bad files.
     """
-    known = [field.name for field in fields(Wanted)]
-    for limit in limits.keys() - set(known):
-        raise RecipeError(did_you_mean("limit", limit, known))
-    wanted, progress = Wanted(**limits), progress or Progress()
-    place = Path(folder).expanduser()
-    data = ImageFolder(path=place.absolute() if place.exists() else place, skip_bad=skip_bad)
-    data = data.named(resolve_data_folder(data_folder))
-    name = data.path.stem if data.path.is_file() else data.path.name
-    home = Run(Path(out) if out else Path("runs") / name)
-    file = fitted_recipe(home)
-    asked = {"images": str(data.path), "skip_bad": skip_bad, **asdict(wanted)}
-    if home.exists() or file.exists():
-        if home.fitted().get("asked") != asked:
-            there = home.folder if home.exists() else file
-            raise RunError(
-                f"{there} is there already, of a fit that asked for something else; name another folder with --out"
-            )
-        progress.say(f"goes on with {file}")
-    else:
-        seen = inspect_folder(data, resolve_data_folder(data_folder), progress, strict=True)
-        found = choose(home.folder.name, data, seen, wanted, device, progress)
-        home.write_json("fit.json", {"asked": asked, "reasons": dict(found.reasons)})
-        comment = [f"Chosen by shoestring fit for {data.path}.", ""]
-        comment += [f"{what}: {why}" for what, why in found.reasons.items()]
-        comment += ["", f"shoestring train {file} --run {home.folder}"]
-        write_recipe(found.recipe, file, comment)
+    progress = progress or Progress()
+    home, file = prepare(folder, out, wanted(**limits), skip_bad, resolve_data_folder(data_folder), device, progress)
     return train(file, home.folder, data_folder, device, progress) if train_it else home
-
-
-def fitted_recipe(run: Run) -> Path:
-    """The file of the recipe that `fit` chose for a run: beside its folder."""
-    return run.folder.parent / f"{run.folder.name}.toml"
 
 
 def load(
@@ -374,38 +341,8 @@ def predict(
     with progress.task("naming images", len(files), "images") as advance:
         for start in range(0, len(files), BATCH):
             some = files[start : start + BATCH]
-            found += _predictions(model, some, top, progress)
+            found += likeliest(model, some, top, progress)
             advance(len(some))
-    return found
-
-
-def _predictions(model: Classifier, files: Sequence[Path | str], top: int, progress: Progress) -> list[dict[str, Any]]:
-    """What `predict` gives of some files, whose images are held in memory at once."""
-    channels, height, _ = model.recipe.data.shape
-    data = model.recipe.data
-    reduced = isinstance(data, ImageFolder) and data.reduced  # as the images that it was trained on
-    read = (read_image(Path(file), height, progress, reduced=reduced) for file in files)
-    images = torch.stack([torch.tensor(in_channels(image, channels)) for image in read])
-    classes = model.recipe.data.classes
-    with model.machine.running():
-        best = model.logits(images).softmax(1).cpu().topk(min(top, len(classes)))
-        digits = model.digits(images)
-    found: list[dict[str, Any]] = [
-        {
-            "image": str(file),
-            "classes": [
-                {"class": classes[int(label)], "probability": round(float(p), 6)}
-                for p, label in zip(values, labels, strict=True)
-            ],
-        }
-        for file, values, labels in zip(files, best.values, best.indices, strict=True)
-    ]
-    if digits is not None:
-        for prediction, read in zip(found, digits.cpu(), strict=True):
-            prediction["digits"] = [
-                {"channel": channel, "digit": int(each.argmax()), "probability": round(float(each.max()), 6)}
-                for channel, each in zip(CHANNELS if channels == 3 else ("grey",), read, strict=True)
-            ]
     return found
 
 

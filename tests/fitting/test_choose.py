@@ -16,7 +16,8 @@ from shoestring.core.rng import generator
 from shoestring.data.image_folder import ImageFolder
 from shoestring.data.inspection import FolderReport, inspect
 from shoestring.fitting import choose as choosing
-from shoestring.fitting.choose import Fitted, Wanted, choose
+from shoestring.fitting.choose import Fitted, choose
+from shoestring.fitting.choose import wanted as asked
 from shoestring.model.build import build
 from shoestring.profiling.autotune import EngineTiming
 from shoestring.recipes.recipe import Recipe
@@ -57,7 +58,7 @@ def looked_at(root: Path) -> tuple[ImageFolder, FolderReport]:
 
 
 def chosen(folder: tuple[ImageFolder, FolderReport], **wanted: object) -> Fitted:
-    return choose("mine", *folder, Wanted(**wanted), "cpu", Progress())  # pyright: ignore[reportArgumentType]
+    return choose("mine", *folder, asked(**wanted), "cpu", Progress())
 
 
 def test_a_folder_of_colour_pictures(colour: tuple[ImageFolder, FolderReport]) -> None:
@@ -128,6 +129,8 @@ def test_limits_that_nothing_is_within_are_refused(colour: tuple[ImageFolder, Fo
         chosen(colour, minutes=0.0)
     with pytest.raises(RecipeError, match="did you mean 'basic'"):
         chosen(colour, family="basik")
+    with pytest.raises(RecipeError, match="did you mean 'minutes'"):
+        chosen(colour, minute=3)
 
 
 def test_shipped_weights_bring_their_net_and_size(colour: tuple[ImageFolder, FolderReport]) -> None:

@@ -55,6 +55,7 @@ class Fit(Options):
     def do(self, display: Display) -> int | None:
         """Prints the choices, then trains as `train` does."""
         from shoestring import api
+        from shoestring.fitting.prepare import recipe_file
 
         run = api.fit(
             *(self.target, self.out, self.data_folder, self.device, display),
@@ -69,7 +70,7 @@ class Fit(Options):
             family=self.family,
             pretrained=self.from_,
         )
-        file = api.fitted_recipe(run).resolve()
+        file = recipe_file(run).resolve()
         reasons = run.fitted()["reasons"]
         for what, why in reasons.items():
             display.line(f"{what:<12} {why}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,24 @@ class Wanted:
         )
 
 
+def wanted(**limits: Any) -> Wanted:
+    """What a user wants, checked.
+
+    Raises:
+        RecipeError: There is no such limit or family, or a limit is not above 0.
+    """
+    known = [field.name for field in fields(Wanted)]
+    for limit in limits.keys() - set(known):
+        raise RecipeError(did_you_mean("limit", limit, known))
+    for name in ("parameters", "multiply_adds", "activation_bytes", "weight_bytes", "minutes", "size"):
+        value = limits.get(name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise RecipeError(f"{name.replace('_', ' ')} must be above 0, got {value}")
+    if limits.get("family") is not None and limits["family"] not in FAMILIES:
+        raise RecipeError(did_you_mean("family", limits["family"], FAMILIES))
+    return Wanted(**limits)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A recipe and how it came about.
@@ -102,10 +120,9 @@ def choose(
 
     Raises:
         OverBudgetError: No net of any family is within the limits; says of the narrowest what it takes.
-        RecipeError: A limit is not above 0, there is no such family, or the weights to start from are none of images.
+        RecipeError: The weights to start from are none of a classifier of square images.
         RunError: There are no weights to start from.
     """
-    _require_sensible(wanted)
     reasons: dict[str, str] = {}
     start = recipe_of(open_run(wanted.pretrained)) if wanted.pretrained else None
     data, reasons["images"] = _sized(data, seen, wanted, start)
@@ -135,15 +152,6 @@ def choose(
             advance()
     reasons["takes"] = _taken(recipe)
     return _timed(recipe, sum(seen.counts["train"]), wanted.minutes, device, reasons, progress)
-
-
-def _require_sensible(wanted: Wanted) -> None:
-    for name in ("parameters", "multiply_adds", "activation_bytes", "weight_bytes", "minutes", "size"):
-        value = getattr(wanted, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise RecipeError(f"{name.replace('_', ' ')} must be above 0, got {value}")
-    if wanted.family is not None and wanted.family not in FAMILIES:
-        raise RecipeError(did_you_mean("family", wanted.family, FAMILIES))
 
 
 def _absolute(pretrained: str | None) -> str | None:

@@ -31,7 +31,7 @@ class Family:
 
     def stem_stride(self, size: int) -> StemStride:
         """The stride that brings images of a size closest to the first stage's, not below three quarters of it."""
-        fitting = [stride for stride in STEM_STRIDES if size / stride >= 0.75 * self.first_stage]
+        fitting: list[StemStride] = [stride for stride in STEM_STRIDES if size / stride >= 0.75 * self.first_stage]
         return fitting[-1] if fitting else 1
 
 
