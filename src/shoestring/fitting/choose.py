@@ -36,7 +36,6 @@ USED = 0.9
 """Of the time that is given; looks at the tune split, checkpoints and reading take the rest."""
 HALF = 0.5
 """Of the parameters that are allowed: a net of plain convolutions that cannot use that many gives way."""
-LEARNING_RATE, FINE_TUNING_RATE = 0.02, 0.005
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def choose(
         augment=augment,
         net=FAMILIES["basic"].net(1.0, 1),
         task=Classify(label_smoothing=0.1, class_weights=uneven),
-        optimiser=Muon(learning_rate=FINE_TUNING_RATE if start else LEARNING_RATE, weight_decay=0.02),
+        optimiser=Muon(learning_rate=0.02, weight_decay=0.02),
         schedule=WarmupStableDecay(warmup=0.05, cooldown=0.7),
         ema=(0.999,),
         pretrained=_absolute(wanted.pretrained),
