@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shoestring.api import (
         demo,
         export,
+        fit,
         inspect,
         interpolate,
         load,
@@ -53,6 +54,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "interpolate": "api",
     "export": "api",
+    "fit": "api",
     "inspect": "api",
     "load": "api",
     "open_run": "model.load",
@@ -77,6 +79,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "fit",
     "inspect",
     "interpolate",
     "load",

@@ -62,6 +62,8 @@ class RunData:
         classes: Class names, empty when unknown.
         exports: The records of the run's exports, in the order of their folders' names.
         inspection: What the user's own folder of images was like at the start, empty for other data.
+        pretrained: What weights of another run the training started from, empty where it started anew.
+        fit: What was wanted of the model and why the recipe is as it is, empty where nobody chose it by `fit`.
     """
 
     run: Run
@@ -75,6 +77,8 @@ class RunData:
     classes: list[str]
     exports: list[Json]
     inspection: Json
+    pretrained: Json
+    fit: Json
 
     def part(self, name: str) -> Json:
         """A part of the recipe that is itself an object, empty when absent."""
@@ -175,6 +179,8 @@ def _read(run: Run, label: str, recipe: Json) -> RunData:
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
         exports=_exports(run),
         inspection=_optional(run, "inspection.json", {}),
+        pretrained=_optional(run, "pretrained.json", {}),
+        fit=_optional(run, "fit.json", {}),
     )
 
 
