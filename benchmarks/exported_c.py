@@ -3,8 +3,8 @@
     python benchmarks/exported_c.py cifar100-best addnist-best
 
 On this machine every compiler that is there (gcc, clang) builds it with warnings as errors and, where it can, with
--fsanitize=address,undefined, and it answers 1,000 test images. In QEMU its own test vectors run on Cortex-M3, M4 and M7,
-and instructions of an image are counted. Needs gcc or clang; for Cortex-M Debian's gcc-arm-none-eabi and
+-fsanitize=address,undefined, and it answers 1,000 test images. In QEMU its own test vectors run on Cortex-M3, M4 and
+M7, and instructions of an image are counted. Needs gcc or clang; for Cortex-M Debian's gcc-arm-none-eabi and
 qemu-system-arm. Exit status 1 where a logit differs.
 """
 
@@ -79,7 +79,9 @@ def checked(target: str, count: int) -> list[dict[str, Any]]:
             (here / file).write_text(text)
         (here / "main.c").write_text(MAIN.format(name=name, pixels=images[0].size, classes=net.num_classes))
         pixels = images.transpose(0, 2, 3, 1).tobytes()
-        rows = [on_host(here, name, compiler, pixels, expected) for compiler in ("gcc", "clang") if shutil.which(compiler)]
+        rows = [
+            on_host(here, name, compiler, pixels, expected) for compiler in ("gcc", "clang") if shutil.which(compiler)
+        ]
         if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm"):
             rows += [on_board(here, name, source, images[0].size, cpu) for cpu in BOARDS]
     return [{"net": run.name} | row for row in rows]

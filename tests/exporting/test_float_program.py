@@ -1,4 +1,4 @@
-"""A generator's program answers as its net does, in torch and in the page's JavaScript; its weights are rounded as said."""
+"""A generator's program answers as its net does, in torch and in the page's JavaScript; weights are rounded as said."""
 
 import json
 import shutil
@@ -45,9 +45,13 @@ class Everything(nn.Module):
         told = self.label((labels[:, None] == torch.arange(4)).float())
         x = self.start(latents).unflatten(1, (2, 3, 6)).permute(0, 3, 1, 2)
         x = F.leaky_relu(x + told[:, :, None, None], 0.2)
-        x = torch.relu(self.up(x)) - 0.5 * F.silu(self.odd(F.interpolate(self.up(x)[:, :, ::2], scale_factor=1.0)))[
-            :, :1
-        ].expand(-1, 8, -1, -1)[:, :, :4, :6]
+        x = (
+            torch.relu(self.up(x))
+            - 0.5
+            * F.silu(self.odd(F.interpolate(self.up(x)[:, :, ::2], scale_factor=1.0)))[:, :1].expand(-1, 8, -1, -1)[
+                :, :, :4, :6
+            ]
+        )
         y = self.norm(self.grouped(x))
         y = F.interpolate(y, scale_factor=2, mode="nearest")
         first, second = y.split((2, 4), 1)
@@ -59,7 +63,11 @@ class Everything(nn.Module):
         found = F.scaled_dot_product_attention(asked, key, value).transpose(1, 2).flatten(2).transpose(1, 2)
         found = F.interpolate(found.unflatten(2, tuple(z.shape[2:])), scale_factor=2, mode="nearest")
         x = self.head(torch.cat((found, y[:, :6]), 1)) * self.scale
-        x = x / (1 + x.exp().clamp(max=3).sqrt()) + (-x).clamp_min(0.1).log() - x.clamp(-0.3, 0.4).reciprocal().clamp(-1, 1)
+        x = (
+            x / (1 + x.exp().clamp(max=3).sqrt())
+            + (-x).clamp_min(0.1).log()
+            - x.clamp(-0.3, 0.4).reciprocal().clamp(-1, 1)
+        )
         return F.pixel_shuffle(torch.cat((x, x.neg(), x, 2 - x), 1), 2)
 
 

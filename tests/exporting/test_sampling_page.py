@@ -63,7 +63,9 @@ def in_javascript(code: str, given: Any, tmp_path: Path) -> Any:
 
 @needs_node
 def test_seeds_are_normal_numbers_of_their_own(tmp_path: Path) -> None:
-    found = torch.tensor(in_javascript("Promise.all([0, 1, 9999].map((s) => Array.from(normals(s, 20000))))", {}, tmp_path))
+    found = torch.tensor(
+        in_javascript("Promise.all([0, 1, 9999].map((s) => Array.from(normals(s, 20000))))", {}, tmp_path)
+    )
     again = in_javascript("Promise.resolve(Array.from(normals(1, 5)))", {}, tmp_path)
     assert found[1, :5].tolist() == pytest.approx(again)
     assert found.mean(1).abs().max() < 0.03
@@ -86,7 +88,9 @@ def test_walks_are_great_circles(tmp_path: Path) -> None:
 
 
 @needs_node
-@pytest.mark.parametrize("how", [{"solver": "multistep"}, {"solver": "heun", "interval": (0.1, 10.0)}, {"solver": "euler"}])
+@pytest.mark.parametrize(
+    "how", [{"solver": "multistep"}, {"solver": "heun", "interval": (0.1, 10.0)}, {"solver": "euler"}]
+)
 def test_a_flow_makes_the_models_pictures(how: dict[str, Any], flow_run: Run, tmp_path: Path) -> None:
     model = load(flow_run, "cpu")
     assert isinstance(model, Generator)
@@ -139,7 +143,7 @@ def test_a_page_too_large_has_fewer_bits_and_is_refused_at_last(
     record = json.loads((api.export(gan_run.folder, "web", tmp_path / "less") / "export.json").read_text())
     assert 8 <= record["weight_bits"] < 12
     monkeypatch.setattr(generator_page, "LARGEST", 1000)
-    with pytest.raises(ExportError, match="with 8 bits a weight; 1,000 are allowed. .* --to onnx"):
+    with pytest.raises(ExportError, match=r"with 8 bits a weight; 1,000 are allowed\. .* --to onnx"):
         api.export(gan_run.folder, "web", tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
@@ -154,7 +158,9 @@ def test_what_is_too_far_off_is_not_written(gan_run: Run, tmp_path: Path, monkey
 @needs_browser
 @pytest.mark.parametrize("kind", ["gan", "flow"])
 def test_the_page_in_a_browser(kind: str, gan_run: Run, flow_run: Run, tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
     run = gan_run if kind == "gan" else flow_run
     page_file = api.export(run.folder, "web", tmp_path / "web") / "index.html"
     with playwright.sync_playwright() as driver:
@@ -195,7 +201,7 @@ def uses(page: Any, kind: str) -> Iterator[Any]:
         until(whole)
         assert len(set(shown())) > 3
         expected = page.evaluate(
-            "(async () => Array.from(await pictureOf(program, facts.sampler, normals(0, count), 0, async () => true)))()"
+            "pictureOf(program, facts.sampler, normals(0, count), 0, async () => true).then((made) => Array.from(made))"
         )
         assert [value for place, value in enumerate(shown()) if place % 4 < 3] == expected
 

@@ -41,7 +41,7 @@ class Export(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Options):
-    """Open a model's own web page, one file that needs no server: pictures, the camera or drawings, or seeds and walks."""
+    """Open a model's own web page, one file that needs no server: its pictures are yours, or it makes them of seeds."""
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
     """A finished run's folder, or the name of a recipe whose weights are shipped."""

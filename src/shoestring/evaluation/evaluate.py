@@ -66,8 +66,8 @@ def evaluate(
     """Metrics of a run, or of shipped weights by recipe name, on a split; recorded in the run.
 
     Not recorded are those of a run that is shipped, not finished or may not be written to, of other weights or another
-    way of sampling than the run's own, nor a generator's of fewer images or samplings than are recorded already. One call
-    of a GAN's generator is recorded beside the run's own way.
+    way of sampling than the run's own, nor a generator's of fewer images or samplings than are recorded already. One
+    call of a GAN's generator is recorded beside the run's own way.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.

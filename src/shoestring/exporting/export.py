@@ -39,7 +39,7 @@ COMPARED = 1_000
 TOLERANCE = 1e-4
 """How far a number may be off where nothing is quantised: rounding in another order."""
 PAGE_TOLERANCE = 0.05
-"""How far an image of a generator's page may be off, root mean square, over the std of all numbers: its weights are rounded."""
+"""How far an image of a generator's page, whose weights are rounded, may be off: root mean square, over the std of all."""
 BATCHES = (1, 64)
 SECONDS = 2.0
 """How long each batch size is timed."""
@@ -84,7 +84,12 @@ def export_model(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as staging, alone.running():
         made = writer.write(Asked(found, run, Path(staging), data_folder, progress))
         checked = _checked(found, writer, made, _test_images(found, run, data_folder, progress), progress, force)
-        record = _described(found, run, form, made) | _scores(found, run) | checked | {"speed": _speed(found, made, progress)}
+        record = (
+            _described(found, run, form, made)
+            | _scores(found, run)
+            | checked
+            | {"speed": _speed(found, made, progress)}
+        )
         _publish(made.files, record, folder)
     return folder
 

@@ -193,7 +193,8 @@ def sampler(found: Exportable) -> dict[str, Any] | None:
     """What a page or a program must do to sample as the model does, as plain JSON values; None of classifiers.
 
     Of a flow the times, solver and guidance: at each step call the net with the classes and, where guidance is not 1,
-    with -1 for no class; then pixels in 0..1 are std * image + mean. Of a GAN only the latent shape: what its discriminator did for samples stays behind.
+    with -1 for no class; then pixels in 0..1 are std * image + mean. Of a GAN only the latent shape: what its
+    discriminator did for samples stays behind.
     """
     task = found.model.recipe.task
     if task.net_output == "velocity":

@@ -25,7 +25,18 @@ from shoestring.exporting.onnx_file import refused
 
 SMALLEST = 64
 """Numbers of a weight that is worth rounding; smaller ones stay float32."""
-SAME = ("view", "_unsafe_view", "reshape", "unflatten", "squeeze", "unsqueeze", "clone", "alias", "detach", "contiguous")
+SAME = (
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "unflatten",
+    "squeeze",
+    "unsqueeze",
+    "clone",
+    "alias",
+    "detach",
+    "contiguous",
+)
 CONVERSIONS = ("_to_copy", "to", "lift_fresh_copy")
 BINARY = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide", "eq": "equal"}
 UNARY = ("relu", "tanh", "sigmoid", "silu", "log", "exp", "cos", "sin", "rsqrt", "sqrt", "reciprocal", "neg", "abs")

@@ -13,13 +13,13 @@ from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.exporting.c_source import c_source
 from shoestring.exporting.calibration import integer_net
+from shoestring.exporting.classifier_page import write_classifier_page
 from shoestring.exporting.exportable import Exportable, Inputs, sampler
 from shoestring.exporting.generator_page import write_generator_page
 from shoestring.exporting.onnx_file import OPSET, run_onnx, write_onnx
 from shoestring.exporting.parity import compare
 from shoestring.exporting.qdq_file import write_qdq
 from shoestring.exporting.torch_program import run_torch, write_torch
-from shoestring.exporting.classifier_page import write_classifier_page
 from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.limits import device_limits
 from shoestring.integers.simulation import integer_logits

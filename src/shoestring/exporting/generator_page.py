@@ -23,7 +23,9 @@ def write_generator_page(found: Exportable, run: Run, file: Path) -> FloatProgra
     """
     recipe = found.model.recipe
     if recipe.data.shape[0] not in (1, 3):
-        raise ExportError(f"the page shows pictures in grey or RGB, and {recipe.name} makes {recipe.data.shape[0]} channels")
+        raise ExportError(
+            f"the page shows pictures in grey or RGB, and {recipe.name} makes {recipe.data.shape[0]} channels"
+        )
     whole, size = float_program(found.net, found.draw(1), found.inputs, recipe.name), 0
     for bits in range(MOST_BITS, LEAST_BITS - 1, -1):
         program = whole.rounded(bits)
@@ -34,8 +36,8 @@ def write_generator_page(found: Exportable, run: Run, file: Path) -> FloatProgra
             write_atomic(file, page)
             return program
     raise ExportError(
-        f"the page of {recipe.name} would take {size:,} bytes, with {LEAST_BITS} bits a weight; {LARGEST:,} are allowed. "
-        f"ONNX has no limit: shoestring export {recipe.name} --to onnx"
+        f"the page of {recipe.name} would take {size:,} bytes, with {LEAST_BITS} bits a weight; {LARGEST:,} are "
+        f"allowed. ONNX has no limit: shoestring export {recipe.name} --to onnx"
     )
 
 

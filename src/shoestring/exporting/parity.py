@@ -9,7 +9,6 @@ from torch import Tensor
 from shoestring.core.errors import ExportError
 from shoestring.metrics.statistics import Metric, computed_by, fraction, paired_difference
 
-
 By = Literal["number", "image"]
 
 

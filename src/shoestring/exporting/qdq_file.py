@@ -1,9 +1,9 @@
-"""An integer net as ONNX in QDQ form: what QuantizeLinear and DequantizeLinear stand around is run in int8 where it can be.
+"""An integer net as ONNX in QDQ form: a runtime takes int8 for what QuantizeLinear and DequantizeLinear stand around.
 
 Weights, biases, zero points, tables and the places where numbers become int8 are those of the integer net. What differs
 from its simulation is left to the runtime: QuantizeLinear rounds halves to even where the simulation rounds them up,
-sums of a convolution may be taken in float32, and a residual is added in float32. So a number is now and then off by one
-of its 256 steps.
+sums of a convolution may be taken in float32, and a residual is added in float32. So a number is now and then off by
+one of its 256 steps.
 """
 
 import json
@@ -151,7 +151,9 @@ class _Graph:
                 first, second = map(self.read, operator.inputs)
                 kind = "Add" if operator.weights[1] > 0 else "Sub"
                 unit = self.net.activations[operator.first].scale / operator.weights[0]
-                self.finished(self.node(kind, first, second), unit, operator.requantisation, activation, operator.output)
+                self.finished(
+                    self.node(kind, first, second), unit, operator.requantisation, activation, operator.output
+                )
             case Multiply():
                 first, second = (self.net.activations[name].scale for name in operator.inputs)
                 x = self.node("Mul", *map(self.read, operator.inputs))
@@ -256,4 +258,3 @@ class _Graph:
     def one_of(self, digits: str, channel: int) -> str:
         """The logits of one channel's digit, (n, 10)."""
         return self.node("Gather", digits, self.array(np.array(channel)), axis=1)
-

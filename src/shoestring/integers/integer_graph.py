@@ -319,8 +319,8 @@ class IntegerNet:
     def save(self, file: Path) -> Path:
         """Writes a .safetensors file: arrays, and the graph as JSON in its metadata; `load` reads it.
 
-        Arrays are named OPERATOR.FIELD, such as "3.weight" and "3.requantisation.multiplier". A file whose name ends with
-        ".gz" is compressed: names and graph take a third of it otherwise, in nets of many operators.
+        Arrays are named OPERATOR.FIELD, such as "3.weight" and "3.requantisation.multiplier". A file whose name ends
+        with ".gz" is compressed: names and graph take a third of it otherwise, in nets of many operators.
         """
         arrays: dict[str, NDArray[Any]] = {}
         graph = {

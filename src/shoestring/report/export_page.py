@@ -63,7 +63,9 @@ def _scores(record: dict[str, Any]) -> list[tuple[str, str, str]]:
             fid = metrics[fids[0]]
             rows.append((words, number(fid["value"]), f"{fids[0]}, n = {integer(fid['n'])}"))
         else:
-            rows.append((words, "–", "not measured: shoestring evaluate RUN, with the options of sampling that do this"))
+            rows.append(
+                (words, "–", "not measured: shoestring evaluate RUN, with the options of sampling that do this")
+            )
     return rows
 
 
@@ -74,8 +76,8 @@ def size(count: int) -> str:
 
 def _simulation(parity: dict[str, Any]) -> str:
     return (
-        f"logits off by {number(parity['largest'], 2)} at most, {parity['differing']} of {integer(parity['n'])} answers "
-        f"differ, on {parity['inputs']}"
+        f"logits off by {number(parity['largest'], 2)} at most, {parity['differing']} of {integer(parity['n'])} "
+        f"answers differ, on {parity['inputs']}"
     )
 
 
