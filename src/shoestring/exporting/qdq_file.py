@@ -91,7 +91,7 @@ class _Graph:
         """The name of a constant."""
         self.count += 1
         name = f"c{self.count}"
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(numbers), name))
+        self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(numbers, order="C"), name))
         return name
 
     def scale(self, number: float) -> str:
