@@ -39,7 +39,7 @@ COMPARED = 1_000
 TOLERANCE = 1e-4
 """How far a number may be off where nothing is quantised: rounding in another order."""
 PAGE_TOLERANCE = 0.05
-"""How far an image of a generator's page may be off: root mean square, over the std of all numbers. Weights are rounded."""
+"""How far an image of a generator's page may be off: root mean square over the std of all. Its weights are rounded."""
 BATCHES = (1, 64)
 SECONDS = 2.0
 """How long each batch size is timed."""
