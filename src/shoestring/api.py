@@ -33,9 +33,12 @@ from shoestring.model.load import load as load_run
 from shoestring.model.load import open_run, usual_run, whole_recipe
 from shoestring.model.model import Model, require_classifier, require_generator
 from shoestring.model.pixels import BATCH
+from shoestring.model.run_rules import departures_of
 from shoestring.profiling.autotune import resolve_engine
 from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.rules import Rules
+from shoestring.recipes.rules import rules as rules_of
 from shoestring.training.train import train as train_run
 
 CHANNELS = ("red", "green", "blue")
@@ -48,6 +51,7 @@ def train(
     device: str | None = None,
     progress: Progress | None = None,
     base: Recipe | None = None,
+    rules: Rules | Path | str | None = None,
     **fields: Any,
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
@@ -61,11 +65,13 @@ def train(
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Reports everything that takes time.
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
+        rules: A file of rules, by default the shipped ones; run and report say in what the recipe departs from them.
         fields: Values that replace the recipe's own, as of `recipe`, such as net=TinyNet or budget={"steps": 60}.
 
     Raises:
         RunError: Another process writes into the folder, or it holds a run of another recipe.
     """
+    in_force = rules_of(rules)
     given = recipe(what, **fields)
     base = recipe(what) if fields and base is None else base
     asked = located(given, data_folder)
@@ -75,7 +81,7 @@ def train(
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
     with home.locked(progress):
-        model = train_run(asked, home, folder, device, progress, overrides, resolve_engine)
+        model = train_run(asked, home, folder, device, progress, overrides, resolve_engine, in_force)
         with model.machine.running():
             if isinstance(model, Generator):
                 if not home.has_pictures():
@@ -427,6 +433,7 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
         RunError: There is no such run, or its folder may not be written to.
     """
     from shoestring.report.page import build  # matplotlib takes a second to import: only when a page is asked for
+    from shoestring.report.run_data import Reader
 
     homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
     first = homes[0]
@@ -434,4 +441,4 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
         file = Path(f"{first.name}.html")
     elif file is None:
         first.require_writable("name the file to write with --out")
-    return build(homes, file or first.report_file, whole_recipe)
+    return build(homes, file or first.report_file, Reader(whole_recipe, departures_of))

@@ -129,7 +129,14 @@ class Run:
 
     def forget_starts(self) -> None:
         """Forgets what was recorded of starts, before another recipe is trained where none took a step."""
-        for name in ("environment.json", "autotune.json", "trial.json", "splits.json", "inspection.json"):
+        for name in (
+            "environment.json",
+            "autotune.json",
+            "trial.json",
+            "splits.json",
+            "inspection.json",
+            "rules.json",
+        ):
             (self.folder / name).unlink(missing_ok=True)
 
     def rewind(self, step: int) -> None:

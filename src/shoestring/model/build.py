@@ -9,7 +9,7 @@ from shoestring.core.budget import Layer
 from shoestring.core.errors import RecipeError
 from shoestring.core.rng import derive
 from shoestring.model.soundness import require_sound
-from shoestring.nets.summary import layer_table
+from shoestring.nets import summary
 from shoestring.recipes.recipe import Recipe, has_outside
 
 
@@ -20,7 +20,7 @@ class Built:
     Attributes:
         nets: Freshly initialised nets by name, on the CPU.
         layers: Their layer table.
-        parameters: Parameters of all nets together; within the budget.
+        parameters: What counts of all nets together; within the budget.
     """
 
     nets: nn.ModuleDict
@@ -44,7 +44,7 @@ def build(recipe: Recipe) -> Built:
             f"net {recipe.net.kind!r} normalises features over the images of a step, so batch_size 1 tells it nothing; "
             "take 2 or more"
         )
-    layers = layer_table(nets, recipe.net.examples(recipe.data.shape))
+    layers = summary.layer_table(nets, recipe.net.examples(recipe.data.shape))
     return Built(nets, layers, recipe.budget.admit(layers))
 
 
@@ -61,5 +61,5 @@ def initialise(recipe: Recipe, purpose: str = "initialise") -> nn.ModuleDict:
 
 
 def count(recipe: Recipe) -> int:
-    """Parameters of all nets of a recipe together; no layer table is made, which takes seconds."""
-    return sum(parameter.numel() for parameter in initialise(recipe).parameters())
+    """What counts of all nets of a recipe together; no layer table is made, which takes seconds."""
+    return summary.count(initialise(recipe))

@@ -14,6 +14,19 @@ SPLITS = ("test", "tune", "train")
 
 
 @dataclass(frozen=True)
+class Reader:
+    """What is known of a run beyond its files.
+
+    Attributes:
+        recipe: Its recipe; by default as its file says it, without fields that came after the run.
+        departures: In what it goes beyond the rules, a sentence for each; by default none is known.
+    """
+
+    recipe: Callable[[Run], Json] = Run.read_recipe
+    departures: Callable[[Run], list[str]] = lambda _: []
+
+
+@dataclass(frozen=True)
 class RecordedMetric:
     """One measured value with what is known of its uncertainty.
 
@@ -55,6 +68,7 @@ class RunData:
         recipe: The recipe as plain JSON values.
         layers: The layer table.
         overrides: Dotted field -> [value in the recipe it is named after, value used].
+        departures: In what it goes beyond the rules, a sentence for each.
         environment: Versions, machine and sessions.
         log: The log's records in order.
         metrics: All metrics.
@@ -67,6 +81,7 @@ class RunData:
     recipe: Json
     layers: list[Layer]
     overrides: Json
+    departures: list[str]
     environment: Json
     log: list[Json]
     metrics: list[RecordedMetric]
@@ -133,17 +148,17 @@ def as_object(value: Any) -> Json:
     return cast(Json, value) if isinstance(value, dict) else {}
 
 
-def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -> list[RunData]:
+def read(runs: Sequence[Run], reader: Reader | None = None) -> list[RunData]:
     """The data of each run, under labels that differ even where folders have the same name.
 
     Args:
         runs: The runs.
-        recipe: Gives a run's recipe; by default as its file says it, without fields that came after the run.
+        reader: Gives what is known of each beyond its files.
 
     Raises:
         RunError: A folder is no run, or a file in it is damaged.
     """
-    labels: list[str] = []
+    reader, labels = reader or Reader(), list[str]()
     for run in runs:
         name = _text(run.name)
         label, count = name, 1
@@ -151,16 +166,17 @@ def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -
             count += 1
             label = f"{name} ({count})"
         labels.append(label)
-    return [_read(run, label, recipe(run)) for run, label in zip(runs, labels, strict=True)]
+    return [_read(run, label, reader) for run, label in zip(runs, labels, strict=True)]
 
 
-def _read(run: Run, label: str, recipe: Json) -> RunData:
+def _read(run: Run, label: str, reader: Reader) -> RunData:
     return RunData(
         run=run,
         label=label,
-        recipe=recipe,
+        recipe=reader.recipe(run),
         layers=run.layers() if _present(run, "layers.json") else [],
         overrides=run.overrides() if _present(run, "overrides.json") else {},
+        departures=reader.departures(run),
         environment=run.environment(),
         log=run.log(),
         metrics=[
