@@ -1,5 +1,6 @@
 """What a user of the package calls; the command line calls the same."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shoestring import zoo
 from shoestring.core.config import did_you_mean
 from shoestring.core.errors import ExportError, RecipeError, RunError, ShoestringError, require_at_least
+from shoestring.core.packed import SUFFIX, record_of
+from shoestring.core.packed import pack as pack_run
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run
+from shoestring.core.run import Run, write_atomic
 from shoestring.data.dataset import Split, holds_out
 from shoestring.data.image_folder import ImageFolder, read_image
 from shoestring.data.inspection import FolderReport
@@ -25,12 +27,14 @@ from shoestring.evaluation.evaluate import evaluate_run
 from shoestring.evaluation.promote import promote as promote_run
 from shoestring.evaluation.sample_grids import draw_samples
 from shoestring.exporting.export import export_model, is_current, usual_folder
-from shoestring.exporting.forms import WRITERS, Form
+from shoestring.exporting.exportable import exportable
+from shoestring.exporting.forms import WRITERS, Form, meaning
+from shoestring.exporting.onnx_file import write_onnx
 from shoestring.model.classifier import Classifier
 from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.generator import Generator
+from shoestring.model.load import is_fixed, open_run, usual_run, whole_recipe
 from shoestring.model.load import load as load_run
-from shoestring.model.load import open_run, usual_run, whole_recipe
 from shoestring.model.model import Model, require_classifier, require_generator
 from shoestring.model.pixels import BATCH
 from shoestring.model.run_rules import departures_of
@@ -190,8 +194,8 @@ def promote(
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     home, progress = open_run(what), progress or Progress()
-    if home.folder.parent == zoo.FOLDER:
-        raise RunError(f"{what} is shipped and stays as it is; copy {home.folder} and name the copy")
+    if is_fixed(home):
+        raise RunError(f"{what} is shipped or packed and stays as it is; copy {home.folder} and name the copy")
     with home.locked(progress):
         if not promote_run(home, ema_decay, sampling, device, progress):
             progress.say(f"{what} has these weights and this sampler already")
@@ -347,6 +351,41 @@ def _predictions(model: Classifier, files: Sequence[Path | str], top: int, progr
     return found
 
 
+def pack(
+    what: Path | str,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+    *,
+    trust_code: bool = False,
+) -> Path:
+    """The one file of a finished run: its weights, and in its metadata recipe, classes, log, metrics and hashes.
+
+    A .safetensors file is taken wherever a run is; the code of own parts travels inside. An .onnx file holds the net
+    itself, so that whoever checks it needs no code of yours. Equal runs give equal bytes.
+
+    Args:
+        what: A run's folder, or the name of a recipe whose weights are shipped.
+        out: The file to write, ending in .safetensors or .onnx; by default NAME.safetensors here.
+        progress: Reports what should be known.
+        trust_code: As of `load`; only an .onnx file needs it.
+
+    Raises:
+        RunError: The run is not finished, or its weights are not kept.
+        ExportError: It is to be ONNX, and the extra is missing or the net has operations that ONNX does not know.
+    """
+    run = open_run(what)
+    file = Path(f"{run.name}{SUFFIX}") if out is None else Path(out)
+    if file.suffix == SUFFIX:
+        return write_atomic(file, pack_run(run))
+    if file.suffix != ".onnx":
+        raise ShoestringError(f"--out {file}: runs are packed as .safetensors or .onnx; end the name in one of these")
+    found = exportable(load(what, "cpu", progress=progress, trust_code=trust_code))
+    facts = meaning(found) | {"run": record_of(run).to_json()}
+    with tempfile.TemporaryDirectory() as folder:
+        write_onnx(found, Path(folder) / file.name, facts)
+        return write_atomic(file, (Path(folder) / file.name).read_bytes())
+
+
 def export(
     what: Path | str,
     to: Form = "onnx",
@@ -365,7 +404,7 @@ def export(
         what: A finished run's folder, or the name of a recipe whose weights are shipped.
         to: "onnx"; "torch", a torch.export program; of classifiers also "int8", an integer net as .safetensors, "c",
             its C99 source, and "web", one HTML file to try it on.
-        out: The folder; by default RUN/exports/TO, or NAME-TO here for shipped weights.
+        out: The folder; by default RUN/exports/TO, or NAME-TO here for what is shipped or packed.
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
         progress: Reports everything that takes time.
         force: Write also integers that lose more than a point of accuracy.
@@ -383,7 +422,7 @@ def export(
     if not home.finished():
         raise RunError(f"{home.folder} is not finished; run the same `train` command again, and export it then")
     folder = usual_folder(home, to) if out is None else Path(out)
-    inside = out is None and home.folder.parent != zoo.FOLDER
+    inside = out is None and not is_fixed(home)
     if inside:
         home.require_writable("name the folder to write with --out")
     model = load(what, "cpu", progress=progress, trust_code=trust_code)
@@ -427,7 +466,8 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
 
     Args:
         runs: Runs, their folders, or names of shipped weights.
-        file: Where to write; by default report.html in the first run's folder, or NAME.html here for shipped weights.
+        file: Where to write; by default report.html in the first run's folder, or NAME.html here for what is
+            shipped or packed.
 
     Raises:
         RunError: There is no such run, or its folder may not be written to.
@@ -437,7 +477,7 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
 
     homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
     first = homes[0]
-    if file is None and first.folder.parent == zoo.FOLDER:
+    if file is None and is_fixed(first):
         file = Path(f"{first.name}.html")
     elif file is None:
         first.require_writable("name the file to write with --out")

@@ -31,6 +31,21 @@ from shoestring.core.upgrade import (
 )
 
 KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
+RECORDS = (
+    "recipe.json",
+    "overrides.json",
+    "layers.json",
+    "classes.json",
+    "rules.json",
+    "inspection.json",
+    "splits.json",
+    "source.json",
+    "autotune.json",
+    "environment.json",
+    "chain.json",
+    "metrics.json",
+)
+"""The JSON files that tell of a run, those that it begins with first."""
 DERIVED = ("report.html", "metrics.json", "measures.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
@@ -215,11 +230,11 @@ class Run:
 
     def write_weights(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Saves the final weights in float32, with metadata in the file's header."""
-        self._write("weights.safetensors", _tensor_bytes(tensors, metadata))
+        self._write("weights.safetensors", tensor_bytes(tensors, metadata))
 
     def write_ema_weights(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
         """Saves the EMA weights of a decay, to choose from afterwards."""
-        self._write(f"ema/{decay}.safetensors", _tensor_bytes(tensors, {}))
+        self._write(f"ema/{decay}.safetensors", tensor_bytes(tensors, {}))
 
     def ema_decays(self) -> list[float]:
         """The decays of the EMA weights that were saved."""
@@ -352,7 +367,7 @@ def write_atomic(path: Path, content: bytes) -> Path:
     return path
 
 
-def _tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The safetensors file of tensors and metadata; equal ones give equal bytes, whatever order they come in."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = safetensors.torch.save(plain, metadata=dict(metadata))

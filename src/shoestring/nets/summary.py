@@ -90,9 +90,10 @@ def counted_buffers(net: nn.Module) -> dict[str, Tensor]:
     The running statistics of batch norms are free: folded into the layer before, they take no room. So are step
     counters, which no run keeps. A batch norm is one of torch's own or of this package's nets.
     """
+    modules: dict[str, nn.Module] = dict(net.named_modules())  # pyright: ignore[reportUnknownArgumentType]
     free = {
         f"{path}.{name}" if path else name
-        for path, module in net.named_modules()
+        for path, module in modules.items()
         if isinstance(module, _BatchNorm) and type(module).__module__.split(".")[0] in ("torch", "shoestring")
         for name in ("running_mean", "running_var", "num_batches_tracked")
     }
