@@ -24,7 +24,8 @@ ALLOWED["training"] = ALLOWED["evaluation"] | {"evaluation"}
 ALLOWED["profiling"] = ALLOWED["training"] | {"training"}
 ALLOWED["report"] = {"core", "metrics"}
 ALLOWED["exporting"] = ALLOWED["profiling"] | {"profiling"}
-ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting"}
+ALLOWED["contest"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "contest"}
 ALLOWED["cli"] = ALLOWED["api"] | {"api"}
 ALLOWED["__main__"] = {"cli"}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from shoestring.api import (
+        check,
         demo,
         export,
         inspect,
@@ -48,6 +49,7 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "Run": "core.run",
     "ShoestringError": "core.errors",
+    "check": "api",
     "promote": "api",
     "compare_images": "evaluation.evaluate",
     "demo": "api",
@@ -75,6 +77,7 @@ __all__ = [
     "Recipe",
     "Run",
     "ShoestringError",
+    "check",
     "compare_images",
     "demo",
     "evaluate",

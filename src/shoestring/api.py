@@ -9,6 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shoestring.contest.check import WINDOWS, Checked
+from shoestring.contest.check import check as check_submission
+from shoestring.contest.finding import Level
+from shoestring.contest.measured import Sampled
 from shoestring.core.config import did_you_mean
 from shoestring.core.errors import ExportError, RecipeError, RunError, ShoestringError, require_at_least
 from shoestring.core.packed import SUFFIX, record_of
@@ -384,6 +388,53 @@ def pack(
     with tempfile.TemporaryDirectory() as folder:
         write_onnx(found, Path(folder) / file.name, facts)
         return write_atomic(file, (Path(folder) / file.name).read_bytes())
+
+
+def check(
+    what: Path | str,
+    rules: Rules | Path | str | None = None,
+    level: Level = 3,
+    data_folder: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    windows: int = WINDOWS,
+    seed: int | None = None,
+    device: str | None = None,
+    samples: int | None = None,
+) -> Checked:
+    """Whether something handed in keeps the rules and is what it claims to be. No code that it brings is run.
+
+    Args:
+        what: A packed file, an ONNX file, a run's folder, or the name of a recipe whose weights are shipped.
+        rules: A file of rules; by default the shipped ones.
+        level: 1 static: the file recounted, its claims against one another. 2 measured anew on test. 3 provenance: log,
+            sessions, chain of checkpoints. 4 replay of windows between kept checkpoints. Each with those before.
+        data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
+        progress: Reports everything that takes time.
+        windows: Windows to replay, at level 4.
+        seed: Decides which windows; by default nobody can know beforehand.
+        device: Where to replay.
+        samples: Of a generator, samples to measure; by default 10,000.
+
+    Raises:
+        RunError: There is nothing of that name.
+        ExportError: It is ONNX, and the extra is not installed.
+        RecipeError: The rules are none.
+    """
+    require_at_least(1, windows=windows, samples=samples)
+    in_force = rules_of(rules)
+    path = Path(what) if Path(what).exists() else open_run(what).folder
+    return check_submission(
+        path,
+        in_force,
+        level,
+        resolve_data_folder(data_folder),
+        progress or Progress(),
+        windows=windows,
+        seed=seed,
+        device=device,
+        sampled=Sampled(samples),
+    )
 
 
 def export(

@@ -1,13 +1,20 @@
-"""The verbs of a contest: hand in; torch is imported when one runs."""
+"""The verbs of a contest: hand in, check; torch is imported when one runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName
+from shoestring.core.errors import ShoestringError
+
+if TYPE_CHECKING:
+    from shoestring.contest.check import Checked
+
+STATUS = {"passed": 0, "failed": 1, "not decided": 3}
+"""Exit status by verdict; 2 is wrong usage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +38,60 @@ class Pack(Options):
         size = file.stat().st_size
         display.result({"file": str(file.resolve()), "bytes": size})
         display.line(f"packed  {file.resolve()}, {size:,} bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Options):
+    """Whether files or runs keep the rules and are what they claim to be. No code that they bring is ever run.
+
+    Ends with status 0 if all passed, 1 if one failed, 3 if nothing failed but something cannot be decided here.
+    """
+
+    targets: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE_OR_RUN")]
+    """Packed files, ONNX files, runs' folders, or names of recipes whose weights are shipped."""
+    rules: Path | None = None
+    """A file of rules. By default the shipped rules."""
+    level: Literal[1, 2, 3, 4] = 3
+    """1: static, in seconds. 2: measured anew on test. 3: log, sessions, chain of checkpoints. 4: windows between kept
+    checkpoints trained again. Each with those before."""
+    windows: int = 3
+    """Windows to replay."""
+    seed: int | None = None
+    """Decides which windows. By default nobody can know beforehand."""
+    samples: int | None = None
+    """Of a generator, samples to measure. By default 10,000."""
+
+    def do(self, display: Display) -> int:
+        """Prints what was found."""
+        from shoestring import api
+        from shoestring.contest.finding import verdict
+
+        if not self.targets:
+            raise ShoestringError("name at least one: shoestring check FILE_OR_RUN")
+        found = [
+            api.check(
+                target,
+                self.rules,
+                self.level,
+                self.data_folder,
+                display,
+                windows=self.windows,
+                seed=self.seed,
+                device=self.device,
+                samples=self.samples,
+            )
+            for target in self.targets
+        ]
+        display.result({"submissions": [one.to_json() for one in found]})
+        for one in found:
+            _show(one, display)
+        return STATUS[verdict(finding for one in found for finding in one.findings)]
+
+
+def _show(found: "Checked", display: Display) -> None:
+    from shoestring.contest.finding import LEVELS
+
+    rows = [[LEVELS[one.level], one.name, one.verdict, one.reason] for one in found.findings]
+    display.table(f"{found.name}: {found.verdict}", ("level", "what", "verdict", "reason"), rows)
+    for sentence in found.not_shown:
+        display.line(f"not shown: {sentence}")

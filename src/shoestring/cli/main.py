@@ -33,6 +33,7 @@ Verb = (
     | Annotated[export.Export, tyro.conf.subcommand("export")]
     | Annotated[export.Demo, tyro.conf.subcommand("demo")]
     | Annotated[contest.Pack, tyro.conf.subcommand("pack")]
+    | Annotated[contest.Check, tyro.conf.subcommand("check")]
     | Annotated[trust.Trust, tyro.conf.subcommand("trust")]
 )
 

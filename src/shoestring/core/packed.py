@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import safetensors
-import safetensors.torch
 from torch import Tensor
 
 from shoestring.core.errors import RunError
-from shoestring.core.run import RECORDS, Run, tensor_bytes
+from shoestring.core.run import RECORDS, Run, read_tensors, tensor_bytes
 
 KEY = "shoestring"
 FORMAT = 1
@@ -110,7 +109,7 @@ def unpack(file: Path, folder: Path) -> Run:
         RunError: It is no such file, or damaged.
     """
     record, run = read_record(file), Run(folder)
-    run.write_weights(safetensors.torch.load(file.read_bytes()), record.weights)
+    run.write_weights(read_tensors(file), record.weights)
     run.append_log(record.log)
     for name, text in record.source.items():
         run.write_bytes(f"source/{name}", text.encode())
