@@ -12,6 +12,8 @@ from torch import Tensor
 from shoestring.contest.check import WINDOWS, Checked
 from shoestring.contest.check import check as check_submission
 from shoestring.contest.finding import Level
+from shoestring.contest.grade import Board, Limits
+from shoestring.contest.grade import grade as grade_folder
 from shoestring.contest.measured import Sampled
 from shoestring.core.config import did_you_mean
 from shoestring.core.errors import ExportError, RecipeError, RunError, ShoestringError, require_at_least
@@ -435,6 +437,56 @@ def check(
         device=device,
         sampled=Sampled(samples),
     )
+
+
+def grade(
+    folder: Path | str,
+    rules: Rules | Path | str | None = None,
+    out: Path | str | None = None,
+    level: Level = 3,
+    data_folder: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    limits: Limits | None = None,
+    samples: int | None = None,
+) -> Board:
+    """All submissions of a folder checked and put in order; one that crashes, hangs or lies costs only itself.
+
+    Written are results.json, results.csv, the leaderboard index.html, and scores.json of each as Codabench reads it.
+
+    Args:
+        folder: Packed files, ONNX files, folders of runs.
+        rules: A file of rules; by default the shipped ones.
+        out: Where results go; by default FOLDER-graded beside the folder.
+        level: As of `check`.
+        data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
+        progress: Reports each submission.
+        limits: Time and memory of each, and how many at a time.
+        samples: Of generators, samples to measure; by default 10,000.
+
+    Raises:
+        RunError: There is no such folder, or nothing in it.
+        DataError: The images that the rules name are not there.
+        RecipeError: The rules are none.
+    """
+    from shoestring.report.leaderboard import build
+
+    require_at_least(1, samples=samples)
+    folder = Path(folder)
+    home = folder.with_name(f"{folder.absolute().name}-graded") if out is None else Path(out)
+    board = grade_folder(
+        folder,
+        rules_of(rules),
+        level,
+        resolve_data_folder(data_folder),
+        limits or Limits(),
+        samples,
+        home,
+        progress or Progress(),
+    )
+    pictures = {row.name: row.picture for row in board.rows if row.picture is not None}
+    build(board.to_json(), pictures, home / "index.html")
+    return board
 
 
 def export(

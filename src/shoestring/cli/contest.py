@@ -1,4 +1,4 @@
-"""The verbs of a contest: hand in, check; torch is imported when one runs."""
+"""The verbs of a contest: hand in, check, grade; torch is imported when one runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName
-from shoestring.core.errors import ShoestringError
+from shoestring.core.errors import ShoestringError, require_at_least
 
 if TYPE_CHECKING:
     from shoestring.contest.check import Checked
@@ -95,3 +95,63 @@ def _show(found: "Checked", display: Display) -> None:
     display.table(f"{found.name}: {found.verdict}", ("level", "what", "verdict", "reason"), rows)
     for sentence in found.not_shown:
         display.line(f"not shown: {sentence}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grade(Options):
+    """Check every submission of a folder in a process of its own, and put them in order on one HTML page.
+
+    One that crashes, hangs or lies costs only itself. Written are index.html, results.json, results.csv, and
+    scores.json of each submission, as Codabench reads it.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
+    """Packed files, ONNX files, folders of runs."""
+    rules: Path | None = None
+    """A file of rules. By default the shipped rules."""
+    out: Path | None = None
+    """Where results go. By default FOLDER-graded beside the folder."""
+    level: Literal[1, 2, 3, 4] = 3
+    """As of `check`."""
+    minutes: float = 10.0
+    """Wall time that a submission may take."""
+    memory: float = 4.0
+    """GiB of memory that it may take, where the system knows such limits."""
+    workers: int = 2
+    """Submissions at a time, on one thread each."""
+    samples: int | None = None
+    """Of a generator, samples to measure. By default 10,000."""
+
+    def do(self, display: Display) -> None:
+        """Prints the board."""
+        from shoestring import api
+        from shoestring.contest.grade import Limits
+
+        require_at_least(1, workers=self.workers)
+        if self.minutes <= 0 or self.memory <= 0:
+            raise ShoestringError("--minutes and --memory must be above 0")
+        limits = Limits(self.minutes, int(self.memory * 2**30), self.workers)
+        board = api.grade(
+            self.folder,
+            self.rules,
+            self.out,
+            self.level,
+            self.data_folder,
+            display,
+            limits=limits,
+            samples=self.samples,
+        )
+        display.result(board.to_json())
+        rows = [
+            [
+                str(row.rank or ""),
+                row.name,
+                row.found["verdict"],
+                "" if row.value is None else f"{row.value:.4g}",
+                "" if row.tied is None else "tied" if row.tied else "apart",
+                "; ".join(row.reasons),
+            ]
+            for row in board.rows
+        ]
+        columns = ("rank", "submission", "verdict", "value", "with the one above", "reasons")
+        display.table(f"Graded by {board.rules.name}", columns, rows, numbers=("rank", "value"))

@@ -34,6 +34,7 @@ Verb = (
     | Annotated[export.Demo, tyro.conf.subcommand("demo")]
     | Annotated[contest.Pack, tyro.conf.subcommand("pack")]
     | Annotated[contest.Check, tyro.conf.subcommand("check")]
+    | Annotated[contest.Grade, tyro.conf.subcommand("grade")]
     | Annotated[trust.Trust, tyro.conf.subcommand("trust")]
 )
 
