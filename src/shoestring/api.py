@@ -41,6 +41,7 @@ from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.generator import Generator
 from shoestring.model.load import is_fixed, open_run, usual_run, whole_recipe
 from shoestring.model.load import load as load_run
+from shoestring.model.metrics_origin import metrics_origin
 from shoestring.model.model import Model, require_classifier, require_generator
 from shoestring.model.pixels import BATCH
 from shoestring.model.run_rules import departures_of
@@ -584,4 +585,4 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
         file = Path(f"{first.name}.html")
     elif file is None:
         first.require_writable("name the file to write with --out")
-    return build(homes, file or first.report_file, Reader(whole_recipe, departures_of))
+    return build(homes, file or first.report_file, Reader(whole_recipe, departures_of, metrics_origin))

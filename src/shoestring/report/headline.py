@@ -136,6 +136,12 @@ def notices(run_data: RunData) -> list[str]:
         limit = run_data.part("budget").get("steps")
         said.append(f"unfinished: {run_data.steps:,} of {integer(limit)} steps taken")
     main = main_metric(run_data)
+    claimed = [split for split, origin in run_data.origins.items() if origin.startswith("claimed")]
+    if claimed:
+        said.append(
+            f"metrics of {' and '.join(claimed)} are claimed by the run and were not measured on this machine; "
+            "shoestring check measures them anew"
+        )
     if main is not None and main.split != "test":
         said.append(f"not measured on the test split; the {main.split} split is shown instead")
     if main is not None and main.name == "accuracy":

@@ -20,10 +20,12 @@ class Reader:
     Attributes:
         recipe: Its recipe; by default as its file says it, without fields that came after the run.
         departures: In what it goes beyond the rules, a sentence for each; by default none is known.
+        origin: Who measured what it has of a split, in a few words; by default nothing is said of that.
     """
 
     recipe: Callable[[Run], Json] = Run.read_recipe
     departures: Callable[[Run], list[str]] = lambda _: []
+    origin: Callable[[Run, str], str] = lambda _, __: ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class RunData:
         environment: Versions, machine and sessions.
         log: The log's records in order.
         metrics: All metrics.
+        origins: Who measured them, by split; of a split of which that is not said, nothing.
         classes: Class names, empty when unknown.
         inspection: What the user's own folder of images was like at the start, empty for other data.
     """
@@ -85,6 +88,7 @@ class RunData:
     environment: Json
     log: list[Json]
     metrics: list[RecordedMetric]
+    origins: dict[str, str]
     classes: list[str]
     inspection: Json
 
@@ -185,6 +189,7 @@ def _read(run: Run, label: str, reader: Reader) -> RunData:
             for name, found in ((name, as_object(metric)) for name, metric in metrics.items())
             if "value" in found
         ],
+        origins={split: said for split in run.metrics() if (said := reader.origin(run, split))},
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
         inspection=_optional(run, "inspection.json", {}),
     )
