@@ -23,6 +23,7 @@ from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.resnet import BasicNet, BottleneckNet
+from shoestring.nets.separable import SeparableNet
 
 SHAPE = (3, 16, 16)
 
@@ -61,6 +62,8 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "bottleneck": lambda: BottleneckNet(widths=(8, 12), depths=(1, 2)).build(SHAPE, 10)["classifier"],
     "mbconv": lambda: MBConvNet(stem=4, widths=(4, 6), depth=2).build(SHAPE, 10)["classifier"],
     "mixconv": lambda: MixConvNet(widths=(8, 8), hidden=(6, 6), depths=(1, 1)).build(SHAPE, 10)["classifier"],
+    "separable": lambda: SeparableNet(widths=(6, 8), depths=(1, 2), stem_stride=2).build(SHAPE, 10)["classifier"],
+    "strided": lambda: BasicNet(widths=(4, 6), depths=(1, 1), stem_stride=4).build(SHAPE, 10)["classifier"],
     "digit-sum": lambda: DigitSum(width=4, stem_stride=2).build(SHAPE, 20)["classifier"],
     "mixed": Mixed,
     "chain": chain,

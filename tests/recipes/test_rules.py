@@ -77,6 +77,12 @@ def test_a_limit_that_a_recipe_leaves_open_is_known_or_departs(pictures: Path) -
     assert one.beyond({"nfe": None}, makes_images=True) == ["nfe: no limit, where a generator is allowed 50"]
 
 
+def test_a_training_that_does_not_start_anew_departs() -> None:
+    asked = recipe("cifar100-best", pretrained="cifar100-best")
+    assert rules().departures(asked) == ["pretrained: 'cifar100-best', where a training starts anew"]
+    assert rules().replace(pretrained=True).departures(asked) == []
+
+
 def test_other_images_depart_and_where_they_lie_does_not(strict: Path, pictures: Path) -> None:
     one = rules(strict)
     other = tiny.classifier(pictures, budget__parameters=500)

@@ -19,6 +19,7 @@ from shoestring.data.download import checksum_of
 from shoestring.data.manifest import manifest
 from shoestring.model.bn_recalibration import ema_or_raw_model
 from shoestring.model.build import initialise
+from shoestring.model.pretrained import start_from
 from shoestring.model.train_state import State
 from shoestring.model.weights import inference_state_dict
 from shoestring.recipes.recipe import Recipe
@@ -119,7 +120,10 @@ def _replayed(
 
 
 def _state(recipe: Recipe, machine: Machine, checkpoint: Path | None) -> State:
-    state = State.start(recipe, initialise(recipe), machine)
+    nets = initialise(recipe)
+    if checkpoint is None:
+        start_from(recipe, nets)
+    state = State.start(recipe, nets, machine)
     if checkpoint is not None:
         state.load_state_dict(_load(checkpoint, machine))
     return state

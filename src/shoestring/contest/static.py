@@ -124,7 +124,7 @@ def _limits(submission: Submission, recipe: Recipe | None, rules: Rules, counted
     spent["parameters"] = counted
     failures = rules.beyond(spent, makes_images=makes_images(submission))
     if recipe is not None:
-        failures += [one for one in rules.departures(recipe) if one.startswith("data")]
+        failures += [one for one in rules.departures(recipe) if one.startswith(("data", "pretrained"))]
     words = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in spent.items() if value is not None)
     found = [tell(1, "limits", failures, f"{words}, within {rules.name!r}", **spent)]
     if submission.record is None:

@@ -107,7 +107,7 @@ def quantize(
     if not len(images):
         raise DataError("quantisation needs images to choose ranges by; give some of the training images")
     _, channels, height, width = images.shape
-    graph = graph_of(copy.deepcopy(net).cpu(), (channels, height, width), normalisation, name)
+    graph = graph_of(copy.deepcopy(net).cpu().eval(), (channels, height, width), normalisation, name)
     seen = images.cpu()
     if graph.reads_digits:
         seen = seen.flatten(0, 1).unsqueeze(1)[: len(images)]

@@ -29,6 +29,8 @@ class Rules(Spec):
     """What a classifier may spend. By default none is admitted."""
     generator: Budget | None = None
     """What a generator may spend, all nets of its training together. By default none is admitted."""
+    pretrained: bool = False
+    """Whether a training may start from the weights of another, whose steps and images nobody counts."""
     data: Annotated[ShippedData, Field(discriminator="kind")] | None = None
     """What is trained on, and whose test split is measured on. By default what each recipe says."""
 
@@ -42,6 +44,8 @@ class Rules(Spec):
         A limit counts as spent where the recipe leaves it open and nothing else is known of it.
         """
         found = self.beyond(stated(recipe), makes_images=recipe.makes_images)
+        if recipe.pretrained is not None and not self.pretrained:
+            found.append(f"pretrained: {recipe.pretrained!r}, where a training starts anew")
         if self.data is None:
             return found
         if type(self.data) is not type(recipe.data):

@@ -132,6 +132,11 @@ def train_gap(run_data: RunData, main: RecordedMetric | None) -> float | None:
 def notices(run_data: RunData) -> list[str]:
     """What a reader must know before any number: departures from the rules, no end, no test, a caution."""
     said = list(run_data.departures)
+    if start := run_data.pretrained:
+        said.append(
+            f"started from the weights of {start['recipe']}, so other data was used, too: {start['data']} "
+            f"({integer(start['taken'])} parameters taken over)"
+        )
     if not run_data.run.finished():
         limit = run_data.part("budget").get("steps")
         said.append(f"unfinished: {run_data.steps:,} of {integer(limit)} steps taken")

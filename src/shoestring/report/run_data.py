@@ -77,6 +77,8 @@ class RunData:
         origins: Who measured them, by split; of a split of which that is not said, nothing.
         classes: Class names, empty when unknown.
         inspection: What the user's own folder of images was like at the start, empty for other data.
+        pretrained: What weights of another run the training started from, empty where it started anew.
+        fit: What was wanted of the model and why the recipe is as it is, empty where nobody chose it by `fit`.
     """
 
     run: Run
@@ -91,6 +93,8 @@ class RunData:
     origins: dict[str, str]
     classes: list[str]
     inspection: Json
+    pretrained: Json
+    fit: Json
 
     def part(self, name: str) -> Json:
         """A part of the recipe that is itself an object, empty when absent."""
@@ -192,6 +196,8 @@ def _read(run: Run, label: str, reader: Reader) -> RunData:
         origins={split: said for split in run.metrics() if (said := reader.origin(run, split))},
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
         inspection=_optional(run, "inspection.json", {}),
+        pretrained=_optional(run, "pretrained.json", {}),
+        fit=_optional(run, "fit.json", {}),
     )
 
 
