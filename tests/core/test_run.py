@@ -104,7 +104,7 @@ def test_two_checkpoints_are_kept_and_the_newest_is_read(tmp_path: Path) -> None
     assert found is not None
     assert found["step"] == 100
     assert torch.equal(found["weight"], torch.full((3,), 100 / 3))
-    assert run.last_checkpoint() == tmp_path / names(tmp_path)[1]
+    assert run.last_checkpoint() == tmp_path / names(tmp_path)[2]
 
 
 def test_checkpoints_of_a_cadence_stay_and_the_chain_has_all(tmp_path: Path) -> None:
