@@ -1,6 +1,8 @@
 """Level 1: what can be told from the file alone, in seconds. No claim is believed, and no code of others is run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from typing import cast
 
 from torch import Tensor
@@ -11,7 +13,7 @@ from shoestring.contest.submission import Submission
 from shoestring.core.errors import ShoestringError
 from shoestring.core.packed import digest, weights_digest
 from shoestring.core.run import read_tensors
-from shoestring.model.build import initialise
+from shoestring.model.build import device_cost, initialise
 from shoestring.model.run_rules import GENERATORS
 from shoestring.model.weights import inference_state_dict
 from shoestring.nets.summary import counted_buffers
@@ -122,6 +124,10 @@ def _limits(submission: Submission, recipe: Recipe | None, rules: Rules, counted
     if submission.record is not None:
         spent["steps"] = max(_steps_told(submission))
     spent["parameters"] = counted
+    allowed = rules.allowed(makes_images(submission))
+    if recipe is not None and allowed is not None and allowed.limits_device and not recipe.makes_images:
+        with suppress(ShoestringError):  # integers cannot hold it: what it takes of a device stays what it states
+            spent |= asdict(device_cost(recipe, initialise(recipe)))
     failures = rules.beyond(spent, makes_images=makes_images(submission))
     if recipe is not None:
         failures += [one for one in rules.departures(recipe) if one.startswith(("data", "pretrained"))]
