@@ -128,6 +128,27 @@ def test_a_cheat_is_caught(classifier_run: Run, judge, tmp_path: Path, change: C
     assert reason in caught(found)[name]
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("environment.json", []),
+        ("layers.json", [3]),
+        ("metrics.json", {"train": {"accuracy": 3}}),
+        ("chain.json", [{"step": "many"}]),
+        ("recipe.json", {"task": "win", "net": 7}),
+    ],
+)
+def test_a_record_that_makes_no_sense_fails_and_nothing_else(
+    classifier_run: Run, judge, tmp_path: Path, file: str, content: Any
+) -> None:
+    def garble(record: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        record["files"][file] = content
+
+    found = judge(forged(classifier_run, tmp_path / "garbled.safetensors", garble))
+    assert found.verdict == "failed"
+    assert set(caught(found)) <= {"record", "recipe", "claims", "limits"}
+
+
 def test_one_that_forgets_the_hashes_is_caught_by_them(classifier_run: Run, judge, tmp_path: Path) -> None:
     file = forged(classifier_run, tmp_path / "cheat.safetensors", polish_the_log, careful=False)
     assert caught(judge(file, 1)) == {"claims": "the log is not what was packed"}

@@ -17,6 +17,8 @@ from shoestring.core.progress import Progress
 from shoestring.recipes.rules import Rules
 
 WINDOWS = 3
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
+"""What reading a record raises that holds other things than a run does: nothing of it was checked before."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,24 @@ def check(
         raise
     except ShoestringError as error:
         return Checked(path.stem, "", [Finding(1, "form", "failed", str(error))], Measured([]), [])
-    found, measured = static_findings(submission, rules), Measured([])
-    sound = all(one.verdict != "failed" for one in found if one.name in ("form", "recipe", "net"))
-    if level >= 2 and sound:
-        measured = measure(submission, rules, data_folder, progress, sampled)
-        found += measured.findings
-    if level >= 3 and sound:
-        found += provenance_findings(submission)
-    if level >= 4 and sound:
-        found += replay_findings(submission, rules, windows, seed, data_folder, device, progress)
+    found, measured = list[Finding](), Measured([])
+    reached: Level = 1
+    try:
+        found += static_findings(submission, rules)
+        sound = all(one.verdict != "failed" for one in found if one.name in ("form", "recipe", "net"))
+        if level >= 2 and sound:
+            reached = 2
+            measured = measure(submission, rules, data_folder, progress, sampled)
+            found += measured.findings
+        if level >= 3 and sound:
+            reached = 3
+            found += provenance_findings(submission)
+        if level >= 4 and sound:
+            reached = 4
+            found += replay_findings(submission, rules, windows, seed, data_folder, device, progress)
+    except UNREADABLE as error:
+        reason = f"what it says of itself cannot be read: {type(error).__name__}: {error}"
+        found.append(Finding(reached, "record", "failed", reason))
     kind = "generator" if makes_images(submission) else "classifier"
     return Checked(submission.name, kind, found, measured, not_shown(submission, level))
 

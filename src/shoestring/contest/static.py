@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -42,7 +42,8 @@ def static_findings(submission: Submission, rules: Rules) -> list[Finding]:
 def makes_images(submission: Submission) -> bool:
     """Whether a generator was handed in, by what its recipe says, or its ONNX file."""
     if submission.recipe_values:
-        return submission.recipe_values.get("task", {}).get("kind") in GENERATORS
+        task: Any = submission.recipe_values.get("task")
+        return isinstance(task, dict) and cast("dict[str, Any]", task).get("kind") in GENERATORS
     return bool(submission.graph and submission.graph.facts.get("kind", "classifier") != "classifier")
 
 
