@@ -29,6 +29,7 @@ from shoestring.evaluation.classifier import record_classifier
 from shoestring.evaluation.evaluate import compare_images as compare_images
 from shoestring.evaluation.evaluate import evaluate as evaluate
 from shoestring.evaluation.evaluate import evaluate_run
+from shoestring.evaluation.extractors import Weights
 from shoestring.evaluation.promote import promote as promote_run
 from shoestring.evaluation.sample_grids import draw_samples
 from shoestring.exporting.export import export_model, is_current, usual_folder
@@ -409,6 +410,7 @@ def check(
     seed: int | None = None,
     device: str | None = None,
     samples: int | None = None,
+    inception: Weights = None,
 ) -> Checked:
     """Whether something handed in keeps the rules and is what it claims to be. No code that it brings is run.
 
@@ -423,6 +425,7 @@ def check(
         seed: Decides which windows; by default nobody can know beforehand.
         device: Where to replay.
         samples: Of a generator, samples to measure; by default 10,000.
+        inception: Of a generator, as `evaluate` takes it.
 
     Raises:
         RunError: There is nothing of that name.
@@ -441,7 +444,7 @@ def check(
         windows=windows,
         seed=seed,
         device=device,
-        sampled=Sampled(samples),
+        sampled=Sampled(samples, inception),
     )
 
 
@@ -455,6 +458,7 @@ def grade(
     *,
     limits: Limits | None = None,
     samples: int | None = None,
+    inception: Weights = None,
 ) -> Board:
     """All submissions of a folder checked and put in order; one that crashes, hangs or lies costs only itself.
 
@@ -469,6 +473,7 @@ def grade(
         progress: Reports each submission.
         limits: Time and memory of each, and how many at a time.
         samples: Of generators, samples to measure; by default 10,000.
+        inception: Of generators, as `evaluate` takes it.
 
     Raises:
         RunError: There is no such folder, or nothing in it.
@@ -486,7 +491,7 @@ def grade(
         level,
         resolve_data_folder(data_folder),
         limits or Limits(),
-        samples,
+        Sampled(samples, inception),
         home,
         progress or Progress(),
     )

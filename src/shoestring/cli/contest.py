@@ -60,6 +60,8 @@ class Check(Options):
     """Decides which windows. By default nobody can know beforehand."""
     samples: int | None = None
     """Of a generator, samples to measure. By default 10,000."""
+    inception: Path | None = None
+    """Of a generator, a file with the FID Inception, or "none" to do without. By default as of `evaluate`."""
 
     def do(self, display: Display) -> int:
         """Prints what was found."""
@@ -79,6 +81,7 @@ class Check(Options):
                 seed=self.seed,
                 device=self.device,
                 samples=self.samples,
+                inception=self.inception,
             )
             for target in self.targets
         ]
@@ -121,6 +124,8 @@ class Grade(Options):
     """Submissions at a time, on one thread each."""
     samples: int | None = None
     """Of a generator, samples to measure. By default 10,000."""
+    inception: Path | None = None
+    """Of a generator, a file with the FID Inception, or "none" to do without. By default as of `evaluate`."""
 
     def do(self, display: Display) -> None:
         """Prints the board."""
@@ -140,6 +145,7 @@ class Grade(Options):
             display,
             limits=limits,
             samples=self.samples,
+            inception=self.inception,
         )
         display.result(board.to_json())
         rows = [

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from shoestring.contest.finding import Finding, Level
+from shoestring.contest.measured import Sampled
 from shoestring.core.errors import RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import write_atomic
@@ -118,7 +119,7 @@ class Board:
 
 
 def grade(
-    folder: Path, rules: Rules, level: Level, data_folder: Path, limits: Limits, samples: int | None, out: Path,
+    folder: Path, rules: Rules, level: Level, data_folder: Path, limits: Limits, sampled: Sampled, out: Path,
     progress: Progress,
 ) -> Board:  # fmt: skip
     """The board of all submissions in a folder, after its files were written; one that fails costs only itself.
@@ -132,7 +133,7 @@ def grade(
         level: As of `check`.
         data_folder: Where images lie.
         limits: What each may take.
-        samples: Of generators, samples to measure.
+        sampled: How generators are measured.
         out: Where results go.
         progress: Reports each submission.
 
@@ -155,7 +156,8 @@ def grade(
         "rules": rules.model_dump(mode="json"),
         "level": level,
         "data_folder": str(data_folder.absolute()),
-        "samples": samples,
+        "samples": sampled.count,
+        "inception": None if sampled.inception is None else str(sampled.inception),
         "memory": limits.memory,
     }
     with progress.task("grading", len(found), "submissions") as advance:

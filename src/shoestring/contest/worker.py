@@ -20,7 +20,10 @@ def limit_memory(count: int) -> None:
 
 
 def main() -> None:
-    """Checks {"path", "rules", "level", "data_folder", "samples", "memory"}, and writes check.json into "folder"."""
+    """Checks what {"path", "rules", "level", "data_folder", "samples", "inception", "memory", "folder"} says.
+
+    Writes check.json into the folder, and what goes with it: correct.bin of a classifier, samples.png of a generator.
+    """
     asked: dict[str, Any] = json.loads(sys.argv[1])
     limit_memory(asked["memory"])
     import torch
@@ -39,7 +42,7 @@ def main() -> None:
         asked["level"],
         Path(asked["data_folder"]),
         Progress(),
-        sampled=Sampled(asked["samples"]),
+        sampled=Sampled(asked["samples"], asked["inception"] and Path(asked["inception"])),
     )
     if found.measured.samples is not None:
         folder.write_bytes("samples.png", grid(found.measured.samples, columns=8))
