@@ -24,8 +24,9 @@ ALLOWED["training"] = ALLOWED["evaluation"] | {"evaluation"}
 ALLOWED["profiling"] = ALLOWED["training"] | {"training"}
 ALLOWED["report"] = {"core", "metrics"}
 ALLOWED["exporting"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["contest"] = ALLOWED["profiling"] | {"profiling"}
 ALLOWED["fitting"] = ALLOWED["profiling"] | {"profiling"}
-ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "fitting"}
+ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "contest", "fitting"}
 ALLOWED["cli"] = ALLOWED["api"] | {"api"}
 ALLOWED["__main__"] = {"cli"}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shoestring.core.errors import DataError, require_at_least
 from shoestring.core.image_grid import grid
+from shoestring.core.measured_here import remember_measured
 from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.core.run import Run
@@ -148,6 +149,7 @@ def record_generator(run: Run, found: GeneratorEvaluation, progress: Progress) -
             )
             return
         run.write_metrics(section, values, afresh=there < now)
+        remember_measured(run, section)
     run.write_bytes("samples/neighbours.png", grid(found.neighbours, columns=2 * (1 + NEIGHBOURS)))
 
 
