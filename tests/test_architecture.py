@@ -23,7 +23,8 @@ ALLOWED["training"] = ALLOWED["evaluation"] | {"evaluation"}
 ALLOWED["profiling"] = ALLOWED["training"] | {"training"}
 ALLOWED["report"] = {"core", "metrics"}
 ALLOWED["exporting"] = ALLOWED["profiling"] | {"profiling"}
-ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting"}
+ALLOWED["sweeping"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "sweeping"}
 ALLOWED["cli"] = ALLOWED["api"] | {"api"}
 ALLOWED["__main__"] = {"cli"}
 
@@ -98,6 +99,8 @@ def test_libraries_stay_where_they_belong(file: Path) -> None:
         assert not tops & {"matplotlib", "jinja2"}
     if part_of(file) != "cli":
         assert not tops & {"tyro", "rich"}
+    if part_of(file) != "sweeping":
+        assert not tops & {"optuna", "ray"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
