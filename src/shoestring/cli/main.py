@@ -118,8 +118,8 @@ def set_wait_policy() -> None:
 def parse(words: list[str]) -> options.Verb:
     """The verb with its arguments.
 
-    `train`, `show`, `speed` and `sweep` name a recipe, and take its fields as typed options after it; `evaluate`, `sample`,
-    `interpolate` and `promote` name a run, and take the options of its sampler.
+    `train`, `show`, `speed` and `sweep` name a recipe, and take its fields as typed options after it; `evaluate`,
+    `sample`, `interpolate` and `promote` name a run, and take the options of its sampler.
     """
     word = words[0] if words else ""
     if word == "adopt":

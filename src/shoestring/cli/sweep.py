@@ -19,8 +19,9 @@ SHOWN = 20  # points in the table; the page has all
 class Sweep(Options):
     """Train a recipe many times with other values, and find the best on the tune split. The same command goes on.
 
-    On another machine that sees the same folder, `shoestring sweep --join FOLDER` helps. After NAME come typed overrides that hold for all points, such as --budget.steps 1000. All is checked before the first
-    training. At the end: a table, the best point trained with new seeds, its recipe, and one HTML page.
+    On another machine that sees the same folder, `shoestring sweep --join FOLDER` helps. After NAME come typed
+    overrides that hold for all points, such as --budget.steps 1000. All is checked before the first training. At the
+    end: a table, the best point trained with new seeds, its recipe, and one HTML page.
     """
 
     target: Annotated[Positional[str], arg(metavar="NAME_OR_FILE")]
@@ -32,7 +33,7 @@ class Sweep(Options):
     out: Path | None = None
     """The folder. By default sweeps/NAME."""
     search: Literal["grid", "random", "tpe", "gp", "cma-es"] | None = None
-    """By default every point of the grid, or random points where there is a range. The others are samplers of Optuna."""
+    """By default every point of the grid, or random ones where there is a range. The others are samplers of Optuna."""
     trials: int | None = None
     """How many points, unless all of a grid."""
     seeds: int | None = None
@@ -62,7 +63,8 @@ class Sweep(Options):
 
         try:
             found = api.sweep(
-                self.recipe, self.out or Path("sweeps") / Path(self.target).stem, grid=assigned("--grid", self.grid), over=assigned("--over", self.over),
+                self.recipe, self.out or Path("sweeps") / Path(self.target).stem,
+                grid=assigned("--grid", self.grid), over=assigned("--over", self.over),
                 search=self.search, trials=self.trials, seeds=self.seeds, confirm=self.confirm, measure=self.measure,
                 prune=self.prune, workers=self.workers, launcher=self.launcher, ray_address=self.ray_address,
                 storage=self.storage, retry_failed=self.retry_failed, data_folder=self.data_folder, device=self.device,

@@ -175,7 +175,7 @@ class Run:
         return next(reversed(self._checkpoints()), None)
 
     def forget_checkpoints(self) -> None:
-        """Removes the checkpoints of a finished training, which has nothing to go on to; they are several times its size.
+        """Removes the checkpoints of a finished training, which nothing goes on from; they are most of its size.
 
         Raises:
             RunError: It has no final weights yet.

@@ -1,12 +1,11 @@
 """A sweep's folder: what was planned, a run for each training, and what came of it. Alone knows its file names."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from shoestring.core.errors import RunError
 from shoestring.core.progress import Progress
@@ -15,7 +14,7 @@ from shoestring.model.code import keep_code
 from shoestring.model.load import recipe_of
 from shoestring.recipes.recipe import Recipe
 from shoestring.sweeping.claims import Claims
-from shoestring.sweeping.plan import Measure, Plan, recipe_at, spoken
+from shoestring.sweeping.plan import Measure, Plan
 from shoestring.sweeping.space import Point
 
 GROWING = ("trials", "seeds", "confirm", "prune")
@@ -94,10 +93,10 @@ class SweepFolder:
             there = self._read()
             old, new = (_lasting(one) for one in (there, values))
             if old != new:
-                differing = [f"{key} was {old.get(key)}" for key in new if old.get(key) != new[key]]
+                differing = [f"{key} {old.get(key)} there, {new[key]} now" for key in new if old.get(key) != new[key]]
                 raise RunError(
-                    f"{self.folder} holds another sweep ({'; '.join(differing)}). Name another folder with --out, or go "
-                    f"on with that one: shoestring sweep --join {self.folder}"
+                    f"{self.folder} holds another sweep ({'; '.join(differing)}). Name another folder with --out, or "
+                    f"go on with that one: shoestring sweep --join {self.folder}"
                 )
         else:
             keep_code(self.base, recipe)
@@ -225,3 +224,17 @@ class SweepFolder:
 
     def _write(self, name: str, values: Mapping[str, Any]) -> None:
         write_atomic(self.folder / name, (json.dumps(values, indent=1) + "\n").encode())
+
+
+def final_measure(run: Run, measure: Measure) -> tuple[int, float | None]:
+    """The step of the last record of a log and the measure then; None if it was not taken then."""
+    log = run.log()
+    step = log[-1]["step"] if log else 0
+    found = [record["mean"].get(measure) for record in log if record["step"] == step and record["kind"] != "train"]
+    return step, next((value for value in found if value is not None), None)
+
+
+def _lasting(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sweep cannot change when it goes on."""
+    plan = {key: value for key, value in values["plan"].items() if key not in GROWING}
+    return plan | {"recipe": values["fingerprint"], "storage": values["storage"]}

@@ -63,9 +63,7 @@ def run_workers(
                         continue
                     _finish(workers.pop(log))
                     if status > 0:
-                        raise ShoestringError(
-                            f"a worker ended with status {status}: {_last_line(log)} (all of it: {log})"
-                        )
+                        raise ShoestringError(f"a worker ended: {_last_line(log)} (all that it said: {log})")
                     if status < 0:
                         deaths += 1
                         if deaths >= MOST_DEATHS:

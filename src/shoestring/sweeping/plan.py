@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import torch
-from pydantic import BeforeValidator, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from shoestring.core.config import Spec, did_you_mean, explain
 from shoestring.core.errors import RecipeError, ShoestringError
@@ -49,13 +49,13 @@ def _flat(values: Any) -> Any:
 class Plan(Spec):
     """What a sweep varies and how it searches."""
 
-    grid: Annotated[dict[str, Any], BeforeValidator(_flat)] = {}
+    grid: Annotated[dict[str, Any], BeforeValidator(_flat)] = Field(default_factory=dict[str, Any])
     """By dotted field, the values to try; several fields with commas between change together."""
-    over: Annotated[dict[str, str], BeforeValidator(_flat)] = {}
+    over: Annotated[dict[str, str], BeforeValidator(_flat)] = Field(default_factory=dict[str, str])
     """By dotted field, the range to draw numbers from: LOW..HIGH or LOW..HIGH:log."""
     search: Search | None = None
-    """How points are chosen. By default every point of the grid, or random ones where there is a range. tpe, gp and cma-es
-    are samplers of Optuna."""
+    """How points are chosen. By default every point of the grid, or random ones where there is a range. tpe, gp and
+    cma-es are samplers of Optuna."""
     trials: PositiveInt | None = None
     """How many points to try, unless all of a grid."""
     seeds: PositiveInt = 1
@@ -71,9 +71,7 @@ class Plan(Spec):
     def _fits(self) -> Self:
         axes = self.axes
         if not axes:
-            raise RecipeError(
-                "nothing varies: give --grid FIELD=VALUE,VALUE or --over FIELD=LOW..HIGH, or a sweep file"
-            )
+            raise RecipeError("nothing varies: give --grid FIELD=VALUE,VALUE or --over FIELD=LOW..HIGH")
         fields = [field for axis in axes for field in axis.fields]
         for field in fields:
             if whole := next((one for one in fields if field.startswith(f"{one}.")), None):
@@ -146,7 +144,7 @@ def table_of(file: Path) -> dict[str, Any]:
         return {}
     text = file.read_text(encoding="utf-8-sig")
     values: Any = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
-    found = values.get(SWEEP, {}) if isinstance(values, dict) else {}
+    found: Any = cast(dict[str, Any], values).get(SWEEP, {}) if isinstance(values, dict) else {}
     if not isinstance(found, dict):
         raise RecipeError(f"{file}: {SWEEP} is a table: [{SWEEP}]")
     return cast(dict[str, Any], found)
@@ -226,7 +224,7 @@ def require_whole(plan: Plan, base: Recipe) -> list[Point]:
     fixed = plan.searched in ("grid", "random")
     points = known_points(plan, base.seed) if fixed else []
     counted: set[str] = set()
-    for point in [*points, *([] if fixed else _corners(plan))]:
+    for point in points if fixed else _corners(plan):
         _require_affordable(recipe_at(base, point), point, counted)
     return points
 
@@ -251,10 +249,8 @@ def _require_field(base: Recipe, field: str, plan: Plan) -> None:
 
 def _require_affordable(recipe: Recipe, point: Point, counted: set[str]) -> None:
     """Admits a point's nets to its budget; nets that were counted before are not built again."""
-    key = json.dumps(
-        [recipe.net.model_dump(mode="json"), recipe.data.shape, len(recipe.data.classes), recipe.budget.parameters],
-        default=str,
-    )
+    data, limit = recipe.data, recipe.budget.parameters
+    key = json.dumps([recipe.net.model_dump(mode="json"), data.shape, len(data.classes), limit])
     if key in counted:
         return
     counted.add(key)

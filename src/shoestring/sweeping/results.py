@@ -16,8 +16,8 @@ FEW_SEEDS = (
     "each point was trained once, so its measure has no interval: the luck of a seed is part of every difference"
 )
 SAME_IMAGES = (
-    "the seeds of the confirmation are new, its tune images are those that the choice was made by: they may still flatter "
-    "it a little. The test split was not looked at"
+    "the seeds of the confirmation are new, but its tune images are those that the choice was made by, which may still "
+    "flatter it a little. The test split was not looked at"
 )
 
 
@@ -119,8 +119,8 @@ def _notes(folder: SweepFolder, confirmed: bool) -> list[str]:
         notes.append(
             "trainings were stopped by what they had reached at equal steps"
             if isinstance(folder.recipe.schedule, Constant)
-            else "trainings were stopped by what they had reached at equal steps, late in a schedule that ends with a low "
-            "learning rate: before its end a point with a higher rate looks worse than it will be"
+            else "trainings were stopped by what they had reached at equal steps, late in a schedule that lowers the "
+            "learning rate: before its end, a point with a higher rate looks worse than it will be"
         )
     if plan.searched not in ("grid", "random"):
         notes.append(

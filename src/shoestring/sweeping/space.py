@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from shoestring.core.errors import RecipeError
 
@@ -125,7 +125,7 @@ def number_range(name: str, text: Any) -> Range:
         RecipeError: It is no range of numbers.
     """
     fields, found = _fields(name), RANGE.fullmatch(str(text).strip())
-    low, high = (_value(found[end]) for end in ("low", "high")) if found else ("", "")
+    low, high = (_value(found[end]) for end in ("low", "high")) if found else (None, None)
     if found is None or len(fields) > 1 or not (_is_number(low) and _is_number(high)):
         raise RecipeError(f"{name}: {text!r} is no range of one field; write LOW..HIGH or LOW..HIGH:log")
     if not low < high:
@@ -185,5 +185,5 @@ def _value(text: str) -> Any:
         return word
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

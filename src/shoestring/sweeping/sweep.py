@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from shoestring.core.errors import RunError, require_at_least
+from shoestring.core.errors import require_at_least
 from shoestring.core.progress import Advance, Progress
 from shoestring.core.run import Run
 from shoestring.model.code import keep_code, remember_code
