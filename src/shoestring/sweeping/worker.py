@@ -2,6 +2,7 @@
 
 import _thread
 import json
+import os
 import signal
 import sys
 import threading
@@ -169,7 +170,8 @@ def _end(number: int, frame: object) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1):  # not by its buffer, which would be locked when the process ends
+        pass
     _thread.interrupt_main(signal.SIGTERM)
 
 
