@@ -65,9 +65,8 @@ class Board:
                 claim = self._claimed(training)
                 if claim:
                     return training, claim
-            if self.proposals.exhausted():
+            if self.proposals.exhausted() or not self.proposals.ask():
                 return None
-            self.proposals.ask()
 
     def complete(self) -> bool:
         """Whether nothing is left to train, and nothing will be."""

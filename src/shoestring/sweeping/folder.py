@@ -1,7 +1,8 @@
 """A sweep's folder: what was planned, a run for each training, and what came of it. Alone knows its file names."""
 
 import json
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +90,7 @@ class SweepFolder:
             RunError: Another sweep was begun here.
         """
         values = {"plan": plan.model_dump(mode="json"), "fingerprint": recipe.fingerprint(), "storage": storage}
+        study = f"shoestring-{recipe.name}-{uuid.uuid4().hex[:12]}"  # others may use the same database
         if self.exists():
             there = self._read()
             old, new = (_lasting(one) for one in (there, values))
@@ -101,7 +103,7 @@ class SweepFolder:
         else:
             keep_code(self.base, recipe)
             self.base.write_recipe(recipe.to_json(), [], {})
-        self._write("sweep.json", values)
+        self._write("sweep.json", values | {"study": self._read()["study"] if self.exists() else study})
 
     @property
     def base(self) -> Run:
@@ -132,6 +134,11 @@ class SweepFolder:
         return self._read()["storage"]
 
     @property
+    def study_name(self) -> str:
+        """What Optuna's study is called there."""
+        return self._read()["study"]
+
+    @property
     def journal(self) -> Path:
         """Optuna's study, where no database was named."""
         return self.folder / "study.log"
@@ -148,10 +155,14 @@ class SweepFolder:
 
     # Points that a sampler proposed
 
-    def proposed(self) -> list[Point]:
-        """The points that were proposed so far, by number."""
-        files = sorted((self.folder / "points").glob("[0-9]*.json"))
-        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    def proposed(self, known: Collection[int] = ()) -> dict[int, Point]:
+        """The points that were proposed so far, by number, without those that are known."""
+        files = {int(file.stem): file for file in (self.folder / "points").glob("[0-9]*.json")}
+        return {
+            number: json.loads(file.read_text(encoding="utf-8"))
+            for number, file in sorted(files.items())
+            if number not in known
+        }
 
     def write_point(self, number: int, point: Point) -> None:
         """Records a proposed point."""

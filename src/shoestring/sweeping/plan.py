@@ -220,7 +220,7 @@ def require_whole(plan: Plan, base: Recipe) -> list[Point]:
     plan.measured(base)
     for axis in plan.axes:
         for field in axis.fields:
-            _require_field(base, field, plan)
+            _require_field(base, field)
     fixed = plan.searched in ("grid", "random")
     points = known_points(plan, base.seed) if fixed else []
     counted: set[str] = set()
@@ -237,13 +237,12 @@ def _corners(plan: Plan) -> Iterator[Point]:
             yield first | end
 
 
-def _require_field(base: Recipe, field: str, plan: Plan) -> None:
+def _require_field(base: Recipe, field: str) -> None:
     if why := next((UNTOUCHED[key] for key in UNTOUCHED if field == key or field.startswith(f"{key}.")), None):
         raise RecipeError(f"{field} cannot vary: {why}")
     names = flattened(base.to_json())
     parts = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)}
-    top = field.split(".")[0]
-    if field not in names.keys() | parts and top not in plan.grid:
+    if field not in names.keys() | parts:
         raise RecipeError(did_you_mean(f"field of {base.name}", field, names))
 
 

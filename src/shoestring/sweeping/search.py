@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from shoestring.sweeping.folder import State, SweepFolder
+from shoestring.sweeping.folder import State, SweepFolder, Training
+from shoestring.sweeping.optuna_study import OptunaStudy
 from shoestring.sweeping.plan import known_points
 from shoestring.sweeping.space import Point
 from shoestring.training.loop import Watch
@@ -20,16 +21,16 @@ class Proposals(Protocol):
         """Whether there are as many as are to be tried."""
         ...
 
-    def ask(self) -> None:
-        """Adds a point, unless there are enough."""
+    def ask(self) -> bool:
+        """Adds a point, unless there are enough; false where it does not, as when another process is at it."""
         ...
 
     def tell(self, number: int, state: State, values: Sequence[float]) -> None:
         """What came of a point whose trainings have ended; heard once, however often it is said."""
         ...
 
-    def watch(self, number: int) -> Watch | None:
-        """What may stop a training of a point; None where nothing does."""
+    def watch(self, training: Training) -> Watch | None:
+        """What may stop a training; None where nothing does."""
         ...
 
 
@@ -47,13 +48,14 @@ class KnownPoints:
         """They are all there from the start."""
         return True
 
-    def ask(self) -> None:
+    def ask(self) -> bool:
         """There are no others."""
+        return False
 
     def tell(self, number: int, state: State, values: Sequence[float]) -> None:
         """Nothing depends on it."""
 
-    def watch(self, number: int) -> Watch | None:
+    def watch(self, training: Training) -> Watch | None:
         """Nothing is stopped."""
         return None
 
@@ -66,6 +68,4 @@ def open_proposals(folder: SweepFolder) -> Proposals:
     """
     if folder.plan.searched in ("grid", "random"):
         return KnownPoints(folder)
-    from shoestring.sweeping.optuna_study import OptunaStudy  # an extra
-
     return OptunaStudy(folder)

@@ -11,6 +11,7 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.sweeping.board import Board, Row
 from shoestring.sweeping.folder import SweepFolder
 from shoestring.sweeping.local_workers import run_workers
+from shoestring.sweeping.optuna_study import require_sampler
 from shoestring.sweeping.plan import Plan, recipe_at, require_whole, spoken
 from shoestring.sweeping.recipe_file import write_recipe_file
 from shoestring.sweeping.results import results
@@ -30,6 +31,8 @@ def begin(recipe: Recipe, plan: Plan, folder: SweepFolder, storage: str | None, 
         RunError: Another sweep was begun in the folder.
     """
     with progress.task("checking every point", 0) as advance:
+        if plan.searched not in ("grid", "random"):
+            require_sampler(plan.searched)
         require_whole(plan, recipe)
         advance()
     folder.begin(plan, recipe, storage, progress)

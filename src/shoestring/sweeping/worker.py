@@ -130,7 +130,7 @@ def _train(board: Board, training: Training, data_folder: Path, device: str | No
     except ShoestringError as error:  # a point that was proposed and is none
         folder.end(training, "failed", _line(error))
         return
-    watch = None if training.confirms else board.proposals.watch(training.number)
+    watch = board.proposals.watch(training)
     try:
         with run.locked(progress):
             train(recipe, run, data_folder, device, progress, overrides_of(recipe), resolve_engine, watch)
