@@ -8,7 +8,7 @@ import time
 import pytest
 
 from shoestring.sweeping import claims as module
-from shoestring.sweeping.claims import Claims, Holder, this_machine
+from shoestring.sweeping.claims import Claims, this_machine
 
 
 @pytest.fixture
@@ -16,11 +16,11 @@ def claims(tmp_path):
     return Claims(tmp_path / "claims", silent_seconds=0.5)
 
 
-def of(claims, name, number, host, pid, age=0.0):
+def of(claims, name, number, machine, pid, age=0.0):
     """Writes the claim of another process."""
     claims.folder.mkdir(exist_ok=True)
     file = claims.folder / f"{name}.{number}"
-    file.write_text(json.dumps({"host": host, "pid": pid, "step": 3}))
+    file.write_text(json.dumps({"machine": machine, "pid": pid}))
     os.utime(file, (time.time() - age,) * 2)
     return file
 
@@ -34,11 +34,9 @@ def gone():
 def test_a_claim_excludes_all_others_until_it_is_given_back(claims):
     with claims.take("a") as claim:
         assert claims.take("a") is None
-        assert claims.holder("a") == Holder(this_machine(), os.getpid(), 0)
         assert not claim.lost
         with claims.take("b"):
             pass
-    assert claims.holder("a") is None
     with claims.take("a"):
         pass
     assert list(claims.folder.iterdir()) == []
@@ -73,9 +71,9 @@ def test_the_claim_of_a_process_that_is_gone_is_taken_at_once(claims):
 def test_another_machine_is_taken_for_dead_after_a_silence(claims):
     of(claims, "a", 1, "elsewhere", os.getpid(), age=0.2)
     assert claims.take("a") is None
-    assert claims.holder("a") == Holder("elsewhere", os.getpid(), 3)
+    assert claims.deaths("a") == 0
     of(claims, "a", 1, "elsewhere", os.getpid(), age=0.7)
-    assert claims.holder("a") is None
+    assert claims.deaths("a") == 1
     assert claims.take("a") is not None
 
 
@@ -83,9 +81,8 @@ def test_signs_of_life_are_given_while_it_is_held(claims, monkeypatch):
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
     with claims.take("a") as claim:
         os.utime(claim.file, (0, 0))
-        claim.step = 7
         deadline = time.monotonic() + 5
-        while (holder := claims.holder("a")) is None or holder.step != 7:
+        while claim.file.stat().st_mtime == 0:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -105,6 +102,45 @@ def test_one_that_was_taken_for_dead_sees_it_and_leaves_the_other_alone(claims, 
     if followed:
         assert other.exists()
         assert claims.take("a") is None
+
+
+def test_never_two_at_once_however_often_it_changes_hands(claims):
+    inside, most, rounds, guard = 0, 0, 0, threading.Lock()
+
+    def work():
+        nonlocal inside, most, rounds
+        while rounds < 400:
+            if claim := claims.take("a"):
+                with guard:
+                    inside, rounds = inside + 1, rounds + 1
+                    most = max(most, inside)
+                time.sleep(0.0002)
+                with guard:
+                    inside -= 1
+                claim.file.unlink()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_one_given_back_while_it_is_looked_at_is_not_taken_for_dead(claims, monkeypatch):
+    """Else its number would be passed over, and another could take it beside the one that follows."""
+    claim = claims.take("a")
+    seen = claims._files
+
+    def late(name):
+        files = seen(name)
+        claim.file.unlink(missing_ok=True)
+        return files
+
+    monkeypatch.setattr(claims, "_files", late)
+    assert claims.take("a") is None
+    monkeypatch.undo()
+    assert claims.take("a").file.name == "a.1"
 
 
 def test_names_that_begin_alike_are_different(claims):

@@ -21,14 +21,12 @@ class Holder:
     """Who holds a claim.
 
     Attributes:
-        host: Its machine.
+        machine: As `this_machine` gives it.
         pid: Its process there.
-        step: Steps that it said it has taken.
     """
 
-    host: str
+    machine: str
     pid: int
-    step: int
 
 
 class Claims:
@@ -63,19 +61,15 @@ class Claims:
         except FileExistsError:
             return None
         os.close(handle)
+        if self._files(name)[-1:] != [file]:  # what we saw of the folder was old: one that follows ours is there
+            file.unlink(missing_ok=True)
+            return None
         return Claim(file)
 
     def deaths(self, name: str) -> int:
         """How many holders of a name ended without a word."""
         files = self._files(name)
         return len(files) - (1 if files and self._lives(files[-1]) else 0)
-
-    def holder(self, name: str) -> Holder | None:
-        """Who holds a name; None where nobody does."""
-        files = self._files(name)
-        if not files or not self._lives(files[-1]):
-            return None
-        return _read(files[-1]) or Holder("", 0, 0)
 
     def forget(self, name: str) -> None:
         """Removes all claims on a name."""
@@ -88,12 +82,12 @@ class Claims:
 
     def _lives(self, file: Path) -> bool:
         holder = _read(file)
-        if holder is not None and holder.host == this_machine() and not _is_running(holder.pid):
+        if holder is not None and holder.machine == this_machine() and not _is_running(holder.pid):
             return False
         try:
             return self._now() - file.stat().st_mtime < self.silent_seconds
-        except FileNotFoundError:  # given back this moment
-            return False
+        except FileNotFoundError:  # given back this moment: it can be taken the next time, under its own number
+            return True
 
     def _now(self) -> float:
         """The time by the clock of the file system, which is that of the files."""
@@ -110,7 +104,6 @@ class Claim:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.step = 0
         self.lost = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True, name=f"claim {file.name}")
@@ -139,7 +132,7 @@ class Claim:
                 continue
 
     def _write(self) -> None:
-        values = {"host": this_machine(), "pid": os.getpid(), "step": self.step}
+        values = {"machine": this_machine(), "pid": os.getpid()}
         self.file.write_text(json.dumps(values), encoding="utf-8")
 
 
@@ -161,7 +154,7 @@ def _read(file: Path) -> Holder | None:
     """Who a claim names; None where it is being written, or gone."""
     try:
         values: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return Holder(str(values["host"]), int(values["pid"]), int(values["step"]))
+        return Holder(str(values["machine"]), int(values["pid"]))
     except (OSError, ValueError, LookupError):
         return None
 

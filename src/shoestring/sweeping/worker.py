@@ -46,7 +46,7 @@ class ClaimedProgress(Progress):
     def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Generator[Advance]:
         """As the progress it stands for."""
         with self.progress.task(title, total, unit, start) as advance:
-            yield _ClaimedAdvance(self.claim, advance, start) if unit == "steps" else advance
+            yield _ClaimedAdvance(self.claim, advance) if unit == "steps" else advance
 
     def say(self, message: str) -> None:
         """As the progress it stands for."""
@@ -54,15 +54,13 @@ class ClaimedProgress(Progress):
 
 
 class _ClaimedAdvance(Advance):
-    def __init__(self, claim: Claim, advance: Advance, start: int) -> None:
+    def __init__(self, claim: Claim, advance: Advance) -> None:
         self.claim = claim
         self.advance = advance
-        claim.step = start
 
     def __call__(self, amount: int = 1, **details: str) -> None:
         if self.claim.lost:
             raise ClaimLost(self.claim.file.stem)
-        self.claim.step += amount
         self.advance(amount, **details)
 
 
