@@ -103,8 +103,8 @@ def test_what_has_ended_is_told_once_also_after_a_crash(optuna, home):
     assert again.study.best_trial.number == 0
 
 
-def test_two_processes_and_a_hundred_points_none_twice(optuna, home):
-    folder = home(trials=100).folder
+def test_two_processes_and_fifty_points_none_twice(optuna, home):
+    folder = home(trials=50).folder
     code = (
         "import sys, time; from pathlib import Path\n"
         "from shoestring.sweeping.folder import SweepFolder; from shoestring.sweeping.optuna_study import OptunaStudy\n"
@@ -117,9 +117,9 @@ def test_two_processes_and_a_hundred_points_none_twice(optuna, home):
         subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     counts = [int(process.communicate()[0]) for process in pair]
-    assert sum(counts) == 100
+    assert sum(counts) == 50
     study = OptunaStudy(SweepFolder(folder))
-    assert sorted(study.points()) == list(range(100)) == sorted(trial.number for trial in study.study.trials)
+    assert sorted(study.points()) == list(range(50)) == sorted(trial.number for trial in study.study.trials)
 
 
 def test_a_training_that_is_behind_at_equal_steps_is_stopped(optuna, home, pictures, tmp_path):

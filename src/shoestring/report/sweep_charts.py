@@ -35,7 +35,7 @@ def sweep_charts(folder: Path, found: dict[str, Any]) -> list[Picture]:
 def _parallel(found: dict[str, Any], points: Sequence[dict[str, Any]]) -> Picture:
     """A line for each point, from axis to axis; the best ones in colour."""
     axes_found = found["axes"]
-    scales = [_Scale(axis, points) for axis in axes_found]
+    scales = [Scale(axis, points) for axis in axes_found]
     values = [point["metric"]["value"] for point in points]
     low, high = min(values), max(values)
     with canvas(9.6, 3.6) as figure:
@@ -71,7 +71,7 @@ def _parallel(found: dict[str, Any], points: Sequence[dict[str, Any]]) -> Pictur
 def _values(found: dict[str, Any], points: Sequence[dict[str, Any]], place: int) -> Picture:
     """The measure of every point over one axis."""
     axis = found["axes"][place]
-    scale = _Scale(axis, points)
+    scale = Scale(axis, points)
     with canvas(4.7, 2.9) as figure:
         axes = figure.add_subplot()
         for rank in reversed(range(len(points))):
@@ -127,7 +127,7 @@ def _curves(folder: Path, found: dict[str, Any], points: Sequence[dict[str, Any]
     )  # fmt: skip
 
 
-class _Scale:
+class Scale:
     """Where the values of an axis stand, in 0..1."""
 
     def __init__(self, axis: dict[str, Any], points: Sequence[dict[str, Any]]) -> None:
