@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shoestring.api import (
         demo,
         export,
+        fit,
         inspect,
         interpolate,
         join_sweep,
@@ -59,6 +60,7 @@ _HOMES = {
     "join_sweep": "api",
     "sweep": "api",
     "export": "api",
+    "fit": "api",
     "inspect": "api",
     "load": "api",
     "open_run": "model.load",
@@ -84,6 +86,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "fit",
     "inspect",
     "interpolate",
     "join_sweep",

@@ -5,7 +5,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from shoestring import zoo
@@ -14,7 +13,7 @@ from shoestring.core.errors import ExportError, RecipeError, RunError, Shoestrin
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Split, holds_out
-from shoestring.data.image_folder import ImageFolder, read_image
+from shoestring.data.image_folder import ImageFolder
 from shoestring.data.inspection import FolderReport
 from shoestring.data.inspection import inspect as inspect_folder
 from shoestring.data.paths import data_folder as resolve_data_folder
@@ -26,9 +25,11 @@ from shoestring.evaluation.promote import promote as promote_run
 from shoestring.evaluation.sample_grids import draw_samples
 from shoestring.exporting.export import export_model, is_current, usual_folder
 from shoestring.exporting.forms import WRITERS, Form
-from shoestring.model.classifier import Classifier
+from shoestring.fitting.choose import wanted
+from shoestring.fitting.prepare import prepare
 from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.generator import Generator
+from shoestring.model.likeliest import likeliest
 from shoestring.model.load import load as load_run
 from shoestring.model.load import open_run, usual_run, whole_recipe
 from shoestring.model.model import Model, require_classifier, require_generator
@@ -42,8 +43,6 @@ from shoestring.sweeping.shipped import SWEEPS
 from shoestring.sweeping.sweep import Launcher, begin, run_sweep
 from shoestring.training.loop import Watch
 from shoestring.training.train import train as train_run
-
-CHANNELS = ("red", "green", "blue")
 
 
 def train(
@@ -249,6 +248,43 @@ def inspect(
     return inspect_folder(data.replace(**fields), resolve_data_folder(data_folder), progress or Progress())
 
 
+def fit(
+    folder: Path | str,
+    out: Path | str | None = None,
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    *,
+    skip_bad: bool = False,
+    train_it: bool = True,
+    **limits: Any,
+) -> Run:
+    """The run of a model for a folder of images, chosen to suit them, limits and a time, and trained.
+
+    Choices and reasons go to the run's folder, the recipe beside it as a TOML file that `train` takes. The same call
+    again goes on with that recipe, or returns at once.
+
+    Args:
+        folder: As of `inspect`: a folder of images, or a CSV of files and labels.
+        out: The run's folder; by default runs/NAME, where NAME is the folder's.
+        data_folder: Where a folder is looked for that is not here; by default SHOESTRING_DATA or the user's cache.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Reports everything that takes time.
+        skip_bad: Go on without image files that cannot be read.
+        train_it: Train it, too; else only choose.
+        limits: Those of `Wanted`, such as minutes=5, parameters=50_000, activation_bytes=64_000, size=48.
+
+    Raises:
+        RecipeError: There is no such limit, or it is not above 0.
+        OverBudgetError: No net is within the limits.
+        RunError: The run's folder holds another one.
+        DataError: The folder has no classes, or bad files.
+    """
+    progress = progress or Progress()
+    home, file = prepare(folder, out, wanted(**limits), skip_bad, resolve_data_folder(data_folder), device, progress)
+    return train(file, home.folder, data_folder, device, progress) if train_it else home
+
+
 def load(
     what: Path | str,
     device: str | None = None,
@@ -439,39 +475,8 @@ def predict(
     with progress.task("naming images", len(files), "images") as advance:
         for start in range(0, len(files), BATCH):
             some = files[start : start + BATCH]
-            found += _predictions(model, some, top, progress)
+            found += likeliest(model, some, top, progress)
             advance(len(some))
-    return found
-
-
-def _predictions(model: Classifier, files: Sequence[Path | str], top: int, progress: Progress) -> list[dict[str, Any]]:
-    """What `predict` gives of some files, whose images are held in memory at once."""
-    channels, height, _ = model.recipe.data.shape
-    data = model.recipe.data
-    reduced = isinstance(data, ImageFolder) and data.reduced  # as the images that it was trained on
-    images = torch.stack([torch.tensor(read_image(Path(file), height, progress, reduced=reduced)) for file in files])
-    if channels == 1:
-        images = images.float().mean(1, keepdim=True).round().to(torch.uint8)
-    classes = model.recipe.data.classes
-    with model.machine.running():
-        best = model.logits(images).softmax(1).cpu().topk(min(top, len(classes)))
-        digits = model.digits(images)
-    found: list[dict[str, Any]] = [
-        {
-            "image": str(file),
-            "classes": [
-                {"class": classes[int(label)], "probability": round(float(p), 6)}
-                for p, label in zip(values, labels, strict=True)
-            ],
-        }
-        for file, values, labels in zip(files, best.values, best.indices, strict=True)
-    ]
-    if digits is not None:
-        for prediction, read in zip(found, digits.cpu(), strict=True):
-            prediction["digits"] = [
-                {"channel": channel, "digit": int(each.argmax()), "probability": round(float(each.max()), 6)}
-                for channel, each in zip(CHANNELS if channels == 3 else ("grey",), read, strict=True)
-            ]
     return found
 
 

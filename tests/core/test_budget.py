@@ -1,6 +1,6 @@
 import pytest
 
-from shoestring.core.budget import Budget, Layer
+from shoestring.core.budget import Budget, DeviceLimits, Layer
 from shoestring.core.errors import OverBudgetError, RecipeError, ShoestringError
 
 TABLE = [
@@ -60,3 +60,17 @@ def test_what_users_can_mend_is_one_family_of_errors() -> None:
     assert issubclass(OverBudgetError, ShoestringError)
     assert issubclass(RecipeError, ShoestringError)
     assert not issubclass(ShoestringError, ValueError)  # pydantic would swallow it into its own
+
+
+def test_what_a_device_must_have_is_limited_only_where_the_budget_says() -> None:
+    cost = DeviceLimits(weight_bytes=97_000, activation_bytes=33_344, multiply_adds=15_000_000)
+    assert not Budget(parameters=1, steps=1).limits_device
+    assert Budget(parameters=1, steps=1).admit_on_device(cost) == cost
+    exact = Budget(parameters=1, steps=1, weight_bytes=97_000, activation_bytes=33_344, multiply_adds=15_000_000)
+    assert exact.limits_device
+    assert exact.admit_on_device(cost) == cost
+    with pytest.raises(OverBudgetError) as refused:
+        exact.replace(activation_bytes=33_343, multiply_adds=12_500_000).admit_on_device(cost)
+    assert "33,344 activation bytes, 1 over the budget of 33,343" in str(refused.value)
+    assert "15,000,000 multiply adds, 2,500,000 over" in str(refused.value)
+    assert "weight bytes" not in str(refused.value)

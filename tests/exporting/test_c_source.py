@@ -10,15 +10,38 @@ from typing import Any
 import integer_nets
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from shoestring.core.errors import ShoestringError
+from shoestring.core.rng import generator, seeded
+from shoestring.data.dataset import Signed
 from shoestring.exporting.c_source import CSource, c_source
-from shoestring.exporting.integer_graph import IntegerNet
-from shoestring.exporting.limits import device_limits
-from shoestring.exporting.simulation import integer_logits
+from shoestring.integers.integer_graph import IntegerNet
+from shoestring.integers.limits import device_limits
+from shoestring.integers.quantization import quantize
+from shoestring.integers.simulation import integer_logits
+from shoestring.nets.separable import SeparableNet
 
-NETS = {"everything": integer_nets.everything, "mirrored": integer_nets.mirrored, "digits": integer_nets.digits}
+
+def separable(seed: int = 0) -> IntegerNet:
+    """A net of `fit`: a stem of stride 4 on one channel, depthwise convolutions, residual additions."""
+    with seeded(seed, "separable"):
+        net = SeparableNet(widths=(6, 9), depths=(2, 2), stem_stride=4).build((1, 28, 28), 5)["classifier"]
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+    noise = torch.randint(256, (8, 1, 28, 28), generator=generator(seed, "noise"), dtype=torch.uint8)
+    return quantize(net, Signed(1), noise, 5, "separable")
+
+
+NETS = {
+    "everything": integer_nets.everything,
+    "mirrored": integer_nets.mirrored,
+    "digits": integer_nets.digits,
+    "separable": separable,
+}
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 

@@ -8,7 +8,7 @@ import integer_nets
 import pytest
 
 from shoestring.exporting.c_source import c_source
-from shoestring.exporting.integer_graph import IntegerNet
+from shoestring.integers.integer_graph import IntegerNet
 
 HERE = Path(__file__).parent / "cortex_m"
 FLAGS = "-mthumb -std=c99 -O2 -Wall -Wextra -Werror -ffreestanding -nostdlib"

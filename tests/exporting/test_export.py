@@ -20,8 +20,8 @@ from shoestring.core.run import Run
 from shoestring.exporting import export as exporting
 from shoestring.exporting import onnx_file
 from shoestring.exporting.exportable import exportable
-from shoestring.exporting.integer_graph import IntegerNet
-from shoestring.exporting.simulation import integer_logits
+from shoestring.integers.integer_graph import IntegerNet
+from shoestring.integers.simulation import integer_logits
 from shoestring.model.load import load
 
 needs_onnx = pytest.mark.skipif(

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from shoestring.data.image_reader import fitted
-from shoestring.exporting.integer_graph import IntegerNet
-from shoestring.exporting.simulation import integer_logits
 from shoestring.exporting.web_page import PARTS, resizes_tall_pictures_down_first
+from shoestring.integers.integer_graph import IntegerNet
+from shoestring.integers.simulation import integer_logits
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="no Node.js here: apt-get install nodejs")

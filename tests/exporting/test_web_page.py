@@ -13,8 +13,8 @@ from shoestring import api
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.image_folder import read_image
-from shoestring.exporting.quantization import calibration_images, quantize
-from shoestring.exporting.simulation import integer_logits
+from shoestring.exporting.calibration import integer_net
+from shoestring.integers.simulation import integer_logits
 from shoestring.model.load import load
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -46,7 +46,7 @@ def page(exported: Path) -> Iterator[Any]:
 
 def test_pictures_get_the_answers_of_the_simulation(page: Any, classifier_run: Run, tmp_path: Path) -> None:
     model = load(classifier_run, "cpu")
-    net = quantize(model, calibration_images(model, classifier_run, tmp_path, Progress()))
+    net = integer_net(model, classifier_run, tmp_path, Progress())
     rng = np.random.default_rng(0)
     for number in range(10):
         file = tmp_path / f"{number}.png"

@@ -12,6 +12,7 @@ from shoestring.optim.lr_schedule import OneCycle
 from shoestring.recipes import RECIPES
 from shoestring.recipes.lookup import overrides_of
 from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.recipe_file import write_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -25,6 +26,7 @@ def test_json_and_toml_lose_nothing(name: str, tmp_path: Path) -> None:
         again = api.recipe(tmp_path / file)
         assert again == recipe
         assert again.fingerprint() == recipe.fingerprint()
+    assert api.recipe(write_recipe(recipe, tmp_path / "b.toml", ["why", "", "x = 1"])) == recipe
 
 
 @pytest.mark.parametrize("make", RECIPES.values(), ids=list(RECIPES))
@@ -38,7 +40,8 @@ def test_every_recipe_says_its_command_and_keeps_to_its_budget(make) -> None:
 
 PAPERS: dict[str, dict[str, Any]] = {
     "addnist-effnet": {
-        "budget": {"parameters": 100_000, "steps": 10_000, "nfe": None},
+        "budget.parameters": 100_000,
+        "budget.steps": 10_000,
         "batch_size": 256,
         "optimiser.learning_rate": 0.004,
         "optimiser.weight_decay": 1e-4,
@@ -53,7 +56,8 @@ PAPERS: dict[str, dict[str, Any]] = {
         "published.value": 0.941,
     },
     "cifar100-resnet": {
-        "budget": {"parameters": 100_000, "steps": 10_000, "nfe": None},
+        "budget.parameters": 100_000,
+        "budget.steps": 10_000,
         "batch_size": 64,
         "optimiser.learning_rate": 0.002,
         "schedule.kind": "constant",

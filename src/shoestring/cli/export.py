@@ -12,6 +12,8 @@ from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName
 from shoestring.report.format import number, percent, points, points_interval
 
+FormName = Literal["onnx", "torch", "int8", "c", "web"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Options):
@@ -22,7 +24,7 @@ class Export(Options):
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
     """A finished run's folder, or the name of a recipe whose weights are shipped."""
-    to: Literal["onnx", "torch", "int8", "c", "web"]
+    to: FormName
     """onnx needs pip install 'shoestring[onnx]'; int8, c and web are for classifiers."""
     out: Path | None = None
     """The folder to write. By default RUN/exports/TO, or NAME-TO here for shipped weights."""
@@ -34,13 +36,7 @@ class Export(Options):
         from shoestring import api
 
         folder = api.export(self.target, self.to, self.out, self.data_folder, display, force=self.force)
-        record = json.loads((folder / "export.json").read_text(encoding="utf-8"))
-        display.result({"folder": str(folder.resolve())} | record)
-        for file in record["files"]:
-            display.line(f"file    {(folder / file['name']).resolve()}  {file['bytes']:,} bytes")
-        for line in summary(record):
-            display.line(line)
-        display.line(f"report  {(folder / 'export.html').resolve()}")
+        display.result(show_export(display, folder))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +57,17 @@ class Demo(Options):
         display.line(f"page  {page}")
         if not self.json and not webbrowser.open(page.as_uri()):
             display.say("no browser was found here: open the page in one")
+
+
+def show_export(display: Display, folder: Path) -> dict[str, Any]:
+    """Prints what an export's folder holds and what was checked, and gives it as plain JSON values."""
+    record = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    for file in record["files"]:
+        display.line(f"file    {(folder / file['name']).resolve()}  {file['bytes']:,} bytes")
+    for line in summary(record):
+        display.line(line)
+    display.line(f"report  {(folder / 'export.html').resolve()}")
+    return {"folder": str(folder.resolve())} | record
 
 
 def summary(record: dict[str, Any]) -> list[str]:

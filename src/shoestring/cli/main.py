@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 import shoestring
-from shoestring.cli import evaluate, export, inspect, options, sample, sweep, targets, trust, verbs
+from shoestring.cli import evaluate, export, fit, inspect, options, sample, sweep, targets, trust, verbs
 from shoestring.cli import profile as profiling
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
@@ -22,6 +22,7 @@ Verb = (
     Annotated[verbs.List, tyro.conf.subcommand("list")]
     | Annotated[verbs.Show, tyro.conf.subcommand("show")]
     | Annotated[inspect.Inspect, tyro.conf.subcommand("inspect")]
+    | Annotated[fit.Fit, tyro.conf.subcommand("fit")]
     | Annotated[verbs.Train, tyro.conf.subcommand("train")]
     | Annotated[sweep.Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[profiling.Speed, tyro.conf.subcommand("speed")]

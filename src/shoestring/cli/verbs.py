@@ -1,8 +1,9 @@
 """The verbs of the command line. Each calls the API and shows what came back; torch is imported when a verb runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, Suppress, arg
 
@@ -11,6 +12,9 @@ from shoestring.cli.evaluate import scalars, show_metrics
 from shoestring.cli.options import Options, RunOrName
 from shoestring.core.errors import ShoestringError, require_at_least
 from shoestring.report.format import percent
+
+if TYPE_CHECKING:
+    from shoestring.core.run import Run
 
 DESCRIPTION = "Image models under a hard budget of parameters and optimisation steps. --version says which this is."
 
@@ -93,32 +97,43 @@ class Train(Options):
     def do(self, display: Display) -> int | None:
         """Trains; on SIGINT, SIGTERM and SIGHUP saves and gives 128 plus the signal's number."""
         from shoestring import api
-        from shoestring.training.loop import Interrupted
 
-        try:
-            base = api.recipe(self.target)
-            asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
-            run = api.train(asked, self.run, self.data_folder, self.device, display, base)
-        except Interrupted as stop:
-            display.say(f"{stop}. The same command again goes on from there.")
-            display.result({"finished": False, "step": stop.step})
-            return 128 + stop.signal_number
-        metrics = run.metrics()
-        display.result({
-            "finished": True,
-            "run": str(run.folder),
-            "report": str(run.report_file) if run.report_file.is_file() else None,
-            "parameters": sum(layer.parameters for layer in run.layers()),
-            "steps": self.recipe.budget.steps,
-            "metrics": {split: scalars(found) for split, found in metrics.items()},
-        })  # fmt: skip
-        for split in ("tune", "test"):
-            if split in metrics:
-                show_metrics(display, metrics[split], split)
-        display.line(f"run     {run.folder}")
-        if run.report_file.is_file():
-            display.line(f"report  {run.report_file.resolve()}")
-        return None
+        base = api.recipe(self.target)
+        asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
+        result = trained(display, lambda: api.train(asked, self.run, self.data_folder, self.device, display, base))
+        status = result.pop("status", None)
+        display.result(result)
+        return status
+
+
+def trained(display: Display, train: Callable[[], "Run"]) -> dict[str, Any]:
+    """Trains, shows what came of it, and gives the same as plain JSON values.
+
+    Where a signal stopped it, all is saved, and "status" is 128 plus the signal's number.
+    """
+    from shoestring.training.loop import Interrupted
+
+    try:
+        run = train()
+    except Interrupted as stop:
+        display.say(f"{stop}. The same command again goes on from there.")
+        return {"finished": False, "step": stop.step, "status": 128 + stop.signal_number}
+    metrics = run.metrics()
+    for split in ("tune", "test"):
+        if split in metrics:
+            show_metrics(display, metrics[split], split)
+    display.line(f"run     {run.folder}")
+    report = run.report_file.is_file()
+    if report:
+        display.line(f"report  {run.report_file.resolve()}")
+    return {
+        "finished": True,
+        "run": str(run.folder),
+        "report": str(run.report_file) if report else None,
+        "parameters": sum(layer.parameters for layer in run.layers()),
+        "steps": run.read_recipe()["budget"]["steps"],
+        "metrics": {split: scalars(found) for split, found in metrics.items()},
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The hard limits: each is enforced in exactly one place, before any work is spent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from pydantic import PositiveInt
 
@@ -28,8 +28,23 @@ class Layer:
     multiply_adds: int
 
 
+@dataclass(frozen=True)
+class DeviceLimits:
+    """What a classifier in 8-bit integers takes of a device to answer for one image.
+
+    Attributes:
+        weight_bytes: Of int8 weights, as they are stored: mirrored kernels once.
+        activation_bytes: The most that activations and patches of them take at any time, without the image.
+        multiply_adds: Products that are summed.
+    """
+
+    weight_bytes: int
+    activation_bytes: int
+    multiply_adds: int
+
+
 class Budget(Spec):
-    """What a model may cost: parameters of all its nets together, optimisation steps, net calls per image."""
+    """What a model may cost: parameters of all its nets together, steps, net calls per image; and of a device."""
 
     parameters: PositiveInt
     """Parameters of all nets of the recipe together: sum of p.numel(); buffers do not count."""
@@ -37,6 +52,38 @@ class Budget(Spec):
     """Optimisation steps of the training; for a GAN one step is one update of each net."""
     nfe: PositiveInt | None = None
     """Net calls per generated image (number of function evaluations); unlimited when not given."""
+    multiply_adds: PositiveInt | None = None
+    """Of a classifier in 8-bit integers, for one image; unlimited when not given."""
+    weight_bytes: PositiveInt | None = None
+    """Of a classifier's int8 weights on a device; unlimited when not given."""
+    activation_bytes: PositiveInt | None = None
+    """The most that a classifier's int8 activations take at any time on a device, without the image; unlimited when not
+    given."""
+
+    @property
+    def limits_device(self) -> bool:
+        """Whether any of the limits is that of a device."""
+        return any(getattr(self, field.name) is not None for field in fields(DeviceLimits))
+
+    def admit_on_device(self, cost: DeviceLimits) -> DeviceLimits:
+        """What a classifier takes of a device, when it is within the budget.
+
+        Args:
+            cost: What it takes.
+
+        Raises:
+            OverBudgetError: It is more than a limit; says of each by how much.
+        """
+        over = [
+            f"{found:,} {field.name.replace('_', ' ')}, {found - limit:,} over the budget of {limit:,}"
+            for field in fields(cost)
+            if (limit := getattr(self, field.name)) is not None and (found := getattr(cost, field.name)) > limit
+        ]
+        if over:
+            raise OverBudgetError(
+                f"in 8-bit integers the net takes {'; '.join(over)}. Make it narrower, or its stem's stride larger"
+            )
+        return cost
 
     def admit(self, layers: Sequence[Layer]) -> int:
         """The parameters of a net that is within the budget.

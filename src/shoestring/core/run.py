@@ -130,8 +130,8 @@ class Run:
 
     def forget_starts(self) -> None:
         """Forgets what was recorded of starts, before another recipe is trained where none took a step."""
-        for name in ("environment.json", "autotune.json", "trial.json", "splits.json", "inspection.json"):
-            (self.folder / name).unlink(missing_ok=True)
+        for name in ("environment", "autotune", "trial", "splits", "inspection", "pretrained"):
+            (self.folder / f"{name}.json").unlink(missing_ok=True)
 
     def rewind(self, step: int) -> None:
         """Forgets all that was logged and saved after a step, before it is trained again."""
@@ -147,6 +147,10 @@ class Run:
             if (self.folder / name).is_file():
                 return upgraded_engine(self.read_json(name))
         return {}
+
+    def fitted(self) -> dict[str, Any]:
+        """What was asked for, "asked", and why the recipe is as it is, "reasons"; empty where nobody chose it."""
+        return self.read_json("fit.json") if (self.folder / "fit.json").is_file() else {}
 
     # Checkpoints: to go on from
 

@@ -40,6 +40,8 @@ class ImageFolder(Spec):
     that has moved since is also found by its name in the data folder, or as the data folder."""
     size: PositiveInt = 32
     """Height and width in pixels: the shorter side is resized to it, with antialiasing, and the centre kept."""
+    channels: Literal[1, 3] = 3
+    """3: all images become RGB. 1: they become grey, each pixel the rounded mean of its three."""
     tune: Annotated[NonNegativeInt | None, FirstDefault(0)] = None
     """Images held out of train, in proportion to the classes. By default the folder's own val or valid, or else about a
     tenth of train."""
@@ -57,8 +59,8 @@ class ImageFolder(Spec):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """3, size, size: all images become RGB."""
-        return 3, self.size, self.size
+        """Channels, size, size."""
+        return self.channels, self.size, self.size
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -72,12 +74,12 @@ class ImageFolder(Spec):
     @property
     def mean(self) -> tuple[float, ...]:
         """0.5 per channel: fixed, since the images' own mean would be known only after reading them."""
-        return 0.5, 0.5, 0.5
+        return (0.5,) * self.channels
 
     @property
     def std(self) -> tuple[float, ...]:
         """0.25 per channel, near that of photographs, so that pixels lie in -2..2."""
-        return 0.25, 0.25, 0.25
+        return (0.25,) * self.channels
 
     @property
     def nested(self) -> bool:
@@ -235,7 +237,7 @@ class FolderImages:
             source += f", {spec.test_fraction:.0%} of them for test, split seed {spec.split_seed}"
         images = np.empty((len(chosen), *spec.shape), np.uint8)
         for place, index in enumerate(chosen.tolist()):
-            images[place] = self.read[index].image
+            images[place] = in_channels(self.read[int(index)].image, spec.channels)
         return Images(torch.from_numpy(images), torch.from_numpy(self.labels[chosen]), source)
 
     def chosen(self, split: Split) -> NDArray[np.int64]:
@@ -286,6 +288,13 @@ class FolderImages:
             return held
         held_out = {pixels[index] for index in np.flatnonzero(held).tolist()}
         return np.array([one in held_out for one in pixels], np.bool_)
+
+
+def in_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """An RGB image (3, h, w) in 3 channels or in 1, the rounded mean: (channels, h, w)."""
+    if channels == 3:
+        return image
+    return np.rint(np.mean(image, 0, np.float32, keepdims=True)).astype(np.uint8)
 
 
 def read_image(path: Path, size: int, progress: Progress | None = None, *, reduced: bool = False) -> NDArray[np.uint8]:

@@ -145,18 +145,19 @@ class FolderReport:
             yield f"smaller than {self.size}x{self.size}, and so enlarged: {_images(self.smaller)}"
 
 
-def inspect(spec: ImageFolder, folder: Path, progress: Progress) -> FolderReport:
-    """What a folder holds, as a training by this spec would divide it. Bad files are reported, not refused.
+def inspect(spec: ImageFolder, folder: Path, progress: Progress, *, strict: bool = False) -> FolderReport:
+    """What a folder holds, as a training by this spec would divide it.
 
     Args:
         spec: The folder, and how it is read.
         folder: The data folder.
         progress: Reports reading.
+        strict: Refuse bad files, as the training would; else they are only reported.
 
     Raises:
-        DataError: There are no classes, or a class or split has no image.
+        DataError: There are no classes, a class or split has no image, or bad files are refused.
     """
-    return report(spec.replace(skip_bad=True).read(folder, _Quiet(progress)))
+    return report((spec if strict else spec.replace(skip_bad=True)).read(folder, _Quiet(progress)))
 
 
 def report(found: FolderImages) -> FolderReport:

@@ -29,7 +29,7 @@ from shoestring.exporting import probe
 from shoestring.exporting.exportable import Exportable, by_batches, exportable
 from shoestring.exporting.forms import WRITERS, Asked, Form, Writer, Written, meaning
 from shoestring.exporting.parity import accuracies, compare
-from shoestring.exporting.quantization import require_accurate
+from shoestring.integers.quantization import require_accurate
 from shoestring.model.model import Model
 from shoestring.model.run_splits import load_split
 

@@ -9,18 +9,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from shoestring.core.errors import ExportError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.exporting.c_source import c_source
+from shoestring.exporting.calibration import integer_net
 from shoestring.exporting.exportable import Exportable, Inputs, sampler
-from shoestring.exporting.integer_graph import IntegerNet
-from shoestring.exporting.limits import device_limits
 from shoestring.exporting.onnx_file import OPSET, run_onnx, write_onnx
-from shoestring.exporting.quantization import calibration_images, quantize
-from shoestring.exporting.simulation import integer_logits
 from shoestring.exporting.torch_program import run_torch, write_torch
 from shoestring.exporting.web_page import write_page
+from shoestring.integers.integer_graph import IntegerNet
+from shoestring.integers.limits import device_limits
+from shoestring.integers.simulation import integer_logits
 
 Form = Literal["onnx", "torch", "int8", "c", "web"]
 TEST_VECTORS = 4
@@ -144,14 +143,7 @@ def _web(asked: Asked) -> Written:
 
 
 def _quantised(asked: Asked) -> IntegerNet:
-    found = asked.found
-    if found.kind != "classifier":
-        raise ExportError(
-            f"{found.model.recipe.name} makes images; int8, c and web are for classifiers. Generators leave with --to "
-            "onnx or --to torch"
-        )
-    images = calibration_images(found.model, asked.run, asked.data_folder, asked.progress)
-    return quantize(found.model, images, asked.progress)
+    return integer_net(asked.found.model, asked.run, asked.data_folder, asked.progress)
 
 
 def _integers(net: IntegerNet, *files: Path, facts: dict[str, Any] | None = None) -> Written:

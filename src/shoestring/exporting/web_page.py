@@ -15,7 +15,7 @@ from shoestring.core.errors import ExportError
 from shoestring.core.run import Run, write_atomic
 from shoestring.data.image_reader import fitted
 from shoestring.exporting.exportable import Exportable
-from shoestring.exporting.integer_graph import IntegerNet
+from shoestring.integers.integer_graph import IntegerNet
 
 PARTS = files("shoestring.exporting") / "web"
 SCRIPTS = ("integer_net.js", "resize.js", "classify.js")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from shoestring.core.budget import Layer
+from shoestring.core.budget import DeviceLimits, Layer
 from shoestring.core.errors import RecipeError
 from shoestring.core.rng import derive
+from shoestring.integers.limits import limits_of
 from shoestring.model.soundness import require_sound
 from shoestring.nets.summary import layer_table
 from shoestring.recipes.recipe import Recipe, has_outside
@@ -20,19 +21,23 @@ class Built:
     Attributes:
         nets: Freshly initialised nets by name, on the CPU.
         layers: Their layer table.
+        device: What a classifier takes of a device, where the budget limits that.
         parameters: Parameters of all nets together; within the budget.
     """
 
     nets: nn.ModuleDict
     layers: list[Layer]
     parameters: int
+    device: DeviceLimits | None = None
 
 
 def build(recipe: Recipe) -> Built:
     """The nets of a recipe, initialised from its seed, when the budget admits them.
 
     Raises:
-        OverBudgetError: The nets have more parameters than the budget; the message holds the layer table.
+        OverBudgetError: The nets have more parameters than the budget, and the message holds the layer table; or they
+            take more of a device.
+        ShoestringError: The budget limits what they take of a device, and integers cannot hold them.
         RecipeError: A net cannot learn from one image a step, as the recipe asks; or a part from outside the package is
             not sound.
     """
@@ -45,7 +50,25 @@ def build(recipe: Recipe) -> Built:
             "take 2 or more"
         )
     layers = layer_table(nets, recipe.net.examples(recipe.data.shape))
-    return Built(nets, layers, recipe.budget.admit(layers))
+    parameters = recipe.budget.admit(layers)
+    if not recipe.budget.limits_device:
+        return Built(nets, layers, parameters)
+    return Built(nets, layers, parameters, recipe.budget.admit_on_device(device_cost(recipe, nets)))
+
+
+def device_cost(recipe: Recipe, nets: nn.ModuleDict) -> DeviceLimits:
+    """What the nets of a recipe take of a device.
+
+    Raises:
+        RecipeError: They make images.
+        ShoestringError: Integers cannot hold them.
+    """
+    if recipe.makes_images:
+        raise RecipeError(
+            f"{recipe.name} makes images: multiply_adds, weight_bytes and activation_bytes limit classifiers only"
+        )
+    shape, classes = recipe.data.shape, len(recipe.data.classes)
+    return limits_of(nets["classifier"], shape, recipe.normalisation, classes, recipe.name)
 
 
 def initialise(recipe: Recipe, purpose: str = "initialise") -> nn.ModuleDict:

@@ -1,13 +1,21 @@
 """Pieces that several nets are made of."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 PerStage = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 """A number for each stage of a net, of which there is at least one."""
+StemStride = Literal[1, 2, 4, 8]
+"""By how much the first convolution makes images smaller, for images that are large."""
+STEM_STRIDES: tuple[StemStride, ...] = (1, 2, 4, 8)
+
+
+def stem_kernel(stride: StemStride) -> int:
+    """Side of the first convolution's kernel: odd, and covering what its stride passes over."""
+    return max(3, stride + 1)
 
 
 def require_one_per_stage(**numbers: Sequence[int]) -> None:

@@ -8,7 +8,15 @@ from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
 from shoestring.core.config import Spec
-from shoestring.nets.layers import PerStage, classifier_head, conv_norm, normed_head, require_one_per_stage
+from shoestring.nets.layers import (
+    PerStage,
+    StemStride,
+    classifier_head,
+    conv_norm,
+    normed_head,
+    require_one_per_stage,
+    stem_kernel,
+)
 from shoestring.nets.mirrored import ConvNorm, layers_of, mirrored_head
 
 
@@ -24,6 +32,8 @@ class BasicNet(Spec):
     """Channels of each stage; the stem has the first; every stage but the first halves the resolution."""
     depths: PerStage = (1, 1, 1)
     """Blocks in each stage."""
+    stem_stride: StemStride = 1
+    """Height and width of the image over those of the first stage; a kernel of a pixel more than this, or 3x3."""
     mirrored: bool = False
     """Give every kernel a left-right mirrored twin, which costs no parameters: the net has twice as many channels as
     `widths` says, and answers alike for an image and its mirror image."""
@@ -40,7 +50,9 @@ class BasicNet(Spec):
         stem, layer = layers_of(self.mirrored)
         relu = nn.ReLU(inplace=True)
         width = self.widths[0]
-        layers: list[nn.Module] = [stem(shape[0], width, 3, activation=relu)]
+        layers: list[nn.Module] = [
+            stem(shape[0], width, stem_kernel(self.stem_stride), self.stem_stride, activation=relu)
+        ]
         layers += [BasicBlock(width, layer) for _ in range(self.depths[0])]
         for wider, depth in zip(self.widths[1:], self.depths[1:], strict=True):
             layers.append(layer(width, wider, 3, 2, activation=relu))

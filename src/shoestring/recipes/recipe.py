@@ -37,6 +37,7 @@ from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.resnet import BasicNet, BottleneckNet
+from shoestring.nets.separable import SeparableNet
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim.configs import Adam, Muon
 from shoestring.optim.custom import CustomSchedule, TorchOptimiser
@@ -52,6 +53,7 @@ ShippedNet = (
     | BottleneckNet
     | BasicNet
     | MixConvNet
+    | SeparableNet
     | DigitSum
     | PlainDCGAN
     | RefinedDCGAN
@@ -165,6 +167,8 @@ class Recipe(Spec):
     """How often to report and save."""
     engine: Engine = Engine()
     """How the arithmetic is done."""
+    pretrained: str | None = None
+    """A run, or a recipe whose weights are shipped: training starts from its weights where names and shapes agree."""
     published: Published | None = None
     """The result to compare with."""
 

@@ -135,6 +135,11 @@ def notices(run_data: RunData) -> list[str]:
     for field, (before, after) in sorted(run_data.overrides.items()):
         if field.startswith("budget.") and _more(before, after):
             said.append(f"budget changed: {field.partition('.')[2]} {plain(after)} instead of {plain(before)}")
+    if start := run_data.pretrained:
+        said.append(
+            f"started from the weights of {start['recipe']}, so other data was used, too: {start['data']} "
+            f"({integer(start['taken'])} parameters taken over)"
+        )
     if not run_data.run.finished():
         limit = run_data.part("budget").get("steps")
         said.append(f"unfinished: {run_data.steps:,} of {integer(limit)} steps taken")

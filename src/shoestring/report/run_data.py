@@ -60,6 +60,8 @@ class RunData:
         metrics: All metrics.
         classes: Class names, empty when unknown.
         inspection: What the user's own folder of images was like at the start, empty for other data.
+        pretrained: What weights of another run the training started from, empty where it started anew.
+        fit: What was wanted of the model and why the recipe is as it is, empty where nobody chose it by `fit`.
     """
 
     run: Run
@@ -72,6 +74,8 @@ class RunData:
     metrics: list[RecordedMetric]
     classes: list[str]
     inspection: Json
+    pretrained: Json
+    fit: Json
 
     def part(self, name: str) -> Json:
         """A part of the recipe that is itself an object, empty when absent."""
@@ -171,6 +175,8 @@ def _read(run: Run, label: str, recipe: Json) -> RunData:
         ],
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
         inspection=_optional(run, "inspection.json", {}),
+        pretrained=_optional(run, "pretrained.json", {}),
+        fit=_optional(run, "fit.json", {}),
     )
 
 

@@ -16,7 +16,7 @@ from shoestring.report.gallery import gallery, strip
 from shoestring.report.headline import Headline, headline, limitations, notices
 from shoestring.report.metric_table import MetricTable, metric_table
 from shoestring.report.own_images import OwnImages, own_images
-from shoestring.report.run_data import SPLITS, RunData
+from shoestring.report.run_data import SPLITS, RunData, as_object
 from shoestring.report.sample_charts import generated_charts
 from shoestring.report.svg import Key, Picture
 from shoestring.report.tables import Field, LayerRow, environment, layer_rows, layer_sums, recipe_fields, sessions
@@ -31,6 +31,7 @@ class RunSection:
     headline: Headline
     notices: list[str]
     own_images: OwnImages | None
+    reasons: list[tuple[str, str]]
     charts: list[Picture]
     generated: list[Picture]
     scores: MetricTable
@@ -65,6 +66,7 @@ def run_section(run_data: RunData, name: str) -> RunSection:
         headline=headline(run_data),
         notices=notices(run_data),
         own_images=own_images(run_data),
+        reasons=[(str(what), str(why)) for what, why in as_object(run_data.fit.get("reasons")).items()],
         charts=charts(run_data, name),
         generated=generated_charts(run_data, name),
         scores=metric_table(run_data),

@@ -126,7 +126,7 @@ def number_range(name: str, text: Any) -> Range:
     """
     fields, found = _fields(name), RANGE.fullmatch(str(text).strip())
     low, high = (_value(found[end]) for end in ("low", "high")) if found else (None, None)
-    if found is None or len(fields) > 1 or not (_is_number(low) and _is_number(high)):
+    if found is None or len(fields) != 1 or not (_is_number(low) and _is_number(high)):
         raise RecipeError(f"{name}: {text!r} is no range of one field; write LOW..HIGH or LOW..HIGH:log")
     if not low < high:
         raise RecipeError(f"{name}: {text} is empty; write the lower end first")

@@ -13,6 +13,7 @@ from shoestring.sweeping.folder import SweepFolder
 from shoestring.sweeping.local_workers import run_workers
 from shoestring.sweeping.optuna_study import require_sampler
 from shoestring.sweeping.plan import Plan, recipe_at, require_whole, spoken
+from shoestring.sweeping.ray_cluster import run_on_ray
 from shoestring.sweeping.recipe_file import write_recipe_file
 from shoestring.sweeping.results import results
 from shoestring.sweeping.search import open_proposals
@@ -69,8 +70,6 @@ def run_sweep(
     with progress.task(f"sweep of {folder.recipe.name}", planned, "trainings", start=done) as advance:
         meter = Meter(board, advance, workers)
         if launcher == "ray":
-            from shoestring.sweeping.ray_cluster import run_on_ray  # an extra
-
             run_on_ray(board, data_folder, device, progress, ray_address, meter.look)
         elif workers > 1:
             run_workers(workers, board, data_folder, device, progress, meter.look)

@@ -15,6 +15,7 @@ from shoestring.model.build import Built, build
 from shoestring.model.code import keep_code, remember_code, require_same_code
 from shoestring.model.load import inference_state_dict, load, recipe_of
 from shoestring.model.model import Model
+from shoestring.model.pretrained import start_from
 from shoestring.model.run_splits import TrainingData, load_training_data
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import NOT_FINGERPRINTED, Recipe
@@ -78,8 +79,11 @@ def train(
     if not len(data.train):
         raise DataError(f"no images to train on in {data.train.source}; lower --data.tune or check the data folder")
     require_memory(recipe, machine, data.train)
+    pretrained = start_from(recipe, built.nets) if run.last_checkpoint() is None else None
     if not started:
         _claim(run, recipe, built, overrides)
+        if pretrained:
+            run.write_json("pretrained.json", pretrained.to_json())
     remember_code(recipe, progress)
     data.record(run)
     machine = Machine.choose(resolve(recipe, run, device, progress), device)

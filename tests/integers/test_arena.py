@@ -3,9 +3,9 @@ from functools import partial
 import integer_nets
 import pytest
 
-from shoestring.exporting.c_source import scratch_of
-from shoestring.exporting.integer_graph import IMAGE, IntegerNet, Mean
-from shoestring.exporting.memory import plan_memory
+from shoestring.integers.integer_graph import IMAGE, IntegerNet, Mean
+from shoestring.integers.layout import scratch_of
+from shoestring.integers.memory import plan_memory
 
 
 @pytest.mark.parametrize("make", [integer_nets.everything, integer_nets.mirrored, integer_nets.digits])

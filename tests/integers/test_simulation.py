@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shoestring.core.errors import DataError, ShoestringError
-from shoestring.exporting.integer_graph import Convolution, IntegerNet, Requantisation
-from shoestring.exporting.simulation import computed, integer_logits, requantised, sum_of_digits
+from shoestring.integers.integer_graph import Convolution, IntegerNet, Requantisation
+from shoestring.integers.simulation import computed, integer_logits, requantised, sum_of_digits
 
 
 def test_requantisation_rounds_half_up_exactly() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from shoestring.core.errors import ShoestringError
 from shoestring.data.dataset import Normalisation
-from shoestring.exporting.graph import (
+from shoestring.integers.graph import (
     Activate,
     Add,
     Affine,

@@ -11,18 +11,19 @@ from shoestring.core.errors import DataError, ShoestringError
 from shoestring.core.rng import generator, seeded
 from shoestring.core.run import Run
 from shoestring.data.dataset import Signed
-from shoestring.exporting.graph import Graph, evaluate
-from shoestring.exporting.integer_graph import IMAGE, IntegerNet
-from shoestring.exporting.integer_graph import Convolution as IntegerConvolution
-from shoestring.exporting.quantization import quantize, require_accurate
-from shoestring.exporting.simulation import integer_logits
-from shoestring.exporting.tracing import graph_of
+from shoestring.integers.graph import Graph, evaluate
+from shoestring.integers.integer_graph import IMAGE, IntegerNet
+from shoestring.integers.integer_graph import Convolution as IntegerConvolution
+from shoestring.integers.quantization import quantize, require_accurate
+from shoestring.integers.simulation import integer_logits
+from shoestring.integers.tracing import graph_of
 from shoestring.model.load import load
 from shoestring.model.model import Model
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mbconv import MBConvNet
 from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.resnet import BasicNet, BottleneckNet
+from shoestring.nets.separable import SeparableNet
 
 SHAPE = (3, 16, 16)
 
@@ -61,6 +62,8 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "bottleneck": lambda: BottleneckNet(widths=(8, 12), depths=(1, 2)).build(SHAPE, 10)["classifier"],
     "mbconv": lambda: MBConvNet(stem=4, widths=(4, 6), depth=2).build(SHAPE, 10)["classifier"],
     "mixconv": lambda: MixConvNet(widths=(8, 8), hidden=(6, 6), depths=(1, 1)).build(SHAPE, 10)["classifier"],
+    "separable": lambda: SeparableNet(widths=(6, 8), depths=(1, 2), stem_stride=2).build(SHAPE, 10)["classifier"],
+    "strided": lambda: BasicNet(widths=(4, 6), depths=(1, 1), stem_stride=4).build(SHAPE, 10)["classifier"],
     "digit-sum": lambda: DigitSum(width=4, stem_stride=2).build(SHAPE, 20)["classifier"],
     "mixed": Mixed,
     "chain": chain,
@@ -124,7 +127,7 @@ def test_shipped_nets_keep_their_classes_on_images_that_were_never_seen() -> Non
     model = shipped("cifar100-best-small")
     coarse = torch.rand(160, 3, 5, 5, generator=generator(0, "images"))
     pixels = (255 * nn.functional.interpolate(coarse, (32, 32), mode="bilinear")).to(torch.uint8)
-    net = quantize(model, pixels[:96])
+    net = quantize(model.nets["classifier"], model.recipe.normalisation, pixels[:96], 100, "small")
     before, after = model.logits(pixels[96:]), torch.from_numpy(integer_logits(net, pixels[96:].numpy()))
     real = after * net.output.scale
     error = (real - before).square().mean() / before.var()
@@ -149,4 +152,4 @@ def test_more_than_a_point_lost_is_refused() -> None:
 
 def test_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="needs images"):
-        quantize(shipped("cifar100-best-small"), torch.zeros(0, 3, 32, 32, dtype=torch.uint8))
+        quantize(nn.Identity(), Signed(3), torch.zeros(0, 3, 32, 32, dtype=torch.uint8), 10, "none")

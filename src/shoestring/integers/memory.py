@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shoestring.exporting.integer_graph import IMAGE, Add, Convolution, IntegerNet, Lookup, Multiply, Operator, Slice
+from shoestring.integers.integer_graph import IMAGE, Add, Convolution, IntegerNet, Lookup, Multiply, Operator, Slice
 
 ALIGNMENT = 4
 

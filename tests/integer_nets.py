@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shoestring.exporting.integer_graph import (
+from shoestring.integers.integer_graph import (
     IMAGE,
     Activation,
     Add,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoestring.core.errors import DataError
 from shoestring.core.progress import Progress
-from shoestring.exporting.integer_graph import (
+from shoestring.integers.integer_graph import (
     IMAGE,
     Activation,
     Add,

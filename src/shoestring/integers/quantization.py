@@ -11,20 +11,18 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from shoestring.core.errors import DataError, ShoestringError
 from shoestring.core.progress import Progress
-from shoestring.core.rng import generator
-from shoestring.core.run import Run
-from shoestring.exporting import graph as floating
-from shoestring.exporting.integer_graph import (
+from shoestring.data.dataset import Normalisation
+from shoestring.integers import graph as floating
+from shoestring.integers.integer_graph import (
     IMAGE,
     Activation,
     Add,
@@ -42,11 +40,8 @@ from shoestring.exporting.integer_graph import (
     Residual,
     Slice,
 )
-from shoestring.exporting.simulation import BATCH, accumulated, computed, quantised_image
-from shoestring.exporting.tracing import graph_of
-from shoestring.model.generator import Generator
-from shoestring.model.model import Model
-from shoestring.model.run_splits import load_split
+from shoestring.integers.simulation import BATCH, accumulated, computed, quantised_image
+from shoestring.integers.tracing import graph_of
 
 Numbers = NDArray[np.float64]
 SHRINKAGES = np.linspace(1, 0.4, 16)
@@ -60,26 +55,8 @@ EXACT_BITS = 52
 LOGIT_SCALE = 2.0**-16
 DIGIT_SCALE = math.log(2) / 256
 """Of logits of digits, whose sums are taken in units of log2(x) / 256."""
-CALIBRATION_IMAGES = 512
 MOST_LOST = 0.01
 """Of the accuracy, in fractions of 1; more is not exported unasked."""
-
-
-def calibration_images(model: Model, run: Run, folder: Path, progress: Progress) -> Tensor:
-    """The training images that `quantize` chooses ranges by: 512, the same ones each time, uint8 (n, c, h, w).
-
-    Args:
-        model: What is quantised.
-        run: Its run.
-        folder: The data folder.
-        progress: Reports reading.
-
-    Raises:
-        DataError: As `Source.load`.
-    """
-    images = load_split(model.recipe, run, "train", folder, progress).images
-    chosen = torch.randperm(len(images), generator=generator(0, "calibration images"))[:CALIBRATION_IMAGES]
-    return images[chosen]
 
 
 def require_accurate(net: IntegerNet, before: float, after: float, n: int) -> None:
@@ -105,40 +82,47 @@ def require_accurate(net: IntegerNet, before: float, after: float, n: int) -> No
 
 
 @torch.no_grad()
-def quantize(model: Model, images: Tensor, progress: Progress | None = None) -> IntegerNet:
-    """The model as an integer net.
+def quantize(
+    net: nn.Module,
+    normalisation: Normalisation,
+    images: Tensor,
+    num_classes: int,
+    name: str,
+    progress: Progress | None = None,
+) -> IntegerNet:
+    """A classifier as an integer net.
 
     Args:
-        model: A classifier.
+        net: Normalised images (n, c, h, w) -> logits (n, num_classes); left as it is.
+        normalisation: How it sees pixels.
         images: Training images, uint8 (n, c, h, w); 512 are enough.
+        num_classes: Its classes.
+        name: What it is called in messages and in the net's metadata.
         progress: Reports every operator.
 
     Raises:
-        ShoestringError: The model does what integers cannot hold here.
+        ShoestringError: The net does what integers cannot hold here.
         DataError: There are no images.
     """
-    recipe = model.recipe
     if not len(images):
         raise DataError("quantisation needs images to choose ranges by; give some of the training images")
-    if isinstance(model, Generator):
-        raise ShoestringError(f"{recipe.name} makes images; int8 holds classifiers. ONNX holds it")
-    net = copy.deepcopy(model.nets["classifier"]).cpu()
-    graph = graph_of(net, recipe.data.shape, recipe.normalisation, recipe.name)
+    _, channels, height, width = images.shape
+    graph = graph_of(copy.deepcopy(net).cpu().eval(), (channels, height, width), normalisation, name)
+    seen = images.cpu()
     if graph.reads_digits:
-        images = images.flatten(0, 1).unsqueeze(1)[: len(images)]
-    walk = _Walk(graph, images.cpu())
+        seen = seen.flatten(0, 1).unsqueeze(1)[: len(images)]
+    walk = _Walk(graph, seen)
     with (progress or Progress()).task("quantising", len(graph.nodes), "operators") as advance:
         for node in graph.nodes:
             walk.take(node)
             advance()
-    channels, height, width = recipe.data.shape
     return IntegerNet(
         image=(height, width, channels),
         activations=walk.activations,
         operators=tuple(walk.operators),
-        num_classes=len(recipe.data.classes),
+        num_classes=num_classes,
         digit_sum=_digit_sum() if graph.reads_digits else None,
-        metadata={"model": recipe.name, "calibration_images": str(len(images)), **walk.worst()},
+        metadata={"model": name, "calibration_images": str(len(images)), **walk.worst()},
     )
 
 

@@ -1,0 +1,1 @@
+"""Which net and which training suit a folder of images, a device and the time there is."""
