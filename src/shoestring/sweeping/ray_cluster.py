@@ -1,8 +1,10 @@
 """Workers on a Ray cluster: a plain task for each training that is left."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,7 +68,9 @@ def run_on_ray(
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ShoestringError(f"--ray-address {address}: no Ray cluster is reached there ({error})") from error
     try:
-        _run(ray, board, data_folder, device, progress, look)
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            # Ray prints there that a worker died, which we hear of too, and say where such things are said.
+            _run(ray, board, data_folder, device, progress, look)
     finally:
         ray.shutdown()
 
