@@ -15,6 +15,7 @@ from typing import Any
 from shoestring.core.allocator import keep_freed_memory
 from shoestring.core.errors import BusyError, DataError, RunError, ShoestringError
 from shoestring.core.progress import Advance, Progress
+from shoestring.model.kept_images import images_kept
 from shoestring.profiling.autotune import resolve_engine
 from shoestring.recipes.lookup import overrides_of
 from shoestring.sweeping.board import Board
@@ -114,10 +115,11 @@ def work(
         progress: Reports each training.
         look: Called after each.
     """
-    while not board.complete():
-        if not train_next(board, data_folder, device, progress):
-            time.sleep(WAIT_SECONDS)
-        look()
+    with images_kept():
+        while not board.complete():
+            if not train_next(board, data_folder, device, progress):
+                time.sleep(WAIT_SECONDS)
+            look()
 
 
 def _train(board: Board, training: Training, data_folder: Path, device: str | None, progress: Progress) -> None:
