@@ -75,7 +75,7 @@ def main() -> None:
         start = time.process_time()
         found = api.sweep(
             given.name, Path(folder) / "sweep", grid={"optimiser.learning_rate": rates}, confirm=0, device="cpu",
-            budget={"steps": 20}, engine={"threads": 1},
+            budget={"steps": 20}, data={"tune": 2000}, engine={"threads": 1},
         )  # fmt: skip
         spent = time.process_time() - start
     assert found["cost"]["trainings"] == given.points
