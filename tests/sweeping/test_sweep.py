@@ -20,8 +20,10 @@ from shoestring.evaluation import evaluate
 from shoestring.recipes.lookup import recipe
 from shoestring.sweeping import worker
 from shoestring.sweeping.board import Board
+from shoestring.sweeping.claims import Claims
 from shoestring.sweeping.folder import SweepFolder, Training
 from shoestring.sweeping.plan import plan
+from shoestring.sweeping.results import results
 from shoestring.sweeping.search import open_proposals
 from shoestring.sweeping.sweep import begin, run_sweep
 from shoestring.training import validation
@@ -159,6 +161,50 @@ def test_two_workers_killed_at_any_instant_and_started_again_end_with_the_same_b
 
 def _finished(home: SweepFolder) -> list[Path]:
     return [run for run in (home.folder / "runs").iterdir() if (run / "weights.safetensors").is_file()]
+
+
+def test_points_keep_their_numbers_in_whatever_order_and_form_fields_are_given_again(pictures, tmp_path):
+    base, grid = small(pictures), {"batch_size": [4, 8], "optimiser.learning_rate": [0.1, 0.2]}
+    words = {"optimiser.learning-rate": "0.1,0.2", "batch_size": "4,8"}
+    points = []
+    for given in (grid, words):
+        home = SweepFolder(tmp_path / "out")
+        begin(base, plan({}, grid=given), home, None, tiny.Heard())
+        points.append(open_proposals(SweepFolder(home.folder)).points())
+    assert points[0] == points[1]
+    assert points[0][1] == {"batch_size": 4, "optimiser.learning_rate": 0.2}
+
+
+def test_trainings_on_other_images_are_not_compared_in_silence(pictures, tmp_path):
+    home, images = SweepFolder(tmp_path / "out"), tmp_path / "images"
+    shutil.copytree(pictures, images)
+    begin(api.located(small(images)), plan({}, grid=GRID, confirm=0), home, None, tiny.Heard())
+    board = Board(home, open_proposals(home))
+    assert worker.train_next(board, tmp_path, "cpu", tiny.Heard())
+    for file in (images / "train").glob("*/0*.png"):
+        file.write_bytes((images / "train" / "red" / "11.png").read_bytes())
+    assert worker.train_next(board, tmp_path, "cpu", tiny.Heard())
+    assert any("not measured on the same tune images" in note for note in results(board)["notes"])
+
+
+def test_a_worker_that_lost_its_claim_stops_and_records_nothing(pictures, tmp_path, monkeypatch):
+    home = SweepFolder(tmp_path / "out")
+    begin(small(pictures), plan({}, grid=GRID, confirm=0), home, None, tiny.Heard())
+    board, heard = Board(home, open_proposals(home)), tiny.Heard()
+    whole = worker.train
+
+    def taken_over(recipe, run, *more):
+        (claim,) = (claim for claim in held if claim.file.stem == run.name)
+        claim.lost = True
+        return whole(recipe, run, *more)
+
+    held, take = [], Claims.take
+    monkeypatch.setattr(Claims, "take", lambda self, name: held.append(take(self, name)) or held[-1])
+    monkeypatch.setattr(worker, "train", taken_over)
+    assert worker.train_next(board, tmp_path, "cpu", heard)
+    assert heard.messages[-1].startswith("another worker goes on with point-0000-seed-0")
+    assert home.outcome(Training(0, 0)).state == "open"
+    assert held[0].file.exists()  # it is not ours any more
 
 
 def test_what_diverges_fails_and_the_rest_goes_on(pictures, tmp_path):

@@ -7,8 +7,8 @@ import torch
 
 from shoestring.metrics.statistics import Metric, Scale, computed_by, mean
 from shoestring.sweeping.claims import Claim
-from shoestring.sweeping.folder import NEW_SEEDS, Outcome, State, SweepFolder, Training
-from shoestring.sweeping.plan import LARGER_IS_BETTER
+from shoestring.sweeping.folder import Outcome, State, SweepFolder, Training
+from shoestring.sweeping.plan import LARGER_IS_BETTER, NEW_SEEDS
 from shoestring.sweeping.search import Proposals
 from shoestring.sweeping.space import Point
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoestring.core.errors import RunError
-from shoestring.core.progress import Progress
 from shoestring.core.run import Run, write_atomic
 from shoestring.model.code import keep_code
 from shoestring.model.load import recipe_of
@@ -20,8 +19,6 @@ from shoestring.sweeping.space import Point
 
 GROWING = ("trials", "seeds", "confirm", "prune")
 """What may change when a sweep goes on: points and seeds that were trained stay what they are."""
-
-NEW_SEEDS = 1000  # added to the recipe's seed, for trainings that confirm a choice; no search takes so many
 
 State = Literal["open", "finished", "failed", "pruned"]
 
@@ -77,20 +74,23 @@ class SweepFolder:
         """Whether a sweep is planned here."""
         return (self.folder / "sweep.json").is_file()
 
-    def begin(self, plan: Plan, recipe: Recipe, storage: str | None, progress: Progress) -> None:
+    def begin(self, plan: Plan, recipe: Recipe, storage: str | None) -> None:
         """Records a plan, or goes on with the same one.
 
         Args:
             plan: What is varied.
             recipe: What of.
             storage: URL of the database that Optuna keeps its study in; None for a file in this folder.
-            progress: Reports what has changed.
 
         Raises:
             RunError: Another sweep was begun here.
         """
-        values = {"plan": plan.model_dump(mode="json"), "fingerprint": recipe.fingerprint(), "storage": storage}
-        study = f"shoestring-{recipe.name}-{uuid.uuid4().hex[:12]}"  # others may use the same database
+        values: dict[str, Any] = {
+            "plan": plan.model_dump(mode="json"),
+            "fingerprint": recipe.fingerprint(),
+            "storage": storage,
+            "study": f"shoestring-{recipe.name}-{uuid.uuid4().hex[:12]}",  # others may use the same database
+        }
         if self.exists():
             there = self._read()
             old, new = (_lasting(one) for one in (there, values))
@@ -100,10 +100,12 @@ class SweepFolder:
                     f"{self.folder} holds another sweep ({'; '.join(differing)}). Name another folder with --out, or "
                     f"go on with that one: shoestring sweep --join {self.folder}"
                 )
+            # Points are numbered in the order in which the fields were first given.
+            values = there | {"plan": there["plan"] | {key: values["plan"][key] for key in GROWING}}
         else:
             keep_code(self.base, recipe)
             self.base.write_recipe(recipe.to_json(), [], {})
-        self._write("sweep.json", values | {"study": self._read()["study"] if self.exists() else study})
+        self._write("sweep.json", values)
 
     @property
     def base(self) -> Run:
@@ -189,6 +191,12 @@ class SweepFolder:
             else Outcome("failed", None, step, seconds, f"its log has no {self.measure} of step {step:,}")
         )
 
+    def tune_digest(self, training: Training) -> str | None:
+        """A hash of the tune images that a training was measured on; None where it is not known."""
+        run = self.run(training)
+        known = run.read_json("splits.json") if (run.folder / "splits.json").is_file() else {}
+        return known.get("tune", {}).get("digest")
+
     def end(self, training: Training, state: State, reason: str) -> None:
         """Records that a training will never be finished, and why."""
         run = self.run(training)
@@ -204,11 +212,6 @@ class SweepFolder:
                 file.unlink()
 
     # Results
-
-    @property
-    def results_file(self) -> Path:
-        """The table, as JSON."""
-        return self.folder / "results.json"
 
     @property
     def best_file(self) -> Path:

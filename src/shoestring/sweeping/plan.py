@@ -22,6 +22,7 @@ from shoestring.recipes.recipe import NOT_FINGERPRINTED, Recipe
 from shoestring.sweeping.space import Axis, Choices, Point, Range, choices, flattened, nested, number_range
 
 MOST_POINTS = 10_000  # of a grid; more would take years
+NEW_SEEDS = 1000  # added to the recipe's seed, for trainings that confirm a choice
 DRAWS = 100  # random points to look at for each that is wanted: where choices are few, the same ones come again
 
 Search = Literal["grid", "random", "tpe", "gp", "cma-es"]
@@ -42,23 +43,34 @@ UNTOUCHED: Mapping[str, str] = {
 """Fields that no sweep varies, and why."""
 
 
-def _flat(values: Any) -> Any:
-    return flattened(cast(Mapping[str, Any], values)) if isinstance(values, Mapping) else values
+def _grid(values: Any) -> Any:
+    """Choices in one form, however they were written."""
+    if not isinstance(values, Mapping):
+        return values
+    axes = [choices(name, given) for name, given in flattened(cast(Mapping[str, Any], values)).items()]
+    return {axis.name: [row[0] if len(row) == 1 else list(row) for row in axis.rows] for axis in axes}
+
+
+def _over(values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        return values
+    given = flattened(cast(Mapping[str, Any], values))
+    return {number_range(name, text).name: str(text).strip() for name, text in given.items()}
 
 
 class Plan(Spec):
     """What a sweep varies and how it searches."""
 
-    grid: Annotated[dict[str, Any], BeforeValidator(_flat)] = Field(default_factory=dict[str, Any])
+    grid: Annotated[dict[str, Any], BeforeValidator(_grid)] = Field(default_factory=dict[str, Any])
     """By dotted field, the values to try; several fields with commas between change together."""
-    over: Annotated[dict[str, str], BeforeValidator(_flat)] = Field(default_factory=dict[str, str])
+    over: Annotated[dict[str, str], BeforeValidator(_over)] = Field(default_factory=dict[str, str])
     """By dotted field, the range to draw numbers from: LOW..HIGH or LOW..HIGH:log."""
     search: Search | None = None
     """How points are chosen. By default every point of the grid, or random ones where there is a range. tpe, gp and
     cma-es are samplers of Optuna."""
     trials: PositiveInt | None = None
     """How many points to try, unless all of a grid."""
-    seeds: PositiveInt = 1
+    seeds: Annotated[int, Field(ge=1, le=NEW_SEEDS)] = 1
     """Trainings of each point."""
     confirm: NonNegativeInt = 3
     """Trainings of the best point with new seeds, so that having been chosen does not flatter it."""

@@ -15,6 +15,10 @@ from shoestring.sweeping.space import Axis, Point, Range, flattened
 FEW_SEEDS = (
     "each point was trained once, so its measure has no interval: the luck of a seed is part of every difference"
 )
+OTHER_IMAGES = (
+    "the trainings were not measured on the same tune images, so points cannot be compared: is the data folder another "
+    "one on some machine?"
+)
 SAME_IMAGES = (
     "the seeds of the confirmation are new, but its tune images are those that the choice was made by, which may still "
     "flatter it a little. The test split was not looked at"
@@ -43,7 +47,7 @@ def results(board: Board) -> dict[str, Any]:
         "confirmation": _point(folder, confirmation) if confirmation else None,
         "importance": _importance(folder.plan.axes, rows),
         "cost": _cost(everything, folder.recipe),
-        "notes": _notes(folder, bool(confirmation)),
+        "notes": _notes(folder, everything),
     }
 
 
@@ -108,9 +112,13 @@ def _cost(rows: Sequence[Row], recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _notes(folder: SweepFolder, confirmed: bool) -> list[str]:
+def _notes(folder: SweepFolder, rows: Sequence[Row]) -> list[str]:
     """What a reader must know to read the table rightly."""
     plan, notes = folder.plan, list[str]()
+    confirmed = any(training.confirms for row in rows for training in row.trainings)
+    digests = {folder.tune_digest(training) for row in rows if row.metric for training in row.trainings}
+    if len(digests - {None}) > 1:
+        notes.append(OTHER_IMAGES)
     if plan.seeds == 1:
         notes.append(FEW_SEEDS)
     if confirmed:

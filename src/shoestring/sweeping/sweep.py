@@ -36,7 +36,7 @@ def begin(recipe: Recipe, plan: Plan, folder: SweepFolder, storage: str | None, 
             require_sampler(plan.searched)
         require_whole(plan, recipe)
         advance()
-    folder.begin(plan, recipe, storage, progress)
+    folder.begin(plan, recipe, storage)
     remember_code(recipe, progress)
 
 

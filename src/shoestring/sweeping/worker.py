@@ -137,14 +137,15 @@ def _train(board: Board, training: Training, data_folder: Path, device: str | No
             run.forget_checkpoints()
     except Stopped as stop:
         folder.end(training, "pruned", f"behind others after {stop.step:,} steps")
-    except (ClaimLost, Interrupted, DataError, RunError):
-        raise
-    except (ShoestringError, RuntimeError, MemoryError) as error:  # RuntimeError: what torch raises
+    except (ClaimLost, Interrupted, DataError, RunError, OSError):
+        raise  # what is no fault of this point
+    except Exception as error:  # what diverges, what memory is too small for, what code of the user's own raises
         folder.end(training, "failed", _line(error))
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = (str(error).strip() or "no message").splitlines()[0]
+    return text if isinstance(error, ShoestringError) else f"{type(error).__name__}: {text}"
 
 
 def main() -> None:
