@@ -76,12 +76,16 @@ def test_a_value_that_does_not_fit_names_its_point(pictures):
         require_whole(asked, tiny.classifier(pictures))
 
 
-@pytest.mark.parametrize("over", [False, True])
-def test_a_point_over_budget_is_refused_before_anything_is_trained(over, pictures, tmp_path):
-    axes = {"over": {"net.stem": "2..99"}, "trials": 3, "search": "tpe"} if over else {"grid": {"net.stem": "2,4,99"}}
+def test_a_point_over_budget_is_refused_before_anything_is_trained(pictures, tmp_path):
     with pytest.raises(OverBudgetError, match=r"net.stem 99: the net has .* over the budget of 2,000"):
-        api.sweep(tiny.classifier(pictures), tmp_path / "out", **axes)
+        api.sweep(tiny.classifier(pictures), tmp_path / "out", grid={"net.stem": "2,4,99"})
     assert not (tmp_path / "out").exists()
+
+
+def test_of_points_that_are_not_known_yet_the_ends_are_checked(pictures):
+    asked = plan({}, over={"net.stem": "2..99"}, trials=3, search="tpe")
+    with pytest.raises(OverBudgetError, match=r"net.stem 99: the net has .* over the budget of 2,000"):
+        require_whole(asked, tiny.classifier(pictures))
 
 
 def test_choosing_needs_images_that_are_held_out(pictures):

@@ -19,7 +19,17 @@ from shoestring.model.build import build, count
 from shoestring.recipes.lookup import SWEEP
 from shoestring.recipes.lookup import recipe as recipe_with
 from shoestring.recipes.recipe import NOT_FINGERPRINTED, Recipe
-from shoestring.sweeping.space import Axis, Choices, Point, Range, choices, flattened, nested, number_range
+from shoestring.sweeping.space import (
+    Axis,
+    Choices,
+    Point,
+    Range,
+    choices,
+    fields_of,
+    flattened,
+    nested,
+    number_range,
+)
 
 MOST_POINTS = 10_000  # of a grid; more would take years
 NEW_SEEDS = 1000  # added to the recipe's seed, for trainings that confirm a choice
@@ -138,12 +148,12 @@ def plan(table: Mapping[str, Any], **options: Any) -> Plan:
     """
     values = dict(table) | {key: value for key, value in options.items() if value is not None}
     new = {part: flattened(options.get(part) or {}) for part in ("grid", "over")}
-    replaced = {field for names in new.values() for name in names for field in name.split(",")}
+    replaced = {field for names in new.values() for name in names for field in fields_of(name)}
     for part in new:
         there = table.get(part, {})
         if isinstance(there, Mapping):  # anything else is refused below
             kept = flattened(cast(Mapping[str, Any], there))
-            values[part] = {name: kept[name] for name in kept if not replaced & set(name.split(","))} | new[part]
+            values[part] = {name: kept[name] for name in kept if not replaced & set(fields_of(name))} | new[part]
     try:
         return Plan.model_validate(values)
     except ValidationError as error:

@@ -101,7 +101,7 @@ def choices(name: str, values: Any) -> Choices:
     Raises:
         RecipeError: There is no value, or not one for each field, or one is there twice.
     """
-    fields = _fields(name)
+    fields = fields_of(name)
     given = _listed(values) if isinstance(values, str) else values
     if not isinstance(given, list | tuple) or not given:
         raise RecipeError(f"{name}: {values!r} are no values to try; write {name}=1,2,3 or a list")
@@ -124,7 +124,7 @@ def number_range(name: str, text: Any) -> Range:
     Raises:
         RecipeError: It is no range of numbers.
     """
-    fields, found = _fields(name), RANGE.fullmatch(str(text).strip())
+    fields, found = fields_of(name), RANGE.fullmatch(str(text).strip())
     low, high = (_value(found[end]) for end in ("low", "high")) if found else (None, None)
     if found is None or len(fields) != 1 or not (_is_number(low) and _is_number(high)):
         raise RecipeError(f"{name}: {text!r} is no range of one field; write LOW..HIGH or LOW..HIGH:log")
@@ -157,7 +157,8 @@ def nested(point: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _fields(name: str) -> tuple[str, ...]:
+def fields_of(name: str) -> tuple[str, ...]:
+    """The dotted fields that a user names together, with commas between."""
     return tuple(field.strip().replace("-", "_") for field in name.split(","))
 
 
