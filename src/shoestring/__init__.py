@@ -21,11 +21,13 @@ if TYPE_CHECKING:
         grade,
         inspect,
         interpolate,
+        join_sweep,
         load,
         pack,
         predict,
         promote,
         sample,
+        sweep,
         train,
         trust,
         write_report,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from shoestring.recipes import RECIPES
     from shoestring.recipes.lookup import recipe
     from shoestring.recipes.recipe import Recipe
+    from shoestring.training.loop import Stopped
 
 _HOMES = {
     "RECIPES": "recipes",
@@ -53,11 +56,14 @@ _HOMES = {
     "ShoestringError": "core.errors",
     "check": "api",
     "grade": "api",
+    "Stopped": "training.loop",
     "promote": "api",
     "compare_images": "evaluation.evaluate",
     "demo": "api",
     "evaluate": "evaluation.evaluate",
     "interpolate": "api",
+    "join_sweep": "api",
+    "sweep": "api",
     "export": "api",
     "fit": "api",
     "inspect": "api",
@@ -81,6 +87,7 @@ __all__ = [
     "Recipe",
     "Run",
     "ShoestringError",
+    "Stopped",
     "check",
     "compare_images",
     "demo",
@@ -90,6 +97,7 @@ __all__ = [
     "grade",
     "inspect",
     "interpolate",
+    "join_sweep",
     "load",
     "open_run",
     "pack",
@@ -97,6 +105,7 @@ __all__ = [
     "promote",
     "recipe",
     "sample",
+    "sweep",
     "train",
     "trust",
     "write_report",

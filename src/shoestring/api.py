@@ -52,6 +52,11 @@ from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
 from shoestring.recipes.rules import Rules
 from shoestring.recipes.rules import rules as rules_of
+from shoestring.sweeping.folder import SweepFolder
+from shoestring.sweeping.plan import Measure, Pruner, Search, plan, table_of
+from shoestring.sweeping.shipped import SWEEPS
+from shoestring.sweeping.sweep import Launcher, begin, run_sweep
+from shoestring.training.loop import Watch
 from shoestring.training.train import train as train_run
 
 
@@ -63,6 +68,7 @@ def train(
     progress: Progress | None = None,
     base: Recipe | None = None,
     rules: Rules | Path | str | None = None,
+    watch: Watch | None = None,
     **fields: Any,
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
@@ -77,10 +83,13 @@ def train(
         progress: Reports everything that takes time.
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
         rules: A file of rules, by default the shipped ones; run and report say in what the recipe departs from them.
+        watch: Is called at every look at the tune split, or at samples, with the step and what was measured, such as
+            {"accuracy": 0.93}; true stops the training, which the same call without it would go on with.
         fields: Values that replace the recipe's own, as of `recipe`, such as net=TinyNet or budget={"steps": 60}.
 
     Raises:
         RunError: Another process writes into the folder, or it holds a run of another recipe.
+        Stopped: The watch stopped it, after everything was saved.
     """
     in_force = rules_of(rules)
     given = recipe(what, **fields)
@@ -92,7 +101,7 @@ def train(
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
     with home.locked(progress):
-        model = train_run(asked, home, folder, device, progress, overrides, resolve_engine, in_force)
+        model = train_run(asked, home, folder, device, progress, overrides, resolve_engine, in_force, watch)
         with model.machine.running():
             if isinstance(model, Generator):
                 if not home.has_pictures():
@@ -105,6 +114,131 @@ def train(
         except ShoestringError as error:  # a report can be made again any time
             progress.say(f"no report: {error}. Then: shoestring report {home.folder}")
     return home
+
+
+def sweep(
+    what: Recipe | str | Path,
+    out: Path | str | None = None,
+    *,
+    grid: Mapping[str, Any] | None = None,
+    over: Mapping[str, str] | None = None,
+    search: Search | None = None,
+    trials: int | None = None,
+    seeds: int | None = None,
+    confirm: int | None = None,
+    measure: Measure | None = None,
+    prune: Pruner | None = None,
+    workers: int = 1,
+    launcher: Launcher = "local",
+    ray_address: str | None = None,
+    storage: str | None = None,
+    retry_failed: bool = False,
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    table: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """What many trainings of a recipe with other values found on the tune split; the same call again goes on.
+
+    Points are checked as a whole before the first is trained. The folder has a run for each training, results.json,
+    sweep.html, and best.toml, the recipe of the best point.
+
+    Args:
+        what: A recipe, the name or file of one, or a shipped sweep. A file may have a table `sweep` with values of the
+            following arguments up to `prune`; those given here come on top.
+        out: The folder; by default sweeps/NAME.
+        grid: By dotted field, values to try, such as {"batch_size": [64, 128]}. Fields with commas between change
+            together: {"optimiser.learning_rate,schedule.start": [[0.004, 0.25], [0.001, 0.4]]}.
+        over: By dotted field, a range to draw from: "1e-4..1e-2:log", or "8..64" for whole numbers.
+        search: "grid" or "random"; "tpe", "gp" and "cma-es" are samplers of Optuna.
+        trials: How many points, unless all of a grid.
+        seeds: Trainings of each point; by default 1.
+        confirm: Trainings of the best point with new seeds; by default 3.
+        measure: What to choose by: "accuracy", "balanced_accuracy", "loss", or of generators "cifar_resnet_fd".
+        prune: "median" or "halving" stops trainings that are behind others at equal steps.
+        workers: Trainings at once on this machine.
+        launcher: "ray" leaves the trainings to a Ray cluster, which must see the same folders.
+        ray_address: Of the cluster; by default one is started on this machine.
+        storage: URL of the database for Optuna's study; by default a file in the folder.
+        retry_failed: Try trainings that failed again, from their last checkpoint.
+        data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
+        device: "cpu", "cuda", …; by default a GPU when there is one.
+        progress: Reports everything that takes time.
+        table: What a file's table `sweep` says; by default that of `what`, where it is a file.
+        fields: Values that replace the recipe's own at every point, as of `recipe`, such as budget={"steps": 60}.
+
+    Returns:
+        What results.json says, and the paths "folder", "report" and "best_recipe" (None if no point was finished).
+
+    Raises:
+        RecipeError: A field is unknown, a value out of range, or parts do not fit; names the point.
+        OverBudgetError: The nets of a point are over its budget.
+        RunError: The folder holds another sweep.
+        ShoestringError: There are no data, an extra is not installed, or workers fail again and again.
+    """
+    given = recipe(what if isinstance(what, Recipe) else SWEEPS.get(str(what), what), **fields)
+    planned = plan(
+        sweep_table(what) if table is None else table,
+        grid=grid, over=over, search=search, trials=trials, seeds=seeds, confirm=confirm, measure=measure, prune=prune,
+    )  # fmt: skip
+    name = given.name if isinstance(what, Recipe) else Path(what).stem
+    home, progress = SweepFolder(Path(out) if out else Path("sweeps") / name), progress or Progress()
+    begin(located(given, data_folder), planned, home, storage, progress)
+    if retry_failed:
+        home.reopen()
+    return _swept(home, data_folder, device, progress, workers, launcher, ray_address)
+
+
+def sweep_table(what: Recipe | str | Path) -> dict[str, Any]:
+    """The table `sweep` of a recipe file or of a shipped sweep; empty of anything else."""
+    return {} if isinstance(what, Recipe) else table_of(SWEEPS.get(str(what), Path(what)))
+
+
+def join_sweep(
+    folder: Path | str,
+    workers: int = 1,
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    *,
+    trust_code: bool = False,
+) -> dict[str, Any]:
+    """What a sweep found, after trainings that this machine took part in: as `sweep` gives it.
+
+    Args:
+        folder: Of the sweep, which this machine and all others see.
+        workers: Trainings at once on this machine.
+        data_folder: As of `sweep`.
+        device: As of `sweep`.
+        progress: As of `sweep`.
+        trust_code: Allow the code that the sweep keeps to run, for this process.
+
+    Raises:
+        RunError: There is no such sweep, or it has code of its own that was not allowed.
+        ShoestringError: As of `sweep`.
+    """
+    home = SweepFolder(Path(folder))
+    if trust_code:
+        allow_code(home.base)
+    return _swept(home, data_folder, device, progress or Progress(), workers)
+
+
+def _swept(
+    home: SweepFolder,
+    data_folder: Path | None,
+    device: str | None,
+    progress: Progress,
+    workers: int,
+    launcher: Launcher = "local",
+    ray_address: str | None = None,
+) -> dict[str, Any]:
+    folder = resolve_data_folder(data_folder)
+    found = run_sweep(home, folder, device, progress, workers, launcher, ray_address)
+    from shoestring.report.sweep_page import build  # matplotlib takes a second to import: only when a page is written
+
+    best = home.best_file if home.best_file.is_file() else None
+    return {"folder": home.folder, "report": build(home.folder), "best_recipe": best} | found
 
 
 def inspect(

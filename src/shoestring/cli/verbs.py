@@ -28,11 +28,22 @@ class List(Options):
     parts: FlagCreatePairsOff[bool] = False
     """Instead, every kind of net, data, task, augmentation, optimiser and schedule, and the package it comes from."""
 
+    sweeps: FlagCreatePairsOff[bool] = False
+    """Instead, the sweeps that are shipped: what the papers say of how they chose their settings."""
+
     def do(self, display: Display) -> None:
         """Prints the table."""
         from shoestring.cli.overview import overview
         from shoestring.cli.parts import parts_overview
 
+        if self.sweeps:
+            from shoestring.sweeping.shipped import SWEEPS, summary
+
+            said = {name: summary(name) for name in SWEEPS}
+            display.result({"sweeps": [{"sweep": name, "what": what} for name, what in said.items()]})
+            display.table("Sweeps", ("sweep", "what it is"), [list(row) for row in said.items()])
+            display.line("shoestring sweep NAME trains one.")
+            return
         if self.parts:
             found = parts_overview()
             display.result({"parts": found})

@@ -81,7 +81,8 @@ class Run:
         """Inside, this process alone writes into the folder. Folders made for that and left empty are removed.
 
         Raises:
-            RunError: Another process is at it, or the folder is a file.
+            BusyError: Another process is at it.
+            RunError: The folder is a file.
         """
         made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         try:
@@ -214,6 +215,16 @@ class Run:
     def last_checkpoint(self) -> Path | None:
         """Path of the newest checkpoint."""
         return next(reversed(self._checkpoints()), None)
+
+    def forget_checkpoints(self) -> None:
+        """Removes the checkpoints of a finished training, which nothing goes on from; they are most of its size.
+
+        Raises:
+            RunError: It has no final weights yet.
+        """
+        self.read_weights()
+        for path in self._checkpoints():
+            path.unlink()
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.folder / "checkpoints").glob("step-*.pt"))

@@ -22,7 +22,7 @@ from shoestring.model.train_state import State
 from shoestring.recipes.recipe import NOT_FINGERPRINTED, Recipe
 from shoestring.recipes.rules import Rules
 from shoestring.recipes.rules import rules as default_rules
-from shoestring.training.loop import loop
+from shoestring.training.loop import Watch, loop
 from shoestring.training.memory import require_memory
 from shoestring.training.validation import make_validator
 
@@ -47,6 +47,7 @@ def train(
     overrides: Mapping[str, Any],
     resolve: ResolveEngine = as_asked,
     rules: Rules | None = None,
+    watch: Watch | None = None,
 ) -> Model:
     """The trained model of a recipe; goes on where the run stopped, or returns at once when it is finished.
 
@@ -59,6 +60,7 @@ def train(
         overrides: The fields in which the recipe differs from the one it is named after, for the record.
         resolve: Makes the engine's open choices, once all else is known to be good.
         rules: Those in force; by default the shipped ones. Departures are said and recorded, not refused.
+        watch: Is told what was measured on the way, and may stop the training.
 
     Raises:
         OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
@@ -66,6 +68,7 @@ def train(
         RecipeError: A step needs more memory than there is.
         RunError: Steps were taken in the folder by another recipe, or on images that have changed; or all steps were
             taken, and the weights are not kept.
+        Stopped: The watch wants no more steps; the state is saved.
     """
     built = build(recipe)
     machine = Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
@@ -95,7 +98,7 @@ def train(
     data.record(run)
     machine = Machine.choose(resolve(recipe, run, device, progress), device)
     with machine.running():
-        return _trained(recipe, run, built, data, machine, progress)
+        return _trained(recipe, run, built, data, machine, progress, watch)
 
 
 def _trained(
@@ -105,6 +108,7 @@ def _trained(
     data: TrainingData,
     machine: Machine,
     progress: Progress,
+    watch: Watch | None,
 ) -> Model:
     """The model after all steps that are left."""
     state = State.start(recipe, built.nets, machine)
@@ -113,9 +117,9 @@ def _trained(
         state.load_state_dict({"seconds": seconds_so_far(run)} | saved)  # checkpoints of version 0.1 have no clock
     run.rewind(state.step)
     session = Session(run, machine, state, recipe.task.nfe, recipe.task.loss_unit)
-    watch = make_validator(recipe, run, machine, data.train, data.tune)
+    validate = make_validator(recipe, run, machine, data.train, data.tune)
     try:
-        loop(recipe, run, state, machine, data.train, watch, progress, session.note)
+        loop(recipe, run, state, machine, data.train, validate, progress, session.note, watch)
     finally:
         session.note(state)
     model = ema_or_raw_model(recipe, state, machine)
