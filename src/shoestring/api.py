@@ -650,8 +650,8 @@ def export(
 
     Args:
         what: A finished run's folder, or the name of a recipe whose weights are shipped.
-        to: "onnx"; "torch", a torch.export program; of classifiers also "int8", an integer net as .safetensors, "c",
-            its C99 source, and "web", one HTML file to try it on.
+        to: "onnx"; "torch", a torch.export program; "web", one HTML file to try it on; of classifiers also
+            "int8", an integer net as .safetensors, "onnx-int8", the same as ONNX, and "c", its C99 source.
         out: The folder; by default RUN/exports/TO, or NAME-TO here for what is shipped or packed.
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
         progress: Reports everything that takes time.
@@ -690,7 +690,7 @@ def demo(
     *,
     trust_code: bool = False,
 ) -> Path:
-    """The page of a classifier to try in a browser: that of an export to "web", made where there is no current one.
+    """The page of a model to try in a browser: that of an export to "web", made where there is no current one.
 
     Args:
         what: As of `export`.

@@ -48,9 +48,10 @@ RECORDS = (
     "environment.json",
     checkpoint_chain.FILE,
     "metrics.json",
+    "one_call.json",
 )
 """The JSON files that tell of a run, those that it begins with first."""
-DERIVED = ("report.html", "metrics.json", "measures.json", "samples")
+DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
 
@@ -313,6 +314,14 @@ class Run:
         self.write_json("metrics.json", known | {split: before | dict(metrics)})
         (self.folder / "measures.json").unlink(missing_ok=True)  # the same under older names
 
+    def one_call_metrics(self) -> dict[str, Any]:
+        """Metrics of a GAN's generator called once, where the run samples in another way: split -> name -> metric."""
+        return self.read_json("one_call.json") if (self.folder / "one_call.json").is_file() else {}
+
+    def write_one_call_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
+        """Replaces those metrics of a split."""
+        self.write_json("one_call.json", self.one_call_metrics() | {split: dict(metrics)})
+
     def environment(self) -> dict[str, Any]:
         """What the run was trained with and for how long; empty before its first start."""
         there = (self.folder / "environment.json").is_file()
@@ -334,6 +343,10 @@ class Run:
             home.mkdir(parents=True, exist_ok=True)
             (self.folder / name).rename(home / name)
         return home if there else None
+
+    def weights_digest(self) -> str:
+        """The sha256 of the final weights; empty where there are none."""
+        return hashlib.sha256(self.weights_file.read_bytes()).hexdigest() if self.has_weights() else ""
 
     def answers_digest(self) -> str:
         """A hash of what decides the answers of a finished run, its recipe and final weights."""

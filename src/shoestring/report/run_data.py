@@ -1,5 +1,6 @@
 """What a run's folder tells, read once and with every part that may be absent made empty."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -76,6 +77,7 @@ class RunData:
         metrics: All metrics.
         origins: Who measured them, by split; of a split of which that is not said, nothing.
         classes: Class names, empty when unknown.
+        exports: The records of the run's exports, in the order of their folders' names.
         inspection: What the user's own folder of images was like at the start, empty for other data.
         pretrained: What weights of another run the training started from, empty where it started anew.
         fit: What was wanted of the model and why the recipe is as it is, empty where nobody chose it by `fit`.
@@ -92,6 +94,7 @@ class RunData:
     metrics: list[RecordedMetric]
     origins: dict[str, str]
     classes: list[str]
+    exports: list[Json]
     inspection: Json
     pretrained: Json
     fit: Json
@@ -195,10 +198,22 @@ def _read(run: Run, label: str, reader: Reader) -> RunData:
         ],
         origins={split: said for split in run.metrics() if (said := reader.origin(run, split))},
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
+        exports=_exports(run),
         inspection=_optional(run, "inspection.json", {}),
         pretrained=_optional(run, "pretrained.json", {}),
         fit=_optional(run, "fit.json", {}),
     )
+
+
+def _exports(run: Run) -> list[Json]:
+    """Whole exports: one that is being replaced has no record."""
+    found: list[Json] = []
+    for file in sorted(run.folder.glob("exports/*/export.json")):
+        try:
+            found.append({"folder": file.parent.name} | json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return found
 
 
 def _text(name: Any) -> str:
