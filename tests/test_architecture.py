@@ -24,9 +24,10 @@ ALLOWED["training"] = ALLOWED["evaluation"] | {"evaluation"}
 ALLOWED["profiling"] = ALLOWED["training"] | {"training"}
 ALLOWED["report"] = {"core", "metrics"}
 ALLOWED["exporting"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["contest"] = ALLOWED["profiling"] | {"profiling"}
 ALLOWED["fitting"] = ALLOWED["profiling"] | {"profiling"}
 ALLOWED["sweeping"] = ALLOWED["profiling"] | {"profiling"}
-ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "fitting", "sweeping"}
+ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "contest", "fitting", "sweeping"}
 ALLOWED["cli"] = ALLOWED["api"] | {"api"}
 ALLOWED["__main__"] = {"cli"}
 

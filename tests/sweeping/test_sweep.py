@@ -193,10 +193,10 @@ def test_a_worker_that_lost_its_claim_stops_and_records_nothing(pictures, tmp_pa
     board, heard = Board(home, open_proposals(home)), tiny.Heard()
     whole = worker.train
 
-    def taken_over(recipe, run, *more):
+    def taken_over(recipe, run, *more, **named):
         (claim,) = (claim for claim in held if claim.file.stem == run.name)
         claim.lost = True
-        return whole(recipe, run, *more)
+        return whole(recipe, run, *more, **named)
 
     held, take = [], Claims.take
     monkeypatch.setattr(Claims, "take", lambda self, name: held.append(take(self, name)) or held[-1])

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 import shoestring
-from shoestring.cli import evaluate, export, fit, inspect, options, sample, sweep, targets, trust, verbs
+from shoestring.cli import contest, evaluate, export, fit, inspect, options, sample, sweep, targets, trust, verbs
 from shoestring.cli import profile as profiling
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
@@ -34,6 +34,9 @@ Verb = (
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
     | Annotated[export.Export, tyro.conf.subcommand("export")]
     | Annotated[export.Demo, tyro.conf.subcommand("demo")]
+    | Annotated[contest.Pack, tyro.conf.subcommand("pack")]
+    | Annotated[contest.Check, tyro.conf.subcommand("check")]
+    | Annotated[contest.Grade, tyro.conf.subcommand("grade")]
     | Annotated[trust.Trust, tyro.conf.subcommand("trust")]
 )
 
@@ -157,7 +160,9 @@ def target_place(words: Sequence[str]) -> int | None:
     named = [
         place
         for place in free
-        if words[place] in RECIPES or words[place].endswith((".toml", ".json")) or Run(Path(words[place])).exists()
+        if words[place] in RECIPES
+        or words[place].endswith((".toml", ".json", ".safetensors"))
+        or Run(Path(words[place])).exists()
     ]
     alone = [place for place in free if not _seems_a_value(words[place - 1])]
     return next(iter([place for place in named if place in alone] + named + alone), None)

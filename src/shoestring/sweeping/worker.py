@@ -133,7 +133,7 @@ def _train(board: Board, training: Training, data_folder: Path, device: str | No
     watch = board.proposals.watch(training)
     try:
         with run.locked(progress):
-            train(recipe, run, data_folder, device, progress, overrides_of(recipe), resolve_engine, watch)
+            train(recipe, run, data_folder, device, progress, overrides_of(recipe), resolve_engine, watch=watch)
             run.forget_checkpoints()
     except Stopped as stop:
         folder.end(training, "pruned", f"behind others after {stop.step:,} steps")

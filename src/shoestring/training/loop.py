@@ -97,7 +97,7 @@ def loop(
         report()
         state.require_finite()
         note(state)
-        run.write_checkpoint(state.step, state.state_dict())
+        run.write_checkpoint(state.step, state.state_dict(), recipe.cadence.keep)
 
     acts: dict[Event, Callable[[], None]] = {"log": report, "evaluate": look, "checkpoint": save}
     with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:

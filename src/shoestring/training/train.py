@@ -16,9 +16,12 @@ from shoestring.model.code import keep_code, remember_code, require_same_code
 from shoestring.model.load import inference_state_dict, load, recipe_of
 from shoestring.model.model import Model
 from shoestring.model.pretrained import start_from
+from shoestring.model.run_rules import record_rules, said
 from shoestring.model.run_splits import TrainingData, load_training_data
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import NOT_FINGERPRINTED, Recipe
+from shoestring.recipes.rules import Rules
+from shoestring.recipes.rules import rules as default_rules
 from shoestring.training.loop import Watch, loop
 from shoestring.training.memory import require_memory
 from shoestring.training.validation import make_validator
@@ -43,6 +46,7 @@ def train(
     progress: Progress,
     overrides: Mapping[str, Any],
     resolve: ResolveEngine = as_asked,
+    rules: Rules | None = None,
     watch: Watch | None = None,
 ) -> Model:
     """The trained model of a recipe; goes on where the run stopped, or returns at once when it is finished.
@@ -55,6 +59,7 @@ def train(
         progress: Reports everything that takes time.
         overrides: The fields in which the recipe differs from the one it is named after, for the record.
         resolve: Makes the engine's open choices, once all else is known to be good.
+        rules: Those in force; by default the shipped ones. Departures are said and recorded, not refused.
         watch: Is told what was measured on the way, and may stop the training.
 
     Raises:
@@ -80,11 +85,16 @@ def train(
         raise DataError(f"no images to train on in {data.train.source}; lower --data.tune or check the data folder")
     require_memory(recipe, machine, data.train)
     pretrained = start_from(recipe, built.nets) if run.last_checkpoint() is None else None
+    in_force = rules or default_rules()
+    departures = in_force.departures(recipe)
+    for sentence in said(departures, in_force.name):
+        progress.say(sentence)
     if not started:
         _claim(run, recipe, built, overrides)
         if pretrained:
             run.write_json("pretrained.json", pretrained.to_json())
     remember_code(recipe, progress)
+    record_rules(run, in_force, departures)
     data.record(run)
     machine = Machine.choose(resolve(recipe, run, device, progress), device)
     with machine.running():
