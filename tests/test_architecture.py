@@ -24,8 +24,10 @@ ALLOWED["training"] = ALLOWED["evaluation"] | {"evaluation"}
 ALLOWED["profiling"] = ALLOWED["training"] | {"training"}
 ALLOWED["report"] = {"core", "metrics"}
 ALLOWED["exporting"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["contest"] = ALLOWED["profiling"] | {"profiling"}
 ALLOWED["fitting"] = ALLOWED["profiling"] | {"profiling"}
-ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "fitting"}
+ALLOWED["sweeping"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "contest", "fitting", "sweeping"}
 ALLOWED["cli"] = ALLOWED["api"] | {"api"}
 ALLOWED["__main__"] = {"cli"}
 
@@ -100,6 +102,8 @@ def test_libraries_stay_where_they_belong(file: Path) -> None:
         assert not tops & {"matplotlib", "jinja2"}
     if part_of(file) != "cli":
         assert not tops & {"tyro", "rich"}
+    if part_of(file) != "sweeping":
+        assert not tops & {"optuna", "ray"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=NAMES)

@@ -5,7 +5,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from shoestring import zoo
 from shoestring.core.config import did_you_mean
 from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import RecipeError, RunError, require_at_least
@@ -26,7 +25,7 @@ from shoestring.metrics.statistics import Metric
 from shoestring.model.classifier import Classifier
 from shoestring.model.code import allow_code
 from shoestring.model.generator import Generator
-from shoestring.model.load import load, open_run, recipe_of
+from shoestring.model.load import is_fixed, load, open_run, recipe_of
 from shoestring.model.run_splits import load_split
 from shoestring.recipes.recipe import Recipe
 
@@ -245,8 +244,8 @@ def evaluate_run(model: Classifier, home: Run, split: Split, folder: Path, progr
 
 def _can_be_recorded(home: Run, progress: Progress) -> bool:
     """Whether metrics can be written into their run; if not, says so before they are taken, for they can be shown."""
-    if home.folder.parent == zoo.FOLDER:
-        progress.say(f"not recorded: {home.name} is shipped and keeps the record of its own final evaluation")
+    if is_fixed(home):
+        progress.say(f"not recorded: {home.name} is shipped or packed and keeps the record of its own final evaluation")
         return False
     try:
         home.require_writable("the metrics are only shown")

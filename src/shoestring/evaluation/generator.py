@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shoestring.core.errors import DataError, require_at_least
 from shoestring.core.image_grid import grid
+from shoestring.core.measured_here import remember_measured
 from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.core.run import Run
@@ -154,6 +155,7 @@ def record_generator(run: Run, found: GeneratorEvaluation, progress: Progress, *
             run.write_one_call_metrics(section, values)
         else:
             run.write_metrics(section, values, afresh=there < now)
+            remember_measured(run, section)
     if not one_call:
         run.write_bytes("samples/neighbours.png", grid(found.neighbours, columns=2 * (1 + NEIGHBOURS)))
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from shoestring import zoo
 from shoestring.core.errors import DataError, ExportError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run, write_atomic
@@ -30,6 +29,7 @@ from shoestring.exporting.exportable import Exportable, by_batches, exportable
 from shoestring.exporting.forms import WRITERS, Asked, Form, Writer, Written, meaning
 from shoestring.exporting.parity import accuracies, compare
 from shoestring.integers.quantization import require_accurate
+from shoestring.model.load import is_fixed
 from shoestring.model.model import Model
 from shoestring.model.run_splits import load_split
 
@@ -46,8 +46,8 @@ SECONDS = 2.0
 
 
 def usual_folder(run: Run, form: str) -> Path:
-    """Where an export goes unless told otherwise: RUN/exports/FORM, or NAME-FORM here for shipped weights."""
-    if run.folder.parent == zoo.FOLDER:
+    """Where an export goes unless told otherwise: RUN/exports/FORM, or NAME-FORM here for what is shipped or packed."""
+    if is_fixed(run):
         return Path(f"{run.name}-{form}")
     return run.folder / "exports" / form
 

@@ -1,5 +1,7 @@
 """Trained models from the files of a run, and which run a name means."""
 
+import tempfile
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,11 @@ from shoestring import zoo
 from shoestring.core.config import did_you_mean
 from shoestring.core.device import Machine
 from shoestring.core.errors import RunError, ShoestringError
+from shoestring.core.packed import SUFFIX, unpack
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
+from shoestring.data.download import checksum_of
+from shoestring.data.paths import own_cache_folder
 from shoestring.model.bn_recalibration import ema_or_raw_model
 from shoestring.model.build import initialise
 from shoestring.model.code import open_code
@@ -57,11 +62,13 @@ def _unfinished(run: Run, recipe: Recipe, machine: Machine, ema_decay: float | N
 
 
 def open_run(what: Path | str) -> Run:
-    """The run in a folder, or the shipped one of a recipe name.
+    """The run in a folder or in a packed file, or the shipped one of a recipe name.
 
     Raises:
         RunError: There is neither; says what there is.
     """
+    if Path(what).suffix == SUFFIX and Path(what).is_file():
+        return _unpacked(Path(what))
     for folder in (Path(what), zoo.FOLDER / str(what)):
         if Run(folder).exists():
             return Run(folder)
@@ -73,6 +80,28 @@ def open_run(what: Path | str) -> Run:
     if Path(what).parent.is_dir():
         known += [str(folder) for folder in Path(what).parent.iterdir() if Run(folder).exists()]
     raise RunError(f"{did_you_mean('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
+
+
+def is_fixed(run: Run) -> bool:
+    """Whether nobody writes into a run: it is shipped, or the copy of a packed file."""
+    return run.folder.parent == zoo.FOLDER or _packed_folder() in run.folder.parents
+
+
+def _packed_folder() -> Path:
+    return own_cache_folder() / "packed"
+
+
+def _unpacked(file: Path) -> Run:
+    """The run of a packed file, in the user's cache under the hash of the file; so it is unpacked once."""
+    home = _packed_folder() / checksum_of(file, "sha256")[:32]
+    run = Run(home / file.stem)
+    if not run.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent) as made:
+            unpack(file, Path(made) / "run")
+            with suppress(OSError):  # another process was faster
+                (Path(made) / "run").replace(run.folder)
+    return run
 
 
 def usual_run(recipe: Recipe, home: Path = Path("runs")) -> Run:

@@ -15,6 +15,21 @@ SPLITS = ("test", "tune", "train")
 
 
 @dataclass(frozen=True)
+class Reader:
+    """What is known of a run beyond its files.
+
+    Attributes:
+        recipe: Its recipe; by default as its file says it, without fields that came after the run.
+        departures: In what it goes beyond the rules, a sentence for each; by default none is known.
+        origin: Who measured what it has of a split, in a few words; by default nothing is said of that.
+    """
+
+    recipe: Callable[[Run], Json] = Run.read_recipe
+    departures: Callable[[Run], list[str]] = lambda _: []
+    origin: Callable[[Run, str], str] = lambda _, __: ""
+
+
+@dataclass(frozen=True)
 class RecordedMetric:
     """One measured value with what is known of its uncertainty.
 
@@ -56,9 +71,11 @@ class RunData:
         recipe: The recipe as plain JSON values.
         layers: The layer table.
         overrides: Dotted field -> [value in the recipe it is named after, value used].
+        departures: In what it goes beyond the rules, a sentence for each.
         environment: Versions, machine and sessions.
         log: The log's records in order.
         metrics: All metrics.
+        origins: Who measured them, by split; of a split of which that is not said, nothing.
         classes: Class names, empty when unknown.
         exports: The records of the run's exports, in the order of their folders' names.
         inspection: What the user's own folder of images was like at the start, empty for other data.
@@ -71,9 +88,11 @@ class RunData:
     recipe: Json
     layers: list[Layer]
     overrides: Json
+    departures: list[str]
     environment: Json
     log: list[Json]
     metrics: list[RecordedMetric]
+    origins: dict[str, str]
     classes: list[str]
     exports: list[Json]
     inspection: Json
@@ -140,17 +159,17 @@ def as_object(value: Any) -> Json:
     return cast(Json, value) if isinstance(value, dict) else {}
 
 
-def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -> list[RunData]:
+def read(runs: Sequence[Run], reader: Reader | None = None) -> list[RunData]:
     """The data of each run, under labels that differ even where folders have the same name.
 
     Args:
         runs: The runs.
-        recipe: Gives a run's recipe; by default as its file says it, without fields that came after the run.
+        reader: Gives what is known of each beyond its files.
 
     Raises:
         RunError: A folder is no run, or a file in it is damaged.
     """
-    labels: list[str] = []
+    reader, labels = reader or Reader(), list[str]()
     for run in runs:
         name = _text(run.name)
         label, count = name, 1
@@ -158,16 +177,17 @@ def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -
             count += 1
             label = f"{name} ({count})"
         labels.append(label)
-    return [_read(run, label, recipe(run)) for run, label in zip(runs, labels, strict=True)]
+    return [_read(run, label, reader) for run, label in zip(runs, labels, strict=True)]
 
 
-def _read(run: Run, label: str, recipe: Json) -> RunData:
+def _read(run: Run, label: str, reader: Reader) -> RunData:
     return RunData(
         run=run,
         label=label,
-        recipe=recipe,
+        recipe=reader.recipe(run),
         layers=run.layers() if _present(run, "layers.json") else [],
         overrides=run.overrides() if _present(run, "overrides.json") else {},
+        departures=reader.departures(run),
         environment=run.environment(),
         log=run.log(),
         metrics=[
@@ -176,6 +196,7 @@ def _read(run: Run, label: str, recipe: Json) -> RunData:
             for name, found in ((name, as_object(metric)) for name, metric in metrics.items())
             if "value" in found
         ],
+        origins={split: said for split in run.metrics() if (said := reader.origin(run, split))},
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
         exports=_exports(run),
         inspection=_optional(run, "inspection.json", {}),
