@@ -61,5 +61,5 @@ def test_images_are_compared_by_their_root_mean_square() -> None:
     found = compare(answers, reference, 0.05, "made-up inputs", classify=False, by="image")
     assert found.worst == 3
     assert found.largest == pytest.approx(0.5 / float(reference.double().std()), rel=1e-6)
-    with pytest.raises(ExportError, match="where 0.05 is allowed"):
+    with pytest.raises(ExportError, match=r"where 0\.05 is allowed"):
         found.require("the page", "net")
