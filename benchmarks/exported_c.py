@@ -22,7 +22,7 @@ import numpy as np
 from conditions import conditions
 
 from shoestring.core.progress import Progress
-from shoestring.data.paths import resolve_data_folder
+from shoestring.data.paths import data_folder
 from shoestring.exporting.c_source import CSource, c_source
 from shoestring.exporting.calibration import integer_net
 from shoestring.integers.simulation import integer_logits
@@ -66,7 +66,7 @@ def main() -> None:
 
 def checked(target: str, count: int) -> list[dict[str, Any]]:
     """What each compiler and processor makes of one model."""
-    run, folder = open_run(target), resolve_data_folder(None)
+    run, folder = open_run(target), data_folder()
     model = load(run, "cpu")
     net = integer_net(model, run, folder, Progress())
     images = load_split(model.recipe, run, "test", folder, Progress()).images[:count].numpy()
