@@ -12,6 +12,7 @@ from shoestring.cli.evaluate import scalars, show_metrics
 from shoestring.cli.options import Options, RunOrName
 from shoestring.core.errors import ShoestringError, require_at_least
 from shoestring.report.format import percent
+from shoestring.zoo import index
 
 if TYPE_CHECKING:
     from shoestring.core.run import Run
@@ -28,16 +29,15 @@ class List(Options):
 
     def do(self, display: Display) -> None:
         """Prints the table."""
-        from shoestring.cli.overview import overview
-        from shoestring.cli.parts import parts_overview
-
         if self.parts:
+            from shoestring.cli.parts import parts_overview
+
             found = parts_overview()
             display.result({"parts": found})
             display.table("Parts", ("part", "kind", "package", "what it is"), [list(row.values()) for row in found])
             display.line("One of your own is file.py:Name or module:Name, such as --net my_net.py:TinyNet.")
             return
-        rows = overview()
+        rows = index.rows()
         display.result({"recipes": rows})
         columns = ("recipe", "task", "data", "parameters", "budget", "steps", "published", "measured")
         cells = (

@@ -9,6 +9,10 @@ class ShoestringError(Exception):
         super().__init__(message.encode(errors="replace").decode())
 
 
+class UsageError(ShoestringError):
+    """A command has words that no verb takes; the command line ends with status 2."""
+
+
 class OverBudgetError(ShoestringError):
     """A net has more parameters, or a run would take more steps, than its budget allows."""
 
