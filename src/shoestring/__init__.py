@@ -19,9 +19,11 @@ if TYPE_CHECKING:
         fit,
         inspect,
         interpolate,
+        layers,
         load,
         predict,
         promote,
+        push,
         sample,
         train,
         trust,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     )
     from shoestring.core.budget import Budget
     from shoestring.core.errors import ShoestringError
+    from shoestring.core.progress import Progress
     from shoestring.core.run import Run
     from shoestring.data.inspection import FolderReport
     from shoestring.evaluation.evaluate import compare_images, evaluate
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from shoestring.recipes import RECIPES
     from shoestring.recipes.lookup import recipe
     from shoestring.recipes.recipe import Recipe
+    from shoestring.training.loop import Interrupted
 
 _HOMES = {
     "RECIPES": "recipes",
@@ -45,6 +49,8 @@ _HOMES = {
     "Classifier": "model.classifier",
     "FolderReport": "data.inspection",
     "Generator": "model.generator",
+    "Interrupted": "training.loop",
+    "Progress": "core.progress",
     "Recipe": "recipes.recipe",
     "Run": "core.run",
     "ShoestringError": "core.errors",
@@ -56,9 +62,11 @@ _HOMES = {
     "export": "api",
     "fit": "api",
     "inspect": "api",
+    "layers": "api",
     "load": "api",
     "open_run": "model.load",
     "predict": "api",
+    "push": "api",
     "recipe": "recipes.lookup",
     "sample": "api",
     "train": "api",
@@ -72,6 +80,8 @@ __all__ = [
     "Classifier",
     "FolderReport",
     "Generator",
+    "Interrupted",
+    "Progress",
     "Recipe",
     "Run",
     "ShoestringError",
@@ -82,10 +92,12 @@ __all__ = [
     "fit",
     "inspect",
     "interpolate",
+    "layers",
     "load",
     "open_run",
     "predict",
     "promote",
+    "push",
     "recipe",
     "sample",
     "train",

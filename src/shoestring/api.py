@@ -1,15 +1,14 @@
 """What a user of the package calls; the command line calls the same."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from shoestring import zoo
 from shoestring.core.config import did_you_mean
 from shoestring.core.errors import ExportError, RecipeError, RunError, ShoestringError, require_at_least
+from shoestring.core.image_batch import ImageBatch, image_batch
+from shoestring.core.layer_table import LayerTable
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Split, holds_out
@@ -27,16 +26,22 @@ from shoestring.exporting.export import export_model, is_current, usual_folder
 from shoestring.exporting.forms import WRITERS, Form
 from shoestring.fitting.choose import wanted
 from shoestring.fitting.prepare import prepare
+from shoestring.hub.address import parse_address
+from shoestring.hub.push import push as push_run
+from shoestring.live.usual import usual_progress
+from shoestring.model.build import build
 from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.generator import Generator
 from shoestring.model.likeliest import likeliest
+from shoestring.model.load import file_name, is_read_only, open_run, usual_run, whole_recipe
 from shoestring.model.load import load as load_run
-from shoestring.model.load import open_run, usual_run, whole_recipe
 from shoestring.model.model import Model, require_classifier, require_generator
 from shoestring.model.pixels import BATCH
 from shoestring.profiling.autotune import resolve_engine
 from shoestring.recipes.lookup import located, overrides_of, recipe
 from shoestring.recipes.recipe import Recipe
+from shoestring.tracking.tracked_run import TrackedRun
+from shoestring.tracking.tracker import TrackerMaker, open_trackers
 from shoestring.training.train import train as train_run
 
 
@@ -47,6 +52,7 @@ def train(
     device: str | None = None,
     progress: Progress | None = None,
     base: Recipe | None = None,
+    log_to: Sequence[str | TrackerMaker] | str | TrackerMaker = (),
     **fields: Any,
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
@@ -58,8 +64,9 @@ def train(
         run: The run's folder; by default runs/NAME-FINGERPRINT.
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Reports everything that takes time.
+        progress: Reports everything that takes time; by default a bar on a terminal, bar and curves in a notebook.
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
+        log_to: Trackers that are told all that is recorded: "tensorboard", one's own class, or its file.py:Name.
         fields: Values that replace the recipe's own, as of `recipe`, such as net=TinyNet or budget={"steps": 60}.
 
     Raises:
@@ -68,12 +75,13 @@ def train(
     given = recipe(what, **fields)
     base = recipe(what) if fields and base is None else base
     asked = located(given, data_folder)
-    home = Run(Path(run)) if run else usual_run(asked)
-    folder, progress = resolve_data_folder(data_folder), progress or Progress()
+    place = (Run(Path(run)) if run else usual_run(asked)).folder
+    home = TrackedRun(place, open_trackers(log_to, place))
+    folder, progress = resolve_data_folder(data_folder), progress or usual_progress()
     split: Split = "tune" if holds_out(asked.data) else "test"
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
-    with home.locked(progress):
+    with home.locked(progress), _finished(home):
         model = train_run(asked, home, folder, device, progress, overrides, resolve_engine)
         with model.machine.running():
             if isinstance(model, Generator):
@@ -87,6 +95,15 @@ def train(
         except ShoestringError as error:  # a report can be made again any time
             progress.say(f"no report: {error}. Then: shoestring report {home.folder}")
     return home
+
+
+@contextmanager
+def _finished(home: TrackedRun) -> Generator[None]:
+    """Inside, a run is trained; afterwards, and where that was stopped, its trackers are told that it is over."""
+    try:
+        yield
+    finally:
+        home.finish()
 
 
 def inspect(
@@ -111,7 +128,7 @@ def inspect(
             raise RecipeError(f"{folder} has data of kind {data.kind!r}; only folders of images can be inspected")
     else:
         data = ImageFolder(path=place.absolute() if place.exists() else place)
-    return inspect_folder(data.replace(**fields), resolve_data_folder(data_folder), progress or Progress())
+    return inspect_folder(data.replace(**fields), resolve_data_folder(data_folder), progress or usual_progress())
 
 
 def fit(
@@ -146,9 +163,22 @@ def fit(
         RunError: The run's folder holds another one.
         DataError: The folder has no classes, or bad files.
     """
-    progress = progress or Progress()
+    progress = progress or usual_progress()
     home, file = prepare(folder, out, wanted(**limits), skip_bad, resolve_data_folder(data_folder), device, progress)
     return train(file, home.folder, data_folder, device, progress) if train_it else home
+
+
+def layers(what: Recipe | str | Path, **fields: Any) -> LayerTable:
+    """The layer table of a recipe: output shapes, parameters and multiply-adds of each layer for one image.
+
+    Args:
+        what: A recipe, or the name or file of one.
+        fields: Values that replace the recipe's own, as of `recipe`.
+
+    Raises:
+        OverBudgetError: The nets do not fit the budget.
+    """
+    return LayerTable(build(located(recipe(what, **fields))).layers)
 
 
 def load(
@@ -219,9 +249,9 @@ def promote(
         RecipeError: There is no such option of sampling, or the run is a classifier's.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
-    home, progress = open_run(what), progress or Progress()
-    if home.folder.parent == zoo.FOLDER:
-        raise RunError(f"{what} is shipped and stays as it is; copy {home.folder} and name the copy")
+    home, progress = open_run(what), progress or usual_progress()
+    if is_read_only(home):
+        raise RunError(f"{what} is shipped or of the hub and stays as it is; copy {home.folder} and name the copy")
     with home.locked(progress):
         if not promote_run(home, ema_decay, sampling, device, progress):
             progress.say(f"{what} has these weights and this sampler already")
@@ -239,8 +269,8 @@ def sample(
     ema_decay: float | None = None,
     trust_code: bool = False,
     sampling: Mapping[str, Any] | None = None,
-) -> Tensor:
-    """Images made by a generator: uint8 (count, c, h, w).
+) -> ImageBatch:
+    """Images made by a generator: uint8 (count, c, h, w), which a notebook shows as a picture.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
@@ -260,10 +290,10 @@ def sample(
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     require_at_least(1, count=count)
-    progress = progress or Progress()
+    progress = progress or usual_progress()
     model = require_generator(load(what, device, ema_decay, progress, trust_code=trust_code)).with_sampling(sampling)
     with model.machine.running():
-        return model.sample(count, seed, progress, model.labels(count, class_name))
+        return image_batch(model.sample(count, seed, progress, model.labels(count, class_name)))
 
 
 def interpolate(
@@ -277,7 +307,7 @@ def interpolate(
     to_class: str | None = None,
     trust_code: bool = False,
     sampling: Mapping[str, Any] | None = None,
-) -> Tensor:
+) -> ImageBatch:
     """Images of a generator on the way between pairs of latent vectors: uint8 (pairs, steps, c, h, w).
 
     Args:
@@ -299,11 +329,11 @@ def interpolate(
     """
     require_at_least(1, pairs=pairs)
     require_at_least(2, steps=steps)
-    progress = progress or Progress()
+    progress = progress or usual_progress()
     model = require_generator(load(what, device, progress=progress, trust_code=trust_code)).with_sampling(sampling)
     labels = model.labels(pairs, class_name), model.labels(pairs, class_name if to_class is None else to_class)
     with model.machine.running():
-        return model.interpolate(pairs, steps, seed, progress, labels)
+        return image_batch(model.interpolate(pairs, steps, seed, progress, labels))
 
 
 def predict(
@@ -378,11 +408,11 @@ def export(
     """
     if to not in WRITERS:
         raise ExportError(f"{did_you_mean('form', to, list(WRITERS))}")
-    home, progress = open_run(what), progress or Progress()
+    home, progress = open_run(what), progress or usual_progress()
     if not home.finished():
         raise RunError(f"{home.folder} is not finished; run the same `train` command again, and export it then")
-    folder = usual_folder(home, to) if out is None else Path(out)
-    inside = out is None and home.folder.parent != zoo.FOLDER
+    folder = _export_folder(home, to) if out is None else Path(out)
+    inside = out is None and not is_read_only(home)
     if inside:
         home.require_writable("name the folder to write with --out")
     model = load(what, "cpu", progress=progress, trust_code=trust_code)
@@ -392,6 +422,10 @@ def export(
 
         build(folder)
     return folder
+
+
+def _export_folder(home: Run, to: Form) -> Path:
+    return Path(f"{file_name(home)}-{to}") if is_read_only(home) else usual_folder(home, to)
 
 
 def demo(
@@ -415,10 +449,26 @@ def demo(
         ShoestringError: As `export`.
     """
     home = open_run(what)
-    folder = usual_folder(home, "web") if out is None else Path(out)
+    folder = _export_folder(home, "web") if out is None else Path(out)
     if not (home.finished() and is_current(folder, home)):
         export(what, "web", out, data_folder, progress, trust_code=trust_code)
     return folder / "index.html"
+
+
+def push(what: Path | str, repository: str, progress: Progress | None = None, *, private: bool = False) -> str:
+    """The web address of a run on the Hugging Face hub, after its recipe, weights, log and a model card went there.
+
+    Args:
+        what: A finished run's folder, or the name of a recipe whose weights are shipped.
+        repository: Such as "user/name"; made if it is not there.
+        progress: Reports what is pushed.
+        private: Whether a repository that is made now is to be seen by its owner only.
+
+    Raises:
+        RunError: There is no such run, or it is not finished.
+        HubError: There is no connection, no right to write, or the extra "hub" is not installed.
+    """
+    return push_run(open_run(what), parse_address(repository), progress or usual_progress(), private=private)
 
 
 def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> Path:
@@ -435,8 +485,8 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
 
     homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
     first = homes[0]
-    if file is None and first.folder.parent == zoo.FOLDER:
-        file = Path(f"{first.name}.html")
+    if file is None and is_read_only(first):
+        file = Path(f"{file_name(first)}.html")
     elif file is None:
         first.require_writable("name the file to write with --out")
     return build(homes, file or first.report_file, whole_recipe)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 import shoestring
-from shoestring.cli import evaluate, export, fit, inspect, new, options, sample, targets, trust, verbs
+from shoestring.cli import evaluate, export, fit, inspect, new, options, push, sample, targets, trust, verbs
 from shoestring.cli import profile as profiling
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
@@ -35,6 +35,7 @@ Verb = (
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
     | Annotated[export.Export, tyro.conf.subcommand("export")]
     | Annotated[export.Demo, tyro.conf.subcommand("demo")]
+    | Annotated[push.Push, tyro.conf.subcommand("push")]
     | Annotated[trust.Trust, tyro.conf.subcommand("trust")]
 )
 

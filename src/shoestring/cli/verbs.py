@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import FlagCreatePairsOff, Positional, Suppress, arg
+from tyro.conf import FlagCreatePairsOff, Positional, Suppress, UseAppendAction, arg
 
 from shoestring.cli.display import Display
 from shoestring.cli.evaluate import scalars, show_metrics
@@ -81,6 +81,8 @@ class Train(Options):
     """The run's folder. By default runs/NAME-FINGERPRINT, where the fingerprint is that of the recipe."""
     skip_bad: FlagCreatePairsOff[bool] = False
     """Go on without image files that cannot be read: short for --data.skip-bad."""
+    log_to: UseAppendAction[tuple[str, ...]] = ()
+    """A tracker that is told all that is recorded: tensorboard, or one of your own, file.py:Name. May be repeated."""
     recipe: Suppress[Any] = None
 
     def do(self, display: Display) -> int | None:
@@ -89,7 +91,10 @@ class Train(Options):
 
         base = api.recipe(self.target)
         asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
-        result = trained(display, lambda: api.train(asked, self.run, self.data_folder, self.device, display, base))
+        result = trained(
+            display,
+            lambda: api.train(asked, self.run, self.data_folder, self.device, display, base, self.log_to),
+        )
         status = result.pop("status", None)
         display.result(result)
         return status

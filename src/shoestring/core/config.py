@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from shoestring.core.did_you_mean import did_you_mean as did_you_mean
 from shoestring.core.errors import RecipeError
+from shoestring.core.html import flat, table
 
 
 class Spec(BaseModel):
@@ -40,6 +41,11 @@ class Spec(BaseModel):
             return self.model_validate(merged(self.model_dump(), fields))
         except ValidationError as error:
             raise RecipeError(f"these values do not fit into {type(self).__name__}:\n{explain(error)}") from error
+
+    def _repr_html_(self) -> str:
+        """The fields as a table, in notebooks."""
+        values = self.model_dump(mode="json")
+        return table(str(values.get("name") or type(self).__name__), ("field", "value"), flat(values))
 
 
 def merged(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,10 @@ class ExportError(ShoestringError):
     """A model cannot leave in the form asked for, or would not answer there as it does here."""
 
 
+class HubError(ShoestringError):
+    """The Hugging Face hub cannot be reached, or does not let a run through."""
+
+
 class DivergedError(ShoestringError):
     """The loss became NaN or infinite; the message names the step and the last good checkpoint."""
 

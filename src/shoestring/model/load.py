@@ -12,6 +12,8 @@ from shoestring.core.device import Machine
 from shoestring.core.errors import RunError, ShoestringError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
+from shoestring.hub.address import is_address
+from shoestring.hub.fetch import fetch, fetched_name, is_fetched
 from shoestring.model.bn_recalibration import ema_or_raw_model
 from shoestring.model.build import initialise
 from shoestring.model.code import open_code
@@ -56,12 +58,15 @@ def _unfinished(run: Run, recipe: Recipe, machine: Machine, ema_decay: float | N
         return ema_or_raw_model(recipe, state, machine, ema_decay)
 
 
-def open_run(what: Path | str) -> Run:
-    """The run in a folder, or the shipped one of a recipe name.
+def open_run(what: Path | str, progress: Progress | None = None) -> Run:
+    """The run in a folder, the shipped one of a recipe name, or one on the Hugging Face hub, hf://user/name.
 
     Raises:
-        RunError: There is neither; says what there is.
+        RunError: There is none; says what there is.
+        HubError: It cannot be fetched.
     """
+    if is_address(what):
+        return fetch(str(what), progress or Progress())
     for folder in (Path(what), zoo.FOLDER / str(what)):
         if Run(folder).exists():
             return Run(folder)
@@ -73,6 +78,16 @@ def open_run(what: Path | str) -> Run:
     if Path(what).parent.is_dir():
         known += [str(folder) for folder in Path(what).parent.iterdir() if Run(folder).exists()]
     raise RunError(f"{did_you_mean('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
+
+
+def is_read_only(run: Run) -> bool:
+    """Whether a run is kept by others: shipped with the package, or in the cache of the hub."""
+    return run.folder.parent == zoo.FOLDER or is_fetched(run)
+
+
+def file_name(run: Run) -> str:
+    """What files made of a run are called where they do not go to its folder."""
+    return fetched_name(run) if is_fetched(run) else run.name
 
 
 def usual_run(recipe: Recipe, home: Path = Path("runs")) -> Run:

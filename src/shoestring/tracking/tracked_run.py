@@ -1,0 +1,63 @@
+"""A run that tells trackers what is recorded in it."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from shoestring.core.html import flat
+from shoestring.core.run import Run
+from shoestring.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class TrackedRun(Run):
+    """A run whose records also go to trackers: those of its log, its pictures, its metrics at the end."""
+
+    trackers: tuple[Tracker, ...] = field(default=(), compare=False)
+
+    def rewind(self, step: int) -> None:
+        """Forgets what came after a step, and begins or goes on there."""
+        super().rewind(step)
+        recipe = dict(flat(self.read_recipe()))
+        for tracker in self.trackers:
+            tracker.start(self.name, recipe, step)
+
+    def append_log(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Adds records to the log."""
+        super().append_log(records)
+        for record in records:
+            values = {f"{record['kind']}/{name}": float(value) for name, value in record["mean"].items()}
+            for name in ("learning_rate", "images_per_second"):
+                if name in record:
+                    values[f"{record['kind']}/{name}"] = float(record[name])
+            for tracker in self.trackers:
+                tracker.scalars(values, record["step"])
+
+    def write_bytes(self, name: str, content: bytes) -> Path:
+        """Replaces a file of the folder."""
+        path = super().write_bytes(name, content)
+        if path.suffix == ".png":
+            title = PurePosixPath(name).stem
+            drawn = title.startswith("step-")  # samples of a training under way, by their step
+            picture = Image.open(io.BytesIO(content))
+            for tracker in self.trackers:
+                tracker.image("samples" if drawn else title, picture, int(title[5:]) if drawn else self._steps())
+        return path
+
+    def _steps(self) -> int:
+        return int(self.read_recipe()["budget"]["steps"])
+
+    def finish(self) -> None:
+        """Tells the trackers that it is over."""
+        found = {
+            f"{split}/{name}": float(metric["value"])
+            for split, metrics in self.metrics().items()
+            for name, metric in metrics.items()
+            if isinstance(metric, dict) and isinstance(metric.get("value"), int | float)  # pyright: ignore[reportUnknownMemberType]
+        }
+        for tracker in self.trackers:
+            tracker.finish(found)
