@@ -1,7 +1,7 @@
 """What a user of the package calls; the command line calls the same."""
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def train(
     split: Split = "tune" if holds_out(asked.data) else "test"
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
-    with home.locked(progress), _finished(home):
+    with home.locked(progress), home.told():
         model = train_run(asked, home, folder, device, progress, overrides, resolve_engine)
         with model.machine.running():
             if isinstance(model, Generator):
@@ -94,16 +94,7 @@ def train(
             write_report([home])
         except ShoestringError as error:  # a report can be made again any time
             progress.say(f"no report: {error}. Then: shoestring report {home.folder}")
-    return home
-
-
-@contextmanager
-def _finished(home: TrackedRun) -> Generator[None]:
-    """Inside, a run is trained; afterwards, and where that was stopped, its trackers are told that it is over."""
-    try:
-        yield
-    finally:
-        home.finish()
+    return Run(place)
 
 
 def inspect(

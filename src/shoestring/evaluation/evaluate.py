@@ -16,6 +16,7 @@ from shoestring.evaluation.classifier import ClassifierEvaluation, evaluate_clas
 from shoestring.evaluation.compare import compare_sets, read_set
 from shoestring.evaluation.extractors import FeatureExtractors, Weights, open_extractors
 from shoestring.evaluation.generator import evaluate_generator, record_generator
+from shoestring.hub.fetch import is_fetched
 from shoestring.live.usual import usual_progress
 from shoestring.metrics.features.inception_net import Dimensions
 from shoestring.metrics.features.resize import Resizing
@@ -242,9 +243,8 @@ def evaluate_run(model: Classifier, home: Run, split: Split, folder: Path, progr
 def _can_be_recorded(home: Run, progress: Progress) -> bool:
     """Whether metrics can be written into their run; if not, says so before they are taken, for they can be shown."""
     if is_read_only(home):
-        progress.say(
-            f"not recorded: {file_name(home)} is shipped or of the hub and keeps the record of its own final evaluation"
-        )
+        kept = f"{file_name(home)} is {'of the hub' if is_fetched(home) else 'shipped'}"
+        progress.say(f"not recorded: {kept} and keeps the record of its own final evaluation")
         return False
     try:
         home.require_writable("the metrics are only shown")

@@ -56,9 +56,7 @@ def _body(
 ) -> str:
     parameters = sum(layer.parameters for layer in run.layers())
     budget = recipe["budget"]
-    use = (
-        f"shoestring sample {address} --out samples.png" if makes_images else f"shoestring predict {address} photo.png"
-    )
+    use = f"sample {address} --out samples.png" if makes_images else f"predict {address} photo.png"
     lines = [
         f"# {recipe['name']}",
         "",
@@ -68,7 +66,7 @@ def _body(
         "shoestring. `recipe.json` says all of the training, `weights.safetensors` holds the weights in float32.",
         "",
         "```shell",
-        use,
+        f"shoestring {use}",
         f"shoestring report {address}",
         "```",
         "",
