@@ -93,7 +93,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
         found = found.append_column(name, others.column(name))
     found = found.rename_columns(["scan", "grade", "image", "label"])
     pq.write_table(found, tmp_path / "train.parquet")
-    with pytest.raises(DataError, match="to train on|no picture|cannot|has one"):
+    with pytest.raises(DataError, match="train"):
         ImageFolder(path=tmp_path, size=8, tune=0).named(tmp_path).load("train", tmp_path, Progress())
     named = ImageFolder(path=tmp_path, size=8, tune=0, image_column="scan", label_column="grade").named(tmp_path)
     assert named.classes == ("0", "1")

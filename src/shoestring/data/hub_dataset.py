@@ -127,7 +127,7 @@ def _column(file: Path, what: Literal["image", "label"], asked: str = "") -> tup
 
 
 def _named(schema: Any, what: Literal["image", "label"], file: Path, asked: str) -> tuple[str, dict[str, Any]]:
-    """The column of images or of labels: the one asked for, else by a usual name, or the first that the data set says is one."""
+    """The column of images or of labels: the one asked for, a usual one, or what the data set says is one."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
     info: dict[str, Any] = json.loads(metadata.get(b"huggingface", b"{}"))
     features: dict[str, Any] = info.get("info", {}).get("features", {})

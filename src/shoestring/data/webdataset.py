@@ -85,10 +85,7 @@ class ShardRows:
 
     def _shard(self, path: Path) -> Path:
         """The shard of a path: its first part below the folder that is a file."""
-        inner = path.relative_to(self.folder)
-        return next(
-            place for place in reversed([self.folder / inner, *(self.folder / inner).parents]) if place.is_file()
-        )
+        return next(place for place in reversed([path, *path.parents]) if place.is_file())
 
 
 def _samples(shard: Path, columns: Columns) -> Iterator[tuple[str, str]]:
