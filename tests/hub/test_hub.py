@@ -21,7 +21,7 @@ from shoestring.hub.fetch import is_fetched
 
 library = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 
-SHIPPED = zoo.FOLDER / "addnist-quick"
+SHIPPED = zoo.FOLDER / "addnist-best-small"
 
 
 @pytest.fixture

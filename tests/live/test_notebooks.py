@@ -18,7 +18,8 @@ import os, pathlib, signal, threading, time
 import shoestring
 
 def interrupt():
-    while not pathlib.Path("run/log.jsonl").is_file():
+    log = pathlib.Path("run/log.jsonl")
+    while not log.is_file() or not log.stat().st_size:  # until steps were taken
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGINT)  # what a notebook's stop button does
 

@@ -41,10 +41,11 @@ def test_a_recipe_a_layer_table_and_a_run_are_tables(pictures: Path, tmp_path: P
     run = Run(tmp_path / "run")
     assert "no run yet" in run._repr_html_()
     run.write_recipe(recipe.to_json(), layers, {})
+    assert "not finished" in run._repr_html_()
     run.write_metrics("tune", {"accuracy": {"value": 0.51234, "interval": [0.4, 0.6], "n": 6}, "loss": {"value": 1.0}})
     assert run.layers() == layers
     shown = run._repr_html_()
-    assert "not finished" in shown
+    assert "finished" in shown
     assert "0.5123" in shown
     assert "0.4 – 0.6" in shown
 
