@@ -72,7 +72,7 @@ def test_the_tour_runs_as_it_stands(elsewhere: Path, capsys: pytest.CaptureFixtu
 
 def test_the_shipped_picture_is_of_the_class_it_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     (found,) = shoestring.predict("addnist-best-small", ROOT / "examples" / "digits.png", top=1)
-    assert found["classes"][0]["class"] == "15"
+    assert found["classes"][0]["class"] == "sum 15"
     assert [digit["digit"] for digit in found["digits"]] == [7, 2, 6]
 
 

@@ -1,20 +1,16 @@
 """What the documents promise: commands that exist, examples that work, links that lead somewhere, the runs' tables."""
 
 import importlib.util
-import json
 import re
 import shlex
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import tiny
 
 import shoestring
-from shoestring.cli import main
 from shoestring.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent

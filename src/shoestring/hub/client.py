@@ -28,7 +28,7 @@ def explained(what: str) -> Generator[Any]:
         what: What is being done, such as "pushing to user/name".
     """
     library = client()
-    bars = library.utils
+    bars: Any = import_module("huggingface_hub.utils")
     silent: bool = bars.are_progress_bars_disabled()
     bars.disable_progress_bars()
     try:
