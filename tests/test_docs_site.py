@@ -51,10 +51,8 @@ def test_every_command_is_understood(page: Path, elsewhere: Path) -> None:
             if word.startswith(("runs/", "hf://")) and words[place - 1] not in ("--run", "--out"):
                 generates = words[0] in ("sample", "interpolate", "promote") or "--ema-decay" in words
                 words[place] = "cifar100-gan-best" if generates else "cifar100-best"
-        try:
-            parse(words)
-        except SystemExit as stop:
-            assert not stop.code, command  # --help ends with 0
+        if "--help" not in words:
+            parse(words)  # ends the process where an option is unknown
 
 
 def test_the_tour_runs_as_it_stands(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

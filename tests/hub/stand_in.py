@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -85,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer([{"type": "file", "path": n, "size": len(c), "oid": _oid(c)} for n, c in files.items()])
         elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
             self._file(found[1], unquote(found[2]))
+        elif path == "/api/agent-harnesses":  # of the client's own, for what it calls itself
+            self._answer({"error": "none"}, 404)
         else:
             self._nothing(path)
 
@@ -93,7 +95,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _received(self) -> tuple[str, bytes]:
         path = urlsplit(self.path).path
         self.hub.asked.append(f"{self.command} {path}")
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            return path, b"".join(self._chunks())
         return path, self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
 
     def _create(self, asked: dict[str, Any]) -> None:
         name = f"{asked.get('organization') or 'me'}/{asked['name']}"

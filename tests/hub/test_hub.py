@@ -22,6 +22,9 @@ from shoestring.hub.fetch import is_fetched
 
 library = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 
+# The client uploads by a way that its HTTP library advises against.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 SHIPPED = zoo.FOLDER / "addnist-best-small"
 
 

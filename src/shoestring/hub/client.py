@@ -20,6 +20,17 @@ def client() -> Any:
         raise HubError("the Hugging Face hub needs a package: pip install 'shoestring[hub]'") from error
 
 
+def _causes(error: BaseException) -> list[BaseException]:
+    """What an error was raised from, the nearest first."""
+    cause = error.__cause__
+    return [] if cause is None else [cause, *_causes(cause)]
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that an error is about, if any."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
 @contextmanager
 def explained(what: str) -> Generator[Any]:
     """Inside, errors of the client become a `HubError` with a remedy; gives the client, its own bars turned off.
@@ -36,7 +47,8 @@ def explained(what: str) -> Generator[Any]:
     except HubError:
         raise
     except Exception as error:  # its own, those of the HTTP library below it, and those of files
-        status = getattr(getattr(error, "response", None), "status_code", None)
+        causes = [error, *_causes(error)]
+        status = next((code for one in causes if (code := _status(one)) is not None), None)
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         remedy = {
             401: "log in with `hf auth login`, or set HF_TOKEN",

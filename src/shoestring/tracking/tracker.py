@@ -25,7 +25,7 @@ class Tracker(Protocol):
         ...
 
     def scalars(self, values: dict[str, float], step: int) -> None:
-        """Values by name, such as "train/loss", after so many steps."""
+        """Values by name, such as "train/classifier/loss", after so many steps."""
         ...
 
     def image(self, name: str, picture: Image, step: int) -> None:
