@@ -48,7 +48,7 @@ def _scaled(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
 
 
 FAMILIES: dict[FamilyName, Family] = {
-    "basic": Family("plain 3x3 convolutions, the fastest on processors", 32, _basic),
+    "basic": Family("plain 3x3 convolutions, which processors compute fastest", 32, _basic),
     "separable": Family("depthwise 3x3 and pointwise convolutions, few multiply-adds", 16, _separable),
 }
 
