@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from shoestring.cli.overview import overview
+from pages.runs import ROOT
+from shoestring.cli.overview import measured_result, overview
 from shoestring.core.config import Spec
+from shoestring.core.run import Run
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe_file import commented
 from shoestring.zoo import index
@@ -15,11 +18,17 @@ def contents() -> dict[Path, str]:
     """The files of the index, and what they should hold."""
     recipes = {name: make() for name, make in RECIPES.items()}
     values = {
-        "recipes": overview(),
+        "recipes": [measured(row) for row in overview()],
         "options": {name: sorted(options(recipe)) for name, recipe in recipes.items()},
     }
     found = {index.FILE: json.dumps(values, indent=1) + "\n"}
     return found | {index.TEMPLATES / f"{n}.toml": commented(r, index.NAME) for n, r in recipes.items()}
+
+
+def measured(row: dict[str, Any]) -> dict[str, Any]:
+    """The row of a recipe whose weights are not shipped with what its kept run measured, where there is one."""
+    found = None if row["measured"] else measured_result(Run(ROOT / "results" / row["recipe"]))
+    return row | {"measured": found, "measured_text": found["text"]} if found else row
 
 
 def options(spec: Spec, path: str = "") -> Iterator[str]:

@@ -58,10 +58,12 @@ def test_what_is_pushed_comes_back_as_it_was(
     hub: Hub, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    run.write_json("source.json", {"net": {"kind": "other", "origin": "/home/me/secret/net.py"}})
     url = shoestring.push(run.folder, "me/digits", private=True)
     assert url == f"{hub.url}/me/digits"
     assert hub.private == {"me/digits"}
     there = hub.repositories["me/digits"]
+    assert not [name for name, content in there.items() if b"secret" in content]
     assert not [name for name in there if name.endswith((".pt", ".html"))]
     assert there["weights.safetensors"] == run.weights_file.read_bytes()
     back = shoestring.open_run("hf://me/digits")

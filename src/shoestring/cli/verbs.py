@@ -46,7 +46,7 @@ class List(Options):
         )
         display.table("Recipes", columns, cells, numbers=("parameters", "budget", "steps"))
         display.line(
-            "Measured: the shipped weights, of seed 0; docs/results.md has means over seeds. Empty: none shipped."
+            "Measured: of seed 0, of shipped weights where there are any; docs/results.md has means over seeds."
         )
         display.line("shoestring show NAME tells all about one; shoestring train NAME trains it.")
 

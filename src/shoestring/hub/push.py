@@ -1,6 +1,8 @@
 """Puts a run on the hub."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from shoestring.core.errors import RunError
 from shoestring.core.progress import Progress
@@ -34,7 +36,7 @@ def push(run: Run, address: Address, progress: Progress, *, private: bool = Fals
         api = library.HfApi()
         made = api.create_repo(address.repository, private=private, exist_ok=True)
         readme = library.CommitOperationAdd("README.md", card(run, address).encode())
-        additions = [library.CommitOperationAdd(_inside(run, file), str(file)) for file in files]
+        additions = [library.CommitOperationAdd(_inside(run, file), _content(file)) for file in files]
         with progress.task(f"pushing to {address.repository}", len(files) + 1, "files") as advance:
             api.create_commit(
                 address.repository,
@@ -44,6 +46,15 @@ def push(run: Run, address: Address, progress: Progress, *, private: bool = Fals
             )
             advance(len(files) + 1)
     return str(made)
+
+
+def _content(file: Path) -> str | bytes:
+    """The file, by its path; of what tells where code was on this machine, the same without that."""
+    if file.name != "source.json":
+        return str(file)
+    records: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    without = {part: record | {"origin": None} for part, record in records.items()}
+    return (json.dumps(without, indent=1) + "\n").encode()
 
 
 def _inside(run: Run, file: Path) -> str:
