@@ -79,7 +79,9 @@ def test_labels_may_be_words_and_tables_without_images_are_refused(tmp_path: Pat
     pq.write_table(words, tmp_path / "all.parquet")
     assert ImageFolder(path=tmp_path).named(tmp_path).classes == ("bee", "cow")
     pq.write_table(pa.table({"x1": [1], "x2": [2]}), tmp_path / "all.parquet")
-    with pytest.raises(DataError, match="has the columns x1, x2; an image and a label are looked for"):
+    with pytest.raises(
+        DataError, match=r"has the columns x1, x2; the label is looked for under .*: say which in data\.label_column"
+    ):
         ImageFolder(path=tmp_path).named(tmp_path)
     (tmp_path / "all.parquet").write_bytes(b"nonsense")
     with pytest.raises(DataError, match=r"all\.parquet cannot be read"):
