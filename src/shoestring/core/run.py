@@ -315,13 +315,14 @@ class Run:
         """What was measured, in notebooks."""
         if not self.exists():
             return table(f"{self.folder}: no run yet", (), ())
-        recipe, metrics = self.read_recipe(), self.metrics()
+        recipe = self.read_recipe()
+        metrics: dict[str, dict[str, dict[str, Any]]] = self.metrics()
         state = "finished" if self.finished() else "not finished"
-        rows = [
+        rows: list[tuple[Any, ...]] = [
             (split, name, metric["value"], " – ".join(f"{end:.4g}" for end in metric["interval"]), metric.get("n"))
             for split, found in metrics.items()
             for name, metric in found.items()
-            if isinstance(metric, dict) and metric.get("interval") and isinstance(metric.get("value"), int | float)
+            if metric.get("interval") and isinstance(metric.get("value"), int | float)
         ]
         return table(
             f"{recipe['name']}, {state}, in {self.folder}", ("split", "metric", "value", "interval", "n"), rows

@@ -42,12 +42,12 @@ def card(run: Run, address: Address) -> str:
 
 def _measured(run: Run) -> list[tuple[str, str, dict[str, Any]]]:
     """The metrics that say how good it is, on test before tune: (split, name, metric)."""
-    metrics = run.metrics()
+    metrics: dict[str, dict[str, dict[str, Any]]] = run.metrics()
     return [
         (split, name, metric)
         for split in ("test", "tune")
         for name, metric in metrics.get(split, {}).items()
-        if isinstance(metric, dict) and isinstance(metric.get("value"), int | float)  # pyright: ignore[reportUnknownMemberType]
+        if isinstance(metric.get("value"), int | float)
     ][:SHOWN]
 
 

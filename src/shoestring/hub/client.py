@@ -54,7 +54,7 @@ def explained(what: str) -> Generator[Any]:
             401: "log in with `hf auth login`, or set HF_TOKEN",
             403: "your token may not do that; it needs the right to write",
             404: "is its name right, and may you see it?",
-        }.get(status, "is there a connection?" if status is None else "try again")
+        }.get(status or 0, "is there a connection?" if status is None else "try again")
         raise HubError(f"{what} failed: {first}; {remedy}") from error
     finally:
         if not silent:

@@ -5,11 +5,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
+from importlib import import_module
 from typing import Any
 
-from IPython.display import HTML, display
-
 from shoestring.core.progress import Advance, Progress
+
+ipython: Any = import_module("IPython.display")
 
 UPDATE_SECONDS = 0.5  # between two pictures of the same work
 POINTS = 300  # of a curve; more are thinned out
@@ -89,7 +90,7 @@ class NotebookProgress(Progress):
         self.works.append(work)
         outermost = len(self.works) == 1
         if outermost:
-            self.handle = display(HTML(self.html()), display_id=True)
+            self.handle = ipython.display(ipython.HTML(self.html()), display_id=True)
         try:
             yield _Bar(self, work)
         finally:
@@ -99,7 +100,7 @@ class NotebookProgress(Progress):
 
     def say(self, message: str) -> None:
         """The message as a paragraph of its own."""
-        display(HTML(f"<div>{escape(message)}</div>"))
+        ipython.display(ipython.HTML(f"<div>{escape(message)}</div>"))
 
     def html(self) -> str:
         """All that is under way."""
@@ -109,7 +110,7 @@ class NotebookProgress(Progress):
         """Shows how things stand; at leisure, only where they were not shown a moment ago."""
         now = time.monotonic()
         if not at_leisure or now >= self.next:
-            self.handle.update(HTML(self.html()))
+            self.handle.update(ipython.HTML(self.html()))
             self.next = now + UPDATE_SECONDS
 
 

@@ -64,11 +64,12 @@ class TrackedRun(Run):
         return int(self.read_recipe()["budget"]["steps"])
 
     def _finish(self) -> None:
+        kept: dict[str, dict[str, dict[str, Any]]] = self.metrics()
         found = {
             f"{split}/{name}": float(metric["value"])
-            for split, metrics in self.metrics().items()
+            for split, metrics in kept.items()
             for name, metric in metrics.items()
-            if isinstance(metric, dict) and isinstance(metric.get("value"), int | float)  # pyright: ignore[reportUnknownMemberType]
+            if isinstance(metric.get("value"), int | float)
         }
         for tracker in self._told:
             tracker.finish(found)
