@@ -38,7 +38,8 @@ def own_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keeps the user's cache out of it, also of the processes that tests start."""
+    """Keeps the user's cache and record of measurements out of it, also of the processes that tests start."""
+    os.environ["SHOESTRING_MEASURED"] = str(tmp_path_factory.mktemp("settings") / "measured")
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 

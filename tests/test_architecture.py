@@ -27,8 +27,18 @@ ALLOWED["training"] = ALLOWED["evaluation"] | {"evaluation"}
 ALLOWED["profiling"] = ALLOWED["training"] | {"training"}
 ALLOWED["report"] = {"core", "metrics"}
 ALLOWED["exporting"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["contest"] = ALLOWED["profiling"] | {"profiling"}
 ALLOWED["fitting"] = ALLOWED["profiling"] | {"profiling"}
-ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "exporting", "fitting", "tracking"}
+ALLOWED["sweeping"] = ALLOWED["profiling"] | {"profiling"}
+ALLOWED["api"] = ALLOWED["profiling"] | {
+    "profiling",
+    "report",
+    "exporting",
+    "contest",
+    "fitting",
+    "sweeping",
+    "tracking",
+}
 ALLOWED["cli"] = ALLOWED["api"] | {"api"}
 ALLOWED["__main__"] = {"cli"}
 
@@ -105,6 +115,8 @@ def test_libraries_stay_where_they_belong(file: Path) -> None:
         assert "tyro" not in tops
     if part_of(file) not in ("cli", "live"):
         assert not tops & {"rich", "IPython"}
+    if part_of(file) != "sweeping":
+        assert not tops & {"optuna", "ray"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=NAMES)

@@ -89,7 +89,7 @@ def test_shipped_weights_are_measured_and_it_is_said_that_nothing_is_recorded(ru
     before, heard = contents(run), tiny.Heard()
     assert api.evaluate(run.name, device="cpu", progress=heard)["accuracy"].n == 15
     assert [message for message in heard.messages if "not recorded" in message] == [
-        "not recorded: run is shipped and keeps the record of its own final evaluation"
+        "not recorded: run is shipped or packed and keeps the record of its own final evaluation"
     ]
     assert contents(run) == before
 

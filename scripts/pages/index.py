@@ -17,8 +17,10 @@ from shoestring.zoo import index
 def contents() -> dict[Path, str]:
     """The files of the index, and what they should hold."""
     recipes = {name: make() for name, make in RECIPES.items()}
+    rules, rows = overview()
     values = {
-        "recipes": [measured(row) for row in overview()],
+        "rules": rules.model_dump(mode="json"),
+        "recipes": [measured(row) for row in rows],
         "options": {name: sorted(options(recipe)) for name, recipe in recipes.items()},
     }
     found = {index.FILE: json.dumps(values, indent=1) + "\n"}

@@ -46,7 +46,7 @@ def test_what_was_not_measured_on_test_images_is_no_result(generator, tmp_path):
 
 
 def test_shipped_generators_show_what_their_runs_measured():
-    rows = {row["recipe"]: row for row in overview()}
+    rows = {row["recipe"]: row for row in overview()[1]}
     for name in ("cifar100-dcgan-44", "cifar100-dcgan-64"):
         measured, recorded = rows[name]["measured"], Run(zoo.FOLDER / name).metrics()["test"]["fid_768_clean"]
         assert (measured["fid_768_clean"], measured["n"]) == (recorded["value"], recorded["n"])

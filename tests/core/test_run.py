@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 
 from shoestring.core.budget import Layer
+from shoestring.core.checkpoint_chain import broken_links
 from shoestring.core.errors import RunError
 from shoestring.core.run import Run, write_atomic
 
@@ -94,12 +95,37 @@ def test_two_checkpoints_are_kept_and_the_newest_is_read(tmp_path: Path) -> None
     assert run.last_checkpoint() is None
     for step in (9, 10, 100):
         run.write_checkpoint(step, {"step": step, "weight": torch.full((3,), step / 3)})
-    assert [name[:25] for name in names(tmp_path)] == ["checkpoints/step-00000010", "checkpoints/step-00000100"]
+    assert [name[:25] for name in names(tmp_path)] == [
+        "chain.json",
+        "checkpoints/step-00000010",
+        "checkpoints/step-00000100",
+    ]
     found = run.read_checkpoint(tiny.Heard(), CPU)
     assert found is not None
     assert found["step"] == 100
     assert torch.equal(found["weight"], torch.full((3,), 100 / 3))
-    assert run.last_checkpoint() == tmp_path / names(tmp_path)[1]
+    assert run.last_checkpoint() == tmp_path / names(tmp_path)[2]
+
+
+def test_checkpoints_of_a_cadence_stay_and_the_chain_has_all(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for step in range(5, 65, 5):
+        run.append_log([{"step": step, "kind": "train", "mean": {"loss": 1 / step}}])
+        run.write_checkpoint(step, {"step": step}, keep=20)
+    assert list(run.checkpoints()) == [20, 40, 55, 60]
+    links = run.chain()
+    assert [link["step"] for link in links] == list(range(5, 65, 5))
+    assert broken_links(links, run.log()) == []
+    assert all(
+        run.checkpoints()[link["step"]].stem.endswith(link["sha256"][:16]) for link in links if link["step"] > 50
+    )
+    edited = [record | {"mean": {"loss": 0.1}} if record["step"] == 30 else record for record in run.log()]
+    assert broken_links(links, edited)[0] == "the log up to step 30 is not that of the checkpoint"
+    assert "does not follow the one before" in broken_links([*links[:3], *links[4:]], run.log())[0]
+    run.rewind(40)
+    assert [link["step"] for link in run.chain()] == list(range(5, 45, 5))
+    run.write_checkpoint(45, {"step": 45})
+    assert broken_links(run.chain(), run.log()) == []
 
 
 def test_damaged_checkpoints_stay_for_readers_and_are_no_longer_in_the_way_of_a_training(tmp_path: Path) -> None:
@@ -107,7 +133,7 @@ def test_damaged_checkpoints_stay_for_readers_and_are_no_longer_in_the_way_of_a_
     for step in (500, 1000):
         run.write_checkpoint(step, {"step": step}).write_bytes(b"damaged")
     assert run.read_checkpoint(tiny.Heard(), CPU) is None
-    assert len(names(tmp_path)) == 2
+    assert len(names(tmp_path)) == 3  # with the chain
     run.rewind(0)
     run.write_checkpoint(200, {"step": 200})
     assert run.read_checkpoint(tiny.Heard(), CPU) == {"step": 200}

@@ -193,7 +193,7 @@ def test_what_cannot_be_adopted_is_refused_before_anything_is_written(gan: Run, 
     with pytest.raises(OverBudgetError, match="13 net calls, 3 over the budget of 10"):
         api.promote(gan.folder, 0.2, "cpu", sampling={"pixel_ascent_steps": 6})
     assert {file: file.read_bytes() for file in gan.folder.rglob("*") if file.is_file()} == before
-    with pytest.raises(RunError, match="is shipped and stays as it is"):
+    with pytest.raises(RunError, match="is shipped or packed and stays as it is"):
         api.promote(next(folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()), 0.9, "cpu")
     recipe = tiny.classifier(tiny.write_pictures(tmp_path / "more"))
     with pytest.raises(tiny.Crash):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_an_onnx_file_is_small_and_says_nothing_of_this_machine(classifier_run: 
 def test_integers_are_what_was_measured(classifier_run: Run, tmp_path: Path) -> None:
     folder = api.export(classifier_run.folder, "int8", tmp_path / "out", force=True)
     record = record_of(folder)
-    net = IntegerNet.load(folder / "model.int8.safetensors")
+    net = IntegerNet.load(folder / "model.int8.safetensors.gz")
     model = load(classifier_run, "cpu")
     test = model.recipe.data.load("test", tmp_path, Progress())
     right = integer_logits(net, test.images.numpy()).argmax(1) == test.labels.numpy()
@@ -132,15 +133,64 @@ def test_integers_are_what_was_measured(classifier_run: Run, tmp_path: Path) -> 
     assert record["limits"]["weight_bytes"] > 0
 
 
+@needs_onnx
+def test_int8_as_onnx_answers_almost_as_the_simulation(classifier_run: Run, tmp_path: Path) -> None:
+    record = record_of(api.export(classifier_run.folder, "onnx-int8", tmp_path / "out", force=True))
+    assert [file["name"] for file in record["files"]] == ["model.int8.onnx"]
+    assert record["simulation"]["n"] == 200
+    assert record["simulation"]["differing"] <= 4
+    assert record["accuracy"]["after"]["n"] == 15
+    assert [row["batch"] for row in record["speed"]] == [1, 64]
+    assert "against the simulation" in (tmp_path / "out" / "export.html").read_text(encoding="utf-8")
+
+
+def test_a_gan_says_what_one_call_is_worth(gan_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fid = {"value": 0.5, "n": 10_000}
+    monkeypatch.setattr(Run, "metrics", lambda _: {"test": {"fid_768_clean": fid, "recall": fid}})
+    record = record_of(api.export(gan_run.folder, "torch", tmp_path / "one"))
+    assert record["calls"] == 1
+    assert record["scores"] == {"one_call": {"fid_768_clean": fid}}
+    folder = tmp_path / "run"
+    shutil.copytree(gan_run.folder, folder)
+    recipe = json.loads((folder / "recipe.json").read_text())
+    recipe["task"]["sampling"] = recipe["task"].get("sampling", {}) | {"pixel_ascent_steps": 3}
+    recipe["budget"]["nfe"] = 10
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    Run(folder).write_one_call_metrics("test", {"fid_768_clean": fid | {"value": 0.75}})
+    out = api.export(folder, "torch", tmp_path / "two")
+    assert record_of(out)["scores"]["one_call"] == {"fid_768_clean": fid | {"value": 0.75}}
+    assert record_of(out)["scores"]["own_sampling"] == {"fid_768_clean": fid}
+    page = (out / "export.html").read_text(encoding="utf-8")
+    assert "FID by one call of the net, which left" in page
+    assert "0.75" in page
+    assert f"sampling, {record_of(out)['calls']} calls" in page
+
+
+@pytest.mark.usefixtures("untimed")
+def test_a_runs_report_lists_its_exports(classifier_run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(classifier_run.folder, folder)
+    api.export(folder, "torch")
+    (folder / "exports" / "web").mkdir()
+    (folder / "exports" / "web" / "export.json").write_text("{")  # one that is being written
+    text = api.write_report([folder]).read_text(encoding="utf-8")
+    assert 'href="exports/torch/export.html">torch.export program</a>' in text
+    assert text.count("exports/") == 1
+    assert "of other weights" not in text
+    weights = Run(folder).weights_file
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert "of other weights" in api.write_report([folder]).read_text(encoding="utf-8")
+
+
 def test_c_comes_with_its_test(classifier_run: Run, tmp_path: Path) -> None:
     folder = api.export(classifier_run.folder, "c", tmp_path / "out", force=True)
     files = [file["name"] for file in record_of(folder)["files"]]
     assert files == [f"tiny_classifier{end}" for end in (".c", ".h", "_test.c", ".md")]
 
 
-@pytest.mark.parametrize("form", ["int8", "c", "web"])
+@pytest.mark.parametrize("form", ["int8", "onnx-int8", "c"])
 def test_integers_are_for_classifiers(form: Any, gan_run: Run, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"tiny-gan makes images; .* --to onnx"):
+    with pytest.raises(ExportError, match=r"tiny-gan makes images; .* --to onnx, --to torch or --to web"):
         api.export(gan_run.folder, form, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

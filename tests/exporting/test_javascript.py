@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from shoestring.data.image_reader import fitted
-from shoestring.exporting.web_page import PARTS, resizes_tall_pictures_down_first
+from shoestring.exporting.classifier_page import resizes_tall_pictures_down_first
+from shoestring.exporting.html_page import PARTS
 from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.simulation import integer_logits
 

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from shoestring.core.budget import Layer
 from shoestring.model.build import build, count, initialise
 from shoestring.nets.summary import Counter, layer_table
+from shoestring.nets.summary import count as parameter_count
 from shoestring.recipes import RECIPES
 
 
@@ -50,6 +51,43 @@ def test_a_parameter_of_two_modules_counts_once() -> None:
     second.weight = first.weight
     rows = table(nn.Sequential(first, second), 6)
     assert [row.parameters for row in rows] == [42, 6]
+
+
+class Hoard(nn.Module):
+    """A net that keeps most of its weights in buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2, bias=False)
+        self.norm = nn.BatchNorm1d(2)
+        self.register_buffer("table", torch.zeros(30))
+        self.register_buffer("again", self.table)  # the same tensor
+        self.register_buffer("order", torch.arange(5), persistent=False)  # never saved, so never learnt
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.linear(x)) + self.table[:2]
+
+
+class Disguised(nn.BatchNorm1d):
+    """A norm of a user's own, whose statistics may be anything."""
+
+    __module__ = "my_net"
+
+
+def test_saved_buffers_count_once_and_those_of_batch_norms_do_not() -> None:
+    rows = table(Hoard(), 4)
+    assert [(row.name, row.type, row.parameters) for row in rows] == [
+        ("net.linear", "Linear", 8),
+        ("net.norm", "BatchNorm1d", 4),
+        ("net", "Hoard, with buffers", 30),
+    ]
+    assert parameter_count(Hoard()) == 42
+    assert sum(row.multiply_adds for row in rows) == 8  # that of the inner layer, counted there
+
+
+def test_statistics_of_a_batch_norm_of_ones_own_count() -> None:
+    assert parameter_count(nn.BatchNorm1d(10)) == 20
+    assert parameter_count(Disguised(10)) == 40 + 1  # and its step counter, which it might read
 
 
 def test_parameters_that_are_not_used_count_as_well() -> None:

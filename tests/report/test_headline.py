@@ -9,7 +9,7 @@ from shoestring.metrics.generative.suite import Naming, inception_distances
 from shoestring.report.comparison import compare
 from shoestring.report.headline import BudgetBar, headline, limitations, notices, paper_line
 from shoestring.report.metric_table import metric_table
-from shoestring.report.run_data import read
+from shoestring.report.run_data import Reader, read
 
 
 def facts_of(run):
@@ -59,12 +59,10 @@ def test_net_calls_and_another_budget_count_in_the_comparison(tmp_path):
     said = headline(facts_of(run))
     assert [bar.text for bar in said.bars] == ["998,553 of 1,000,000 (99.9 %)", "35 of 100 (35.0 %)"]
     assert said.verdict == "9.033 lower (better) than published; the budgets differ"
-    assert notices(facts_of(run)) == []  # a limit where there was none
-    run.write_json("overrides.json", {"budget.nfe": [100, None]})
-    assert notices(facts_of(run)) == ["budget changed: nfe none instead of 100"]
+    assert notices(facts_of(run)) == []  # that the budget is another is no alarm
 
 
-def test_a_larger_budget_and_unfinished_training_are_noticed(tmp_path):
+def test_departures_from_the_rules_and_unfinished_training_are_noticed(tmp_path):
     run = Run(tmp_path / "run")
     changed = {
         "budget.steps": [40, 60],
@@ -73,10 +71,11 @@ def test_a_larger_budget_and_unfinished_training_are_noticed(tmp_path):
     }
     run.write_recipe(CLASSIFIER | {"budget": {"parameters": 100_000, "steps": 60}}, layers("classifier", [10]), changed)
     run.append_log([{"step": 20, "kind": "train", "count": 20, "mean": {"accuracy": 0.1}}])
-    said = notices(facts_of(run))
-    assert said == ["budget changed: steps 60 instead of 40", "unfinished: 20 of 60 steps taken"]
+    assert notices(facts_of(run)) == ["unfinished: 20 of 60 steps taken"]  # within the rules, all one's own
+    (run_data,) = read([run], Reader(departures=lambda _: ["departs from the rules"]))
+    assert notices(run_data) == ["departs from the rules", "unfinished: 20 of 60 steps taken"]
     run.write_weights({"w": torch.zeros(1)}, {})
-    assert notices(facts_of(run)) == ["budget changed: steps 60 instead of 40"]
+    assert notices(facts_of(run)) == []
 
 
 def test_tune_stands_in_for_test_and_says_so(tmp_path):

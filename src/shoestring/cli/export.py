@@ -12,7 +12,7 @@ from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName
 from shoestring.report.format import number, percent, points, points_interval
 
-FormName = Literal["onnx", "torch", "int8", "c", "web"]
+FormName = Literal["onnx", "torch", "int8", "onnx-int8", "c", "web"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Export(Options):
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
     """A finished run's folder, or the name of a recipe whose weights are shipped."""
     to: FormName
-    """onnx needs pip install 'shoestring[onnx]'; int8, c and web are for classifiers."""
+    """onnx and onnx-int8 need pip install 'shoestring[onnx]'; int8, onnx-int8 and c are for classifiers."""
     out: Path | None = None
     """The folder to write. By default RUN/exports/TO, or NAME-TO here for shipped weights."""
     force: FlagCreatePairsOff[bool] = False
@@ -41,7 +41,7 @@ class Export(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Options):
-    """Open a classifier's own web page, one file that needs no server: try it on pictures, the camera or drawings."""
+    """Open a model's own web page, one file that needs no server: its pictures are yours, or it makes them of seeds."""
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
     """A finished run's folder, or the name of a recipe whose weights are shipped."""

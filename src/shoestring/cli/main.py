@@ -11,7 +11,21 @@ from typing import Annotated, Any
 import tyro
 
 import shoestring
-from shoestring.cli import evaluate, export, fit, inspect, new, options, push, sample, targets, trust, verbs
+from shoestring.cli import (
+    contest,
+    evaluate,
+    export,
+    fit,
+    inspect,
+    new,
+    options,
+    push,
+    sample,
+    sweep,
+    targets,
+    trust,
+    verbs,
+)
 from shoestring.cli import profile as profiling
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
@@ -26,6 +40,7 @@ Verb = (
     | Annotated[inspect.Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[fit.Fit, tyro.conf.subcommand("fit")]
     | Annotated[verbs.Train, tyro.conf.subcommand("train")]
+    | Annotated[sweep.Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[profiling.Speed, tyro.conf.subcommand("speed")]
     | Annotated[evaluate.Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[sample.Promote, tyro.conf.subcommand("promote")]
@@ -35,10 +50,14 @@ Verb = (
     | Annotated[verbs.Report, tyro.conf.subcommand("report")]
     | Annotated[export.Export, tyro.conf.subcommand("export")]
     | Annotated[export.Demo, tyro.conf.subcommand("demo")]
+    | Annotated[contest.Pack, tyro.conf.subcommand("pack")]
+    | Annotated[contest.Check, tyro.conf.subcommand("check")]
+    | Annotated[contest.Grade, tyro.conf.subcommand("grade")]
     | Annotated[push.Push, tyro.conf.subcommand("push")]
     | Annotated[trust.Trust, tyro.conf.subcommand("trust")]
 )
 
+TAKE_RECIPES = {"train": verbs.Train, "show": verbs.Show, "speed": profiling.Speed, "sweep": sweep.Sweep}
 UNREAD = 141  # 128 + SIGPIPE, as shells say of a program whose reader went away
 BUSY = 0.25  # load per core from which on threads sleep while they wait
 
@@ -123,13 +142,15 @@ def set_wait_policy() -> None:
 def parse(words: list[str]) -> options.Verb:
     """The verb with its arguments.
 
-    `train`, `show` and `speed` name a recipe, and take its fields as typed options after it; `evaluate`, `sample`,
-    `interpolate` and `promote` name a run, and take the options of its sampler.
+    `train`, `show`, `speed` and `sweep` name a recipe, and take its fields as typed options after it; `evaluate`,
+    `sample`, `interpolate` and `promote` name a run, and take the options of its sampler.
     """
     word = words[0] if words else ""
     if word == "adopt":
         raise ShoestringError("adopt is called promote now: shoestring promote RUN --help")
-    takes_recipe = {"train": verbs.Train, "show": verbs.Show, "speed": profiling.Speed}.get(word)
+    if word == "sweep" and any(one.partition("=")[0] == "--join" for one in words):
+        return tyro.cli(sweep.Join, args=words[1:], prog="shoestring sweep", description=sweep.Join.__doc__)
+    takes_recipe = TAKE_RECIPES.get(word)
     place = target_place(words) if takes_recipe or word in targets.OF_A_RUN else None
     if place:
         rest = words[1:place] + words[place + 1 :]
@@ -156,7 +177,9 @@ def target_place(words: Sequence[str]) -> int | None:
     named = [
         place
         for place in free
-        if words[place] in index.names() or words[place].endswith((".toml", ".json")) or _is_run(words[place])
+        if words[place] in index.names()
+        or words[place].endswith((".toml", ".json", ".safetensors"))
+        or _is_run(words[place])
     ]
     alone = [place for place in free if not _seems_a_value(words[place - 1])]
     return next(iter([place for place in named if place in alone] + named + alone), None)

@@ -1,21 +1,27 @@
 """What `list` and `show` tell about recipes."""
 
+from pathlib import Path
 from typing import Any
 
 from shoestring import zoo
 from shoestring.cli.display import Display
 from shoestring.core.run import Run
 from shoestring.model.build import build, count
+from shoestring.model.run_rules import said
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.rules import Rules, rules
 from shoestring.report.format import number, percent
 from shoestring.report.headline import main_metric
 from shoestring.report.run_data import read
 
 
-def overview() -> list[dict[str, Any]]:
-    """A row for each recipe; keys ending in _text hold the form for people."""
-    rows: list[dict[str, Any]] = []
+def overview(rules_file: Path | None = None) -> tuple[Rules, list[dict[str, Any]]]:
+    """The rules in a file, by default the shipped ones, and a row for each recipe.
+
+    Keys of a row that end in _text hold the form for people; "departures" are sentences.
+    """
+    in_force, rows = rules(rules_file), list[dict[str, Any]]()
     for name, make in RECIPES.items():
         recipe = make()
         parameters = count(recipe)
@@ -34,12 +40,13 @@ def overview() -> list[dict[str, Any]]:
             "budget_text": f"{recipe.budget.parameters:,}",
             "steps": recipe.budget.steps,
             "steps_text": f"{recipe.budget.steps:,}",
+            "departures": said(in_force.departures(recipe), in_force.name),
             "published": value,
             "published_text": "" if value is None else percent(value) if accuracy else f"FID {value:g}",
             "measured": measured,
             "measured_text": "" if measured is None else measured["text"],
         })  # fmt: skip
-    return rows
+    return in_force, rows
 
 
 def measured_result(run: Run) -> dict[str, Any] | None:
@@ -60,9 +67,10 @@ def measured_result(run: Run) -> dict[str, Any] | None:
     return found | {"real_baseline": real_baseline, "text": f"{name} {number(main.value, 3)}{beside} (n {main.n:,})"}
 
 
-def show(recipe: Recipe, display: Display) -> None:
-    """Prints a recipe, its layer table and what is left of the budget."""
-    built = build(recipe)
+def show(recipe: Recipe, rules_file: Path | None, display: Display) -> None:
+    """Prints a recipe, its layer table, what is left of the budget, and its departures from rules."""
+    in_force, built = rules(rules_file), build(recipe)
+    departures = said(in_force.departures(recipe), in_force.name)
     operations = sum(layer.multiply_adds for layer in built.layers)
     left = recipe.budget.parameters - built.parameters
     display.result({
@@ -71,6 +79,7 @@ def show(recipe: Recipe, display: Display) -> None:
         "multiply_adds": operations,
         "budget": recipe.budget.model_dump(),
         "parameters_left": left,
+        "departures": departures,
         "layers": [vars(layer) for layer in built.layers],
     })  # fmt: skip
     display.line(f"{recipe.name}: {recipe.summary}")
@@ -86,6 +95,8 @@ def show(recipe: Recipe, display: Display) -> None:
     display.line(
         f"{operations:,} multiply-adds for one image. {recipe.budget.steps:,} steps of {recipe.batch_size} images."
     )
+    for departure in departures:
+        display.line(f"{recipe.name} {departure}.")
     if recipe.published:
         display.line(f"Published: {recipe.published.line} ({recipe.published.source}).")
 

@@ -9,6 +9,7 @@ from tyro.conf import Suppress, arg
 from shoestring.cli.evaluate import EvaluateClassifier, EvaluateGenerator
 from shoestring.cli.options import Options, Verb
 from shoestring.cli.sample import Interpolate, Promote, Sample
+from shoestring.cli.sweep import Sweep
 from shoestring.core.did_you_mean import did_you_mean
 from shoestring.core.errors import RecipeError, UsageError
 from shoestring.zoo import index
@@ -32,15 +33,17 @@ def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:
         RecipeError: There is no such recipe, or the options make none that fits.
         UsageError: The recipe has no such option.
     """
-    index.require_recipe(name)
-    _require_known_options(verb, name, words)
+    if verb is not Sweep:  # which also takes shipped sweeps
+        index.require_recipe(name)
+        _require_known_options(verb, name, words)
     from shoestring import api
     from shoestring.cli.parts import with_kinds
     from shoestring.recipes.recipe import Recipe
+    from shoestring.sweeping.shipped import SWEEPS
 
     fields = [("target", Suppress[str]), ("recipe", Annotated[Recipe, arg(name="")])]
     whole = dataclasses.make_dataclass(verb.__name__, fields, bases=(verb,), frozen=True, kw_only=True)
-    start, words = with_kinds(api.recipe(name), words)
+    start, words = with_kinds(api.recipe(SWEEPS.get(name, name) if verb is Sweep else name), words)
     return _parsed(whole, whole(target=name, recipe=start), verb, verb.__name__.lower(), name, words)
 
 

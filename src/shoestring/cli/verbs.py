@@ -24,11 +24,24 @@ DESCRIPTION = "Image models under a hard budget of parameters and optimisation s
 class List(Options):
     """Every recipe: task, data, parameters, budget, published result, our measured result."""
 
+    rules: Path | None = None
+    """A file of rules, to see which recipes depart from them. By default the shipped rules."""
     parts: FlagCreatePairsOff[bool] = False
     """Instead, every kind of net, data, task, augmentation, optimiser and schedule, and the package it comes from."""
 
+    sweeps: FlagCreatePairsOff[bool] = False
+    """Instead, the sweeps that are shipped: what the papers say of how they chose their settings."""
+
     def do(self, display: Display) -> None:
         """Prints the table."""
+        if self.sweeps:
+            from shoestring.sweeping.shipped import SWEEPS, summary
+
+            said = {name: summary(name) for name in SWEEPS}
+            display.result({"sweeps": [{"sweep": name, "what": what} for name, what in said.items()]})
+            display.table("Sweeps", ("sweep", "what it is"), [list(row) for row in said.items()])
+            display.line("shoestring sweep NAME trains one.")
+            return
         if self.parts:
             from shoestring.cli.parts import parts_overview
 
@@ -37,8 +50,14 @@ class List(Options):
             display.table("Parts", ("part", "kind", "package", "what it is"), [list(row.values()) for row in found])
             display.line("One of your own is file.py:Name or module:Name, such as --net my_net.py:TinyNet.")
             return
-        rows = index.rows()
-        display.result({"recipes": rows})
+        if self.rules is None:
+            rules, rows = index.rules(), index.rows()
+        else:
+            from shoestring.cli.overview import overview
+
+            found, rows = overview(self.rules)
+            rules = found.model_dump(mode="json")
+        display.result({"rules": rules, "recipes": rows})
         columns = ("recipe", "task", "data", "parameters", "budget", "steps", "published", "measured")
         cells = (
             [str(row[f"{column}_text"] if f"{column}_text" in row else row[column]) for column in columns]
@@ -48,6 +67,9 @@ class List(Options):
         display.line(
             "Measured: of seed 0, of shipped weights where there are any; docs/results.md has means over seeds."
         )
+        for row in rows:
+            for departure in row["departures"]:
+                display.line(f"{row['recipe']} {departure}.")
         display.line("shoestring show NAME tells all about one; shoestring train NAME trains it.")
 
 
@@ -57,6 +79,8 @@ class Show(Options):
 
     target: Annotated[Positional[str], arg(metavar="NAME_OR_FILE")]
     """A recipe's name, or a TOML or JSON file."""
+    rules: Path | None = None
+    """A file of rules, to see in what the recipe departs from them. By default the shipped rules."""
     recipe: Suppress[Any] = None
 
     def do(self, display: Display) -> None:
@@ -64,7 +88,7 @@ class Show(Options):
         from shoestring import api
         from shoestring.cli.overview import show
 
-        show(api.located(self.recipe, self.data_folder), display)
+        show(api.located(self.recipe, self.data_folder), self.rules, display)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +103,8 @@ class Train(Options):
     """A recipe's name, or a TOML or JSON file."""
     run: Path | None = None
     """The run's folder. By default runs/NAME-FINGERPRINT, where the fingerprint is that of the recipe."""
+    rules: Path | None = None
+    """A file of rules: run and report say in what the recipe departs from them. By default the shipped rules."""
     skip_bad: FlagCreatePairsOff[bool] = False
     """Go on without image files that cannot be read: short for --data.skip-bad."""
     log_to: UseAppendAction[tuple[str, ...]] = ()
@@ -93,7 +119,9 @@ class Train(Options):
         asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
         result = trained(
             display,
-            lambda: api.train(asked, self.run, self.data_folder, self.device, display, base, self.log_to),
+            lambda: api.train(
+                asked, self.run, self.data_folder, self.device, display, base, self.rules, log_to=self.log_to
+            ),
         )
         status = result.pop("status", None)
         display.result(result)
@@ -105,6 +133,7 @@ def trained(display: Display, train: Callable[[], "Run"]) -> dict[str, Any]:
 
     Where a signal stopped it, all is saved, and "status" is 128 plus the signal's number.
     """
+    from shoestring.model.run_rules import departures_of
     from shoestring.training.loop import Interrupted
 
     try:
@@ -126,6 +155,7 @@ def trained(display: Display, train: Callable[[], "Run"]) -> dict[str, Any]:
         "report": str(run.report_file) if report else None,
         "parameters": sum(layer.parameters for layer in run.layers()),
         "steps": run.read_recipe()["budget"]["steps"],
+        "departures": departures_of(run),
         "metrics": {split: scalars(found) for split, found in metrics.items()},
     }
 

@@ -17,7 +17,7 @@ class Layer:
         name: Dotted module name, starting with the net's name.
         type: What it is, such as "Conv2d 3x3 s2".
         output: Shape of the output for one image, without the batch dimension.
-        parameters: Parameters of this layer alone.
+        parameters: What counts of this layer alone: its parameters, and its saved buffers but batch norm's own.
         multiply_adds: Multiply-accumulate operations for one image.
     """
 
@@ -47,7 +47,8 @@ class Budget(Spec):
     """What a model may cost: parameters of all its nets together, steps, net calls per image; and of a device."""
 
     parameters: PositiveInt
-    """Parameters of all nets of the recipe together: sum of p.numel(); buffers do not count."""
+    """Parameters of all nets of the recipe together, each once: the sum of p.numel(). Buffers that are saved count too,
+    but for batch norm's own."""
     steps: PositiveInt
     """Optimisation steps of the training; for a GAN one step is one update of each net."""
     nfe: PositiveInt | None = None

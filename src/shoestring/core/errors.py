@@ -29,6 +29,10 @@ class RunError(ShoestringError):
     """A run's folder is missing, incomplete or belongs to another recipe."""
 
 
+class BusyError(RunError):
+    """Another process holds the lock of a folder; the message names it."""
+
+
 class ExportError(ShoestringError):
     """A model cannot leave in the form asked for, or would not answer there as it does here."""
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from shoestring.core.errors import RunError
+from shoestring.core.errors import BusyError
 from shoestring.core.progress import Progress
 
 if sys.platform == "win32":
@@ -36,7 +36,7 @@ def locked(file: Path, progress: Progress, awaited: Path | None = None) -> Gener
         awaited: What others may be making under this lock, to wait for; by default nobody waits.
 
     Raises:
-        RunError: Another process holds it, and nothing is waited for; names that process, its host and since when.
+        BusyError: Another process holds it, and nothing is waited for; names that process, its host and since when.
     """
     with _acquired(file, progress, awaited) as held:
         held.truncate(0)
@@ -67,7 +67,7 @@ def _acquired(file: Path, progress: Progress, awaited: Path | None) -> TextIO:
                 with held:
                     held.seek(0)
                     holder = held.read() or "another process"
-                raise RunError(f"{file.parent} is in use by {holder}; wait until that ends, or stop it") from None
+                raise BusyError(f"{file.parent} is in use by {holder}; wait until that ends, or stop it") from None
             if not awaited:
                 progress.say(f"{file.parent} lies on a file system without locks ({error}): start nothing else there")
             return held

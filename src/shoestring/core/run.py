@@ -16,7 +16,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from shoestring.core import checkpoint_chain
 from shoestring.core.budget import Layer
+from shoestring.core.checkpoint_chain import next_link
 from shoestring.core.errors import RunError
 from shoestring.core.html import table
 from shoestring.core.layer_table import LayerTable
@@ -33,7 +35,25 @@ from shoestring.core.upgrade import (
 )
 
 KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
-DERIVED = ("report.html", "metrics.json", "measures.json", "samples")
+RECORDS = (
+    "recipe.json",
+    "overrides.json",
+    "layers.json",
+    "classes.json",
+    "rules.json",
+    "inspection.json",
+    "splits.json",
+    "source.json",
+    "autotune.json",
+    "fit.json",
+    "pretrained.json",
+    "environment.json",
+    checkpoint_chain.FILE,
+    "metrics.json",
+    "one_call.json",
+)
+"""The JSON files that tell of a run, those that it begins with first."""
+DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
 
@@ -64,7 +84,8 @@ class Run:
         """Inside, this process alone writes into the folder. Folders made for that and left empty are removed.
 
         Raises:
-            RunError: Another process is at it, or the folder is a file.
+            BusyError: Another process is at it.
+            RunError: The folder is a file.
         """
         made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         try:
@@ -131,16 +152,18 @@ class Run:
 
     def forget_starts(self) -> None:
         """Forgets what was recorded of starts, before another recipe is trained where none took a step."""
-        for name in ("environment", "autotune", "trial", "splits", "inspection", "pretrained"):
+        for name in ("environment", "autotune", "trial", "splits", "inspection", "pretrained", "rules", "chain"):
             (self.folder / f"{name}.json").unlink(missing_ok=True)
 
     def rewind(self, step: int) -> None:
         """Forgets all that was logged and saved after a step, before it is trained again."""
         for path in self._checkpoints():
-            if int(path.stem.split("-")[1]) > step:
+            if _step_of(path) > step:
                 path.unlink()  # a damaged one, which would outlive the next ones as one of the last two
         kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
         self._write("log.jsonl", "".join(kept).encode())
+        if chain := self.chain():
+            self.write_json(checkpoint_chain.FILE, [link for link in chain if link["step"] <= step])
 
     def autotuned(self) -> dict[str, Any]:
         """The engine that was the fastest, "chosen", on a "device"; empty where none was looked for."""
@@ -155,16 +178,33 @@ class Run:
 
     # Checkpoints: to go on from
 
-    def write_checkpoint(self, step: int, state: Mapping[str, Any]) -> Path:
-        """Saves the state reached after `step` steps; its checksum is part of its name. Keeps the last two."""
+    def write_checkpoint(self, step: int, state: Mapping[str, Any], keep: int | None = None) -> Path:
+        """Saves the state reached after `step` steps; its checksum is part of its name, and a link of the chain.
+
+        Args:
+            step: Steps taken.
+            state: All that changes.
+            keep: Checkpoints of multiples of so many steps stay; by default only the last two do.
+        """
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         content = buffer.getvalue()
-        name = f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
-        path = self._write(f"checkpoints/{name}", content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = self._write(f"checkpoints/step-{step:08d}-{sha256[:16]}.pt", content)
+        before = [link for link in self.chain() if link["step"] < step]
+        self.write_json(checkpoint_chain.FILE, [*before, next_link(before, step, sha256, self.log())])
         for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-            old.unlink()
+            if not keep or _step_of(old) % keep:
+                old.unlink()
         return path
+
+    def chain(self) -> list[dict[str, Any]]:
+        """The chain of checkpoints; empty of runs of before there was one."""
+        return self.read_json(checkpoint_chain.FILE) if (self.folder / checkpoint_chain.FILE).is_file() else []
+
+    def checkpoints(self) -> dict[int, Path]:
+        """The checkpoints that are kept, by the steps taken, in order."""
+        return {_step_of(path): path for path in self._checkpoints()}
 
     def read_checkpoint(self, progress: Progress, device: torch.device) -> dict[str, Any] | None:
         """The newest undamaged checkpoint, or None; says so for each damaged one, and leaves it where it is."""
@@ -178,6 +218,16 @@ class Run:
     def last_checkpoint(self) -> Path | None:
         """Path of the newest checkpoint."""
         return next(reversed(self._checkpoints()), None)
+
+    def forget_checkpoints(self) -> None:
+        """Removes the checkpoints of a finished training, which nothing goes on from; they are most of its size.
+
+        Raises:
+            RunError: It has no final weights yet.
+        """
+        self.read_weights()
+        for path in self._checkpoints():
+            path.unlink()
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.folder / "checkpoints").glob("step-*.pt"))
@@ -214,11 +264,11 @@ class Run:
 
     def write_weights(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Saves the final weights in float32, with metadata in the file's header."""
-        self._write("weights.safetensors", _tensor_bytes(tensors, metadata))
+        self._write("weights.safetensors", tensor_bytes(tensors, metadata))
 
     def write_ema_weights(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
         """Saves the EMA weights of a decay, to choose from afterwards."""
-        self._write(f"ema/{decay}.safetensors", _tensor_bytes(tensors, {}))
+        self._write(f"ema/{decay}.safetensors", tensor_bytes(tensors, {}))
 
     def ema_decays(self) -> list[float]:
         """The decays of the EMA weights that were saved."""
@@ -238,9 +288,9 @@ class Run:
             self.require_weights_kept()
             raise RunError(f"{self.folder} has no final weights yet; run the same `train` command again to finish it")
         if ema_decay is None:
-            return _read_tensors(self.weights_file)
+            return read_tensors(self.weights_file)
         self.require_ema(ema_decay, self.ema_decays())
-        return _read_tensors(next(file for file in self._ema_files() if float(file.stem) == ema_decay))
+        return read_tensors(next(file for file in self._ema_files() if float(file.stem) == ema_decay))
 
     def require_ema(self, decay: float, kept: Collection[float]) -> None:
         """Does nothing if the EMA weights of a decay are among those kept.
@@ -266,6 +316,14 @@ class Run:
         self.write_json("metrics.json", known | {split: before | dict(metrics)})
         (self.folder / "measures.json").unlink(missing_ok=True)  # the same under older names
 
+    def one_call_metrics(self) -> dict[str, Any]:
+        """Metrics of a GAN's generator called once, where the run samples in another way: split -> name -> metric."""
+        return self.read_json("one_call.json") if (self.folder / "one_call.json").is_file() else {}
+
+    def write_one_call_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
+        """Replaces those metrics of a split."""
+        self.write_json("one_call.json", self.one_call_metrics() | {split: dict(metrics)})
+
     def environment(self) -> dict[str, Any]:
         """What the run was trained with and for how long; empty before its first start."""
         there = (self.folder / "environment.json").is_file()
@@ -287,6 +345,10 @@ class Run:
             home.mkdir(parents=True, exist_ok=True)
             (self.folder / name).rename(home / name)
         return home if there else None
+
+    def weights_digest(self) -> str:
+        """The sha256 of the final weights; empty where there are none."""
+        return hashlib.sha256(self.weights_file.read_bytes()).hexdigest() if self.has_weights() else ""
 
     def answers_digest(self) -> str:
         """A hash of what decides the answers of a finished run, its recipe and final weights."""
@@ -368,7 +430,7 @@ def write_atomic(path: Path, content: bytes) -> Path:
     return path
 
 
-def _tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The safetensors file of tensors and metadata; equal ones give equal bytes, whatever order they come in."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = safetensors.torch.save(plain, metadata=dict(metadata))
@@ -379,11 +441,16 @@ def _tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) ->
     return len(header).to_bytes(8, "little") + header + content[start:]
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name."""
     try:
         return safetensors.torch.load(file.read_bytes())
     except safetensors.SafetensorError as error:
         raise RunError(f"{file} is damaged ({error}); delete it and run the same `train` command again") from error
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.split("-")[1])
 
 
 def _complete_lines(file: Path) -> Iterator[dict[str, Any]]:

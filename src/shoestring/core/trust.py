@@ -16,7 +16,7 @@ def trust_file() -> Path:
     The environment variable SHOESTRING_TRUST names it; without that it lies in the user's configuration folder.
     """
     named = os.environ.get(VARIABLE)
-    return Path(named).expanduser() if named else _configuration_folder(sys.platform) / "shoestring" / "trusted"
+    return Path(named).expanduser() if named else configuration_folder(sys.platform) / "shoestring" / "trusted"
 
 
 def trust_key(kind: str, source: str) -> str:
@@ -63,7 +63,12 @@ def _lines() -> list[str]:
         return []
 
 
-def _configuration_folder(platform: str) -> Path:
+def configuration_folder(platform: str = sys.platform) -> Path:
+    """Where this user keeps the settings of programs.
+
+    Raises:
+        FileNotFoundError: The user has no home.
+    """
     if platform == "win32":
         return Path(os.environ.get("APPDATA") or _home() / "AppData" / "Roaming")
     if platform == "darwin":

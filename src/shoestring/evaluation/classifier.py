@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from shoestring.core.image_grid import grid
+from shoestring.core.measured_here import remember_measured
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Images, Split
@@ -46,6 +47,7 @@ def record_classifier(run: Run, found: ClassifierEvaluation, classes: tuple[str,
     provenance = {"source": found.images.source, "measured": datetime.date.today().isoformat()}
     run.write_metrics(found.split, {name: metric.to_json() | provenance for name, metric in found.metrics.items()})
     run.write_metrics("train", {name: m.to_json() for name, m in train_metrics_summary(run.log("train")).items()})
+    remember_measured(run, found.split, "train")
     confidence, predicted = found.predictions.logits.softmax(1).max(1)
     wrong = (predicted != found.predictions.labels).nonzero().flatten()
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]

@@ -27,7 +27,7 @@ from shoestring.metrics.statistics import Metric
 from shoestring.model.classifier import Classifier
 from shoestring.model.code import allow_code
 from shoestring.model.generator import Generator
-from shoestring.model.load import file_name, is_read_only, load, open_run, recipe_of
+from shoestring.model.load import file_name, is_fixed, load, open_run, recipe_of
 from shoestring.model.run_splits import load_split
 from shoestring.recipes.recipe import Recipe
 
@@ -67,7 +67,8 @@ def evaluate(
     """Metrics of a run, or of shipped weights by recipe name, on a split; recorded in the run.
 
     Not recorded are those of a run that is shipped, not finished or may not be written to, of other weights or another
-    way of sampling than the run's own, nor a generator's of fewer images or samplings than are recorded already.
+    way of sampling than the run's own, nor a generator's of fewer images or samplings than are recorded already. One
+    call of a GAN's generator is recorded beside the run's own way.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
@@ -164,7 +165,10 @@ def _of_generator(
     loaded = load(home, device, ema_decay, progress)
     assert isinstance(loaded, Generator)
     model = loaded.with_sampling(sampling)
-    own = home.has_weights() and ema_decay is None and class_name is None and model.sampling == loaded.sampling
+    # What a GAN leaves with when it is exported: worth a record of its own.
+    one_call = model.recipe.task.net_output == "images" and model.recipe.task.nfe == 1 < loaded.recipe.task.nfe
+    own = home.has_weights() and ema_decay is None and class_name is None
+    own = own and (one_call or model.sampling == loaded.sampling)
     record = own and split != "train" and _can_be_recorded(home, progress)
     shape, place = model.recipe.data.shape, model.machine.device
 
@@ -175,7 +179,7 @@ def _of_generator(
     with home.locked(progress) if record else nullcontext(), model.machine.running():
         found = evaluate_generator(model, folder, split, extractors, progress, count, seeds, name, home)
         if record:
-            _record(home, answers_digest, lambda: record_generator(home, found, progress), progress)
+            _record(home, answers_digest, lambda: record_generator(home, found, progress, one_call=one_call), progress)
     beside = found.sections.get("train", {}) if split == "test" else {}
     return {**found.sections[split], **{f"train/{name}": score for name, score in beside.items()}}
 
@@ -242,8 +246,8 @@ def evaluate_run(model: Classifier, home: Run, split: Split, folder: Path, progr
 
 def _can_be_recorded(home: Run, progress: Progress) -> bool:
     """Whether metrics can be written into their run; if not, says so before they are taken, for they can be shown."""
-    if is_read_only(home):
-        kept = f"{file_name(home)} is {'of the hub' if is_fetched(home) else 'shipped'}"
+    if is_fixed(home):
+        kept = f"{file_name(home)} is {'of the hub' if is_fetched(home) else 'shipped or packed'}"
         progress.say(f"not recorded: {kept} and keeps the record of its own final evaluation")
         return False
     try:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shoestring.core.errors import DataError, require_at_least
 from shoestring.core.image_grid import grid
+from shoestring.core.measured_here import remember_measured
 from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.core.run import Run
@@ -127,7 +128,7 @@ def evaluate_generator(
     return GeneratorEvaluation(split, sections, pictures, loaded.source)
 
 
-def record_generator(run: Run, found: GeneratorEvaluation, progress: Progress) -> None:
+def record_generator(run: Run, found: GeneratorEvaluation, progress: Progress, *, one_call: bool = False) -> None:
     """Writes an evaluation into its run, and a picture of samples beside their nearest training images.
 
     A record of more images, or of as many in more samplings, stays; one of fewer is replaced as a whole.
@@ -136,19 +137,27 @@ def record_generator(run: Run, found: GeneratorEvaluation, progress: Progress) -
         run: The run.
         found: What was measured.
         progress: Reports what is not recorded.
+        one_call: Whether the net was called once, where the run samples in another way: then the metrics stand beside
+            the run's own, and there is no picture.
     """
     provenance = {"source": found.source, "measured": datetime.date.today().isoformat()}
     for section, measured in found.sections.items():
         values = {name: score.to_json() | provenance for name, score in measured.items()}
-        there, now = _extent(run.metrics().get(section, {})), _extent(values)
+        known = run.one_call_metrics() if one_call else run.metrics()
+        there, now = _extent(known.get(section, {})), _extent(values)
         if there > now:
             progress.say(
                 f"not recorded: {run.folder} already holds {section} metrics of {there[0]:,} images and {there[1]} "
                 f"sampling{'s' * (there[1] != 1)}"
             )
             return
-        run.write_metrics(section, values, afresh=there < now)
-    run.write_bytes("samples/neighbours.png", grid(found.neighbours, columns=2 * (1 + NEIGHBOURS)))
+        if one_call:
+            run.write_one_call_metrics(section, values)
+        else:
+            run.write_metrics(section, values, afresh=there < now)
+            remember_measured(run, section)
+    if not one_call:
+        run.write_bytes("samples/neighbours.png", grid(found.neighbours, columns=2 * (1 + NEIGHBOURS)))
 
 
 def _extent(metrics: Mapping[str, Any]) -> tuple[int, int]:

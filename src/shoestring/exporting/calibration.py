@@ -34,8 +34,8 @@ def integer_net(model: Model, run: Run, data_folder: Path, progress: Progress) -
     recipe = model.recipe
     if not isinstance(model, Classifier):
         raise ExportError(
-            f"{recipe.name} makes images; int8, c and web are for classifiers. Generators leave with --to onnx or --to "
-            "torch"
+            f"{recipe.name} makes images; int8, onnx-int8 and c are for classifiers. Generators leave with --to onnx, "
+            "--to torch or --to web"
         )
     images = load_split(recipe, run, "train", data_folder, progress).images
     chosen = torch.randperm(len(images), generator=generator(0, "calibration images"))[:CALIBRATION_IMAGES]

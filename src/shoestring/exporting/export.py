@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from shoestring import zoo
 from shoestring.core.errors import DataError, ExportError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run, write_atomic
@@ -30,6 +29,7 @@ from shoestring.exporting.exportable import Exportable, by_batches, exportable
 from shoestring.exporting.forms import WRITERS, Asked, Form, Writer, Written, meaning
 from shoestring.exporting.parity import accuracies, compare
 from shoestring.integers.quantization import require_accurate
+from shoestring.model.load import is_fixed
 from shoestring.model.model import Model
 from shoestring.model.run_splits import load_split
 
@@ -38,14 +38,16 @@ COMPARED = 1_000
 """Inputs whose answers are compared one by one."""
 TOLERANCE = 1e-4
 """How far a number may be off where nothing is quantised: rounding in another order."""
+PAGE_TOLERANCE = 0.05
+"""How far an image of a generator's page may be off: root mean square over the std of all. Its weights are rounded."""
 BATCHES = (1, 64)
 SECONDS = 2.0
 """How long each batch size is timed."""
 
 
 def usual_folder(run: Run, form: str) -> Path:
-    """Where an export goes unless told otherwise: RUN/exports/FORM, or NAME-FORM here for shipped weights."""
-    if run.folder.parent == zoo.FOLDER:
+    """Where an export goes unless told otherwise: RUN/exports/FORM, or NAME-FORM here for what is shipped or packed."""
+    if is_fixed(run):
         return Path(f"{run.name}-{form}")
     return run.folder / "exports" / form
 
@@ -82,7 +84,12 @@ def export_model(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as staging, alone.running():
         made = writer.write(Asked(found, run, Path(staging), data_folder, progress))
         checked = _checked(found, writer, made, _test_images(found, run, data_folder, progress), progress, force)
-        record = _described(found, run, form, made) | checked | {"speed": _speed(found, made, progress)}
+        record = (
+            _described(found, run, form, made)
+            | _scores(found, run)
+            | checked
+            | {"speed": _speed(found, made, progress)}
+        )
         _publish(made.files, record, folder)
     return folder
 
@@ -120,13 +127,17 @@ def _checked(
     what = "made-up inputs" if images is None else "test"
     answers = by_batches(made.answer, inputs, f"answers of {writer.words}", progress)
     before = by_batches(found.reference, inputs, "answers of the model", progress)
-    classify = found.kind == "classifier"
+    compared, reference = answers[:COMPARED], before[:COMPARED]
+    if made.integers is not None:
+        compared, reference = _up_to_a_number(compared), _up_to_a_number(reference)
+    tolerance = PAGE_TOLERANCE if made.rounded else TOLERANCE
     parity = compare(
-        _up_to_a_number(answers[:COMPARED]) if writer.quantised else answers[:COMPARED],
-        _up_to_a_number(before[:COMPARED]) if writer.quantised else before[:COMPARED],
-        None if writer.quantised else TOLERANCE,
+        compared,
+        reference,
+        None if made.integers is not None else tolerance,
         what,
-        classify=classify,
+        classify=found.kind == "classifier",
+        by="image" if made.rounded else "number",
     )
     parity.require(writer.words, found.model.recipe.name)
     checked: dict[str, Any] = {"parity": parity.to_json()}
@@ -195,7 +206,7 @@ def _described(found: Exportable, run: Run, form: str, made: Written) -> dict[st
         "form": form,
         **meaning(found),
         "files": files,
-        "parameters": sum(parameter.numel() for parameter in _exported_net(found).parameters()),
+        "parameters": sum(parameter.numel() for parameter in found.trained.parameters()),
         "weights": {"bytes": weights.stat().st_size, "sha256": checksum_of(weights, "sha256")},
         "recipe": found.model.recipe.fingerprint(),
         **made.facts,
@@ -205,9 +216,17 @@ def _described(found: Exportable, run: Run, form: str, made: Written) -> dict[st
     }
 
 
-def _exported_net(found: Exportable) -> torch.nn.Module:
-    """The net of the model that leaves, as it was trained."""
-    return found.model.nets[found.model.recipe.task.generator_net or "classifier"]
+def _scores(found: Exportable, run: Run) -> dict[str, Any]:
+    """Of a GAN, what its run recorded on test of one call of the generator, which leaves, and of its own sampling."""
+    if found.kind != "generator":
+        return {}
+    calls, own, alone = found.model.recipe.task.nfe, run.metrics(), run.one_call_metrics()
+    measured = {"one_call": own if calls == 1 else alone} | ({} if calls == 1 else {"own_sampling": own})
+    scores = {
+        way: {name: metric for name, metric in metrics.get("test", {}).items() if name.startswith(("fid_", "kid_"))}
+        for way, metrics in measured.items()
+    }
+    return {"scores": scores, "calls": calls}
 
 
 def _versions(*packages: str) -> dict[str, str]:

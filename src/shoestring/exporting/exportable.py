@@ -48,6 +48,11 @@ class Exportable:
     output: str
     reference: Callable[[Inputs], Tensor]
 
+    @property
+    def trained(self) -> nn.Module:
+        """The net of the model that leaves, as it was trained."""
+        return self.model.nets[self.model.recipe.task.generator_net or "classifier"]
+
     def draw(self, count: int, seed: int = 0) -> Inputs:
         """Made-up inputs: noise in place of images, normal latent vectors, every class in turn."""
         recipe = self.model.recipe
@@ -188,7 +193,8 @@ def sampler(found: Exportable) -> dict[str, Any] | None:
     """What a page or a program must do to sample as the model does, as plain JSON values; None of classifiers.
 
     Of a flow the times, solver and guidance: at each step call the net with the classes and, where guidance is not 1,
-    with -1 for no class. Of a GAN only the latent shape: what its discriminator did for samples stays behind.
+    with -1 for no class; then pixels in 0..1 are std * image + mean. Of a GAN only the latent shape: what its
+    discriminator did for samples stays behind.
     """
     task = found.model.recipe.task
     if task.net_output == "velocity":
@@ -201,6 +207,8 @@ def sampler(found: Exportable) -> dict[str, Any] | None:
             "guidance": how.guidance,
             "guided": [how.guides(time) for time in times[:-1]],
             "no_class": NO_CLASS,
+            "std": list(found.model.recipe.normalisation.std),
+            "mean": list(found.model.recipe.normalisation.mean),
         }
     if task.net_output == "images":
         return {"latent": list(found.model.recipe.latent_shape)}

@@ -13,15 +13,20 @@ from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.exporting.c_source import c_source
 from shoestring.exporting.calibration import integer_net
+from shoestring.exporting.classifier_page import write_classifier_page
 from shoestring.exporting.exportable import Exportable, Inputs, sampler
+from shoestring.exporting.generator_page import write_generator_page
 from shoestring.exporting.onnx_file import OPSET, run_onnx, write_onnx
+from shoestring.exporting.parity import compare
+from shoestring.exporting.qdq_file import write_qdq
 from shoestring.exporting.torch_program import run_torch, write_torch
-from shoestring.exporting.web_page import write_page
 from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.limits import device_limits
 from shoestring.integers.simulation import integer_logits
 
-Form = Literal["onnx", "torch", "int8", "c", "web"]
+Form = Literal["onnx", "torch", "int8", "onnx-int8", "c", "web"]
+SIMULATED = 200
+"""Images on which a runtime's int8 is compared with the simulation."""
 TEST_VECTORS = 4
 """Images in the test beside the C file."""
 
@@ -55,6 +60,7 @@ class Written:
         runtime: What `probe` runs it with; None where Python has nothing that does.
         packages: Python packages that had a part in it.
         integers: The net, where it was quantised.
+        rounded: Whether weights were rounded in a net whose activations were not.
         facts: What else is worth recording, as plain JSON values.
     """
 
@@ -63,6 +69,7 @@ class Written:
     runtime: str | None = None
     packages: tuple[str, ...] = ()
     integers: IntegerNet | None = None
+    rounded: bool = False
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -73,12 +80,10 @@ class Writer:
     Attributes:
         words: What is made, in a sentence: "the ONNX file".
         write: Makes it.
-        quantised: Whether it holds integers: then it may answer otherwise than the model, within a loss of accuracy.
     """
 
     words: str
     write: Callable[[Asked], Written]
-    quantised: bool = False
 
 
 def meaning(found: Exportable) -> dict[str, Any]:
@@ -121,7 +126,17 @@ def _torch(asked: Asked) -> Written:
 
 def _int8(asked: Asked) -> Written:
     net = _quantised(asked)
-    return _integers(net, net.save(asked.folder / "model.int8.safetensors"))
+    return _integers(net, net.save(asked.folder / "model.int8.safetensors.gz"))
+
+
+def _onnx_int8(asked: Asked) -> Written:
+    net, file = _quantised(asked), asked.folder / "model.int8.onnx"
+    write_qdq(net, file, meaning(asked.found))
+    answer, simulation = run_onnx(file, asked.found.inputs), _integers(net)
+    images = asked.found.draw(SIMULATED)
+    beside = compare(answer(images), simulation.answer(images), None, "made-up inputs", classify=True)
+    facts = simulation.facts | {"opset": OPSET, "simulation": beside.to_json()}
+    return Written((file,), answer, "onnx", ("onnx", "onnxruntime"), net, facts=facts)
 
 
 def _c(asked: Asked) -> Written:
@@ -138,8 +153,12 @@ def _c(asked: Asked) -> Written:
 
 
 def _web(asked: Asked) -> Written:
-    net = _quantised(asked)
-    return _integers(net, write_page(net, asked.found, asked.run, asked.folder / "index.html"))
+    file = asked.folder / "index.html"
+    if asked.found.kind == "classifier":
+        net = _quantised(asked)
+        return _integers(net, write_classifier_page(net, asked.found, asked.run, file))
+    program = write_generator_page(asked.found, asked.run, file)
+    return Written((file,), program.answer, rounded=True, facts={"weight_bits": program.bits})
 
 
 def _quantised(asked: Asked) -> IntegerNet:
@@ -158,7 +177,8 @@ def _integers(net: IntegerNet, *files: Path, facts: dict[str, Any] | None = None
 WRITERS: dict[str, Writer] = {
     "onnx": Writer("the ONNX file", _onnx),
     "torch": Writer("the torch.export program", _torch),
-    "int8": Writer("the integer net", _int8, quantised=True),
-    "c": Writer("the C source", _c, quantised=True),
-    "web": Writer("the page", _web, quantised=True),
+    "int8": Writer("the integer net", _int8),
+    "onnx-int8": Writer("the ONNX file in int8", _onnx_int8),
+    "c": Writer("the C source", _c),
+    "web": Writer("the page", _web),
 }

@@ -57,7 +57,7 @@ def write_onnx(found: Exportable, file: Path, facts: dict[str, Any]) -> None:
                 verbose=False,
             )
     except Exception as error:  # whatever the exporter raises about a net of the user's own
-        raise refused(found, "ONNX", error) from error
+        raise refused(found.model.recipe.name, "ONNX", error) from error
     model = program.model_proto
     _strip(model, facts)
     onnx.checker.check_model(model)
@@ -99,10 +99,10 @@ def run_onnx(file: Path, inputs: tuple[str, ...]) -> Callable[[Inputs], Tensor]:
     return answer
 
 
-def refused(found: Exportable, form: str, error: Exception) -> ExportError:
+def refused(name: str, form: str, error: Exception) -> ExportError:
     """The error of a net that an exporter of torch cannot hold, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ExportError(
-        f"the net of {found.model.recipe.name} cannot leave as {form}: {lines[0] if lines else type(error).__name__}. "
+        f"the net of {name} cannot leave as {form}: {lines[0] if lines else type(error).__name__}. "
         "What its `forward` does must be traceable by torch.export: no branches on values of tensors, no numpy"
     )

@@ -1,13 +1,15 @@
 """Whether what left answers as the model does: image by image, and over a whole split."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from shoestring.core.errors import ExportError
 from shoestring.metrics.statistics import Metric, computed_by, fraction, paired_difference
+
+By = Literal["number", "image"]
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,12 @@ class Parity:
     Attributes:
         n: Inputs compared.
         inputs: Which, in words.
-        tolerance: How far a number may be off; None where integers stand for numbers, and accuracy decides.
+        tolerance: How far one may be off; None where integers stand for numbers, and accuracy decides.
         largest: How far the one that is off most is; infinite where one is NaN.
         worst: Which input that is, from 0.
         differing: Of classifiers, how many answers name another class; None of others.
+        by: What is measured: the largest difference of any "number"; or of an "image" the root mean square, over the
+            standard deviation of all numbers.
     """
 
     n: int
@@ -29,6 +33,7 @@ class Parity:
     largest: float
     worst: int
     differing: int | None
+    by: By = "number"
 
     def require(self, what: str, name: str) -> None:
         """Does nothing where all answers are within the tolerance and no class is another.
@@ -54,7 +59,15 @@ class Parity:
         return asdict(self)
 
 
-def compare(answers: Tensor, reference: Tensor, tolerance: float | None, inputs: str, *, classify: bool) -> Parity:
+def compare(
+    answers: Tensor,
+    reference: Tensor,
+    tolerance: float | None,
+    inputs: str,
+    *,
+    classify: bool,
+    by: By = "number",
+) -> Parity:
     """The differences of answers from a reference, both (n, ...).
 
     Args:
@@ -63,10 +76,16 @@ def compare(answers: Tensor, reference: Tensor, tolerance: float | None, inputs:
         tolerance: As in `Parity`.
         inputs: As in `Parity`.
         classify: Whether they are logits (n, num_classes).
+        by: As in `Parity`.
     """
-    off = (answers.double() - reference.double()).abs().flatten(1).amax(1).nan_to_num(torch.inf, torch.inf)
+    differences = (answers.double() - reference.double()).flatten(1)
+    if by == "number":
+        off = differences.abs().amax(1)
+    else:
+        off = differences.square().mean(1).sqrt() / reference.double().std().clamp_min(1e-12)
+    off = off.nan_to_num(torch.inf, torch.inf)
     differing = int((answers.argmax(1) != reference.argmax(1)).sum()) if classify else None
-    return Parity(len(off), inputs, tolerance, float(off.max()), int(off.argmax()), differing)
+    return Parity(len(off), inputs, tolerance, float(off.max()), int(off.argmax()), differing, by)
 
 
 def accuracies(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, Metric]:

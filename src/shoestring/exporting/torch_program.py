@@ -24,7 +24,7 @@ def write_torch(found: Exportable, file: Path) -> None:
             program = torch.export.export(found.net, example, dynamic_shapes=tuple({0: batch} for _ in example))
             torch.export.save(program, file)
     except Exception as error:  # whatever the exporter raises about a net of the user's own
-        raise refused(found, "a torch.export program", error) from error
+        raise refused(found.model.recipe.name, "a torch.export program", error) from error
 
 
 def run_torch(file: Path) -> Callable[[Inputs], Tensor]:

@@ -50,6 +50,8 @@ SAMPLES = 50_000
 """Numbers that ranges are chosen by."""
 FINE_RESIDUAL = 1024
 """A residual's integer weights are at least that large: rounding them changes an activation by 1/8 at most."""
+LARGEST_RESIDUAL = 2**20
+"""A residual's integer weights are at most that large."""
 EXACT_BITS = 52
 """Accumulators times multipliers stay below 2 to this, so that doubles hold them with the rounding constant."""
 LOGIT_SCALE = 2.0**-16
@@ -259,6 +261,8 @@ class _Walk:
         largest = np.abs(weight).max((1, 2, 3))
         # Of channels without weights, or with a bias that their fine accumulators could not hold, larger.
         scales = np.maximum(np.maximum(largest / 127, np.abs(bias) / given.scale / 2**28), largest.max() * 1e-6 + 1e-30)
+        if node.residual is not None:  # of a branch of zeros, too, what is added has weights that int32 holds
+            scales = np.maximum(scales, self.range_of(node.residual).scale / given.scale / LARGEST_RESIDUAL)
         kernels = np.clip(np.rint(weight / scales[:, None, None, None]), -127, 127).astype(np.int8)
         units = scales * given.scale  # of the accumulators
         sums = kernels.astype(np.int64).sum((1, 2, 3))

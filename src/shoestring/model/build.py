@@ -10,7 +10,7 @@ from shoestring.core.errors import RecipeError
 from shoestring.core.rng import derive
 from shoestring.integers.limits import limits_of
 from shoestring.model.soundness import require_sound
-from shoestring.nets.summary import layer_table
+from shoestring.nets import summary
 from shoestring.recipes.recipe import Recipe, has_outside
 
 
@@ -22,7 +22,7 @@ class Built:
         nets: Freshly initialised nets by name, on the CPU.
         layers: Their layer table.
         device: What a classifier takes of a device, where the budget limits that.
-        parameters: Parameters of all nets together; within the budget.
+        parameters: What counts of all nets together; within the budget.
     """
 
     nets: nn.ModuleDict
@@ -49,7 +49,7 @@ def build(recipe: Recipe) -> Built:
             f"net {recipe.net.kind!r} normalises features over the images of a step, so batch_size 1 tells it nothing; "
             "take 2 or more"
         )
-    layers = layer_table(nets, recipe.net.examples(recipe.data.shape))
+    layers = summary.layer_table(nets, recipe.net.examples(recipe.data.shape))
     parameters = recipe.budget.admit(layers)
     if not recipe.budget.limits_device:
         return Built(nets, layers, parameters)
@@ -84,5 +84,5 @@ def initialise(recipe: Recipe, purpose: str = "initialise") -> nn.ModuleDict:
 
 
 def count(recipe: Recipe) -> int:
-    """Parameters of all nets of a recipe together; no layer table is made, which takes seconds."""
-    return sum(parameter.numel() for parameter in initialise(recipe).parameters())
+    """What counts of all nets of a recipe together; no layer table is made, which takes seconds."""
+    return summary.count(initialise(recipe))

@@ -1,5 +1,7 @@
 """Trained models from the files of a run, and which run a name means."""
 
+import tempfile
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,11 @@ from shoestring import zoo
 from shoestring.core.config import did_you_mean
 from shoestring.core.device import Machine
 from shoestring.core.errors import RunError, ShoestringError
+from shoestring.core.packed import SUFFIX, unpack
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
+from shoestring.data.download import checksum_of
+from shoestring.data.paths import own_cache_folder
 from shoestring.hub.address import is_address
 from shoestring.hub.fetch import fetch, fetched_name, is_fetched
 from shoestring.model.bn_recalibration import ema_or_raw_model
@@ -59,7 +64,7 @@ def _unfinished(run: Run, recipe: Recipe, machine: Machine, ema_decay: float | N
 
 
 def open_run(what: Path | str, progress: Progress | None = None) -> Run:
-    """The run in a folder, the shipped one of a recipe name, or one on the Hugging Face hub, hf://user/name.
+    """The run in a folder, in a packed file or on the Hugging Face hub (hf://user/name), or a recipe's shipped one.
 
     Raises:
         RunError: There is none; says what there is.
@@ -67,6 +72,8 @@ def open_run(what: Path | str, progress: Progress | None = None) -> Run:
     """
     if is_address(what):
         return fetch(str(what), progress or Progress())
+    if Path(what).suffix == SUFFIX and Path(what).is_file():
+        return _unpacked(Path(what))
     for folder in (Path(what), zoo.FOLDER / str(what)):
         if Run(folder).exists():
             return Run(folder)
@@ -80,14 +87,31 @@ def open_run(what: Path | str, progress: Progress | None = None) -> Run:
     raise RunError(f"{did_you_mean('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
 
 
-def is_read_only(run: Run) -> bool:
-    """Whether a run is kept by others: shipped with the package, or in the cache of the hub."""
-    return run.folder.parent == zoo.FOLDER or is_fetched(run)
-
-
 def file_name(run: Run) -> str:
     """What files made of a run are called where they do not go to its folder."""
     return fetched_name(run) if is_fetched(run) else run.name
+
+
+def is_fixed(run: Run) -> bool:
+    """Whether nobody writes into a run: it is shipped, of the hub, or the copy of a packed file."""
+    return run.folder.parent == zoo.FOLDER or is_fetched(run) or _packed_folder() in run.folder.parents
+
+
+def _packed_folder() -> Path:
+    return own_cache_folder() / "packed"
+
+
+def _unpacked(file: Path) -> Run:
+    """The run of a packed file, in the user's cache under the hash of the file; so it is unpacked once."""
+    home = _packed_folder() / checksum_of(file, "sha256")[:32]
+    run = Run(home / file.stem)
+    if not run.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent) as made:
+            unpack(file, Path(made) / "run")
+            with suppress(OSError):  # another process was faster
+                (Path(made) / "run").replace(run.folder)
+    return run
 
 
 def usual_run(recipe: Recipe, home: Path = Path("runs")) -> Run:

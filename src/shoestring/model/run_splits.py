@@ -11,6 +11,7 @@ from shoestring.data.dataset import SPLITS, Images, Source, Split, holds_out
 from shoestring.data.image_folder import ImageFolder
 from shoestring.data.inspection import FolderReport, report
 from shoestring.data.manifest import Manifest, changes, manifest
+from shoestring.model.kept_images import read
 from shoestring.recipes.recipe import Recipe
 
 _FILE = "splits.json"
@@ -68,12 +69,14 @@ def load_training_data(recipe: Recipe, run: Run, folder: Path, progress: Progres
             for line in (seen.summary, *seen.warnings):
                 progress.say(line)
         loaded = {split: whole.split(split, progress) for split in wanted}
+        now = {split: manifest(images, True) for split, images in loaded.items()}
     else:
-        loaded = {split: data.load(split, folder, progress) for split in wanted if split != "test"}
+        found = {split: read(data, split, folder, progress) for split in wanted if split != "test"}
+        loaded = {split: images for split, (images, _) in found.items()}
+        now = {split: known for split, (_, known) in found.items()}
     train, tune = loaded["train"], loaded.get("tune")
     if unrecorded:
         return TrainingData(train, tune, {})
-    now = {split: manifest(images, isinstance(data, ImageFolder)) for split, images in loaded.items()}
     before = {split: one for split, one in recorded.items() if split in now}
     if any(before[split].digest != now[split].digest for split in before if split != "test"):
         raise RunError(

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -15,7 +16,7 @@ Examples = Mapping[str, tuple[Tensor, ...]]
 
 
 def layer_table(nets: nn.ModuleDict, examples: Examples) -> list[Layer]:
-    """One row for each module that has parameters of its own, in order of use, net by net.
+    """One row for each module that has anything of its own that counts, in order of use, net by net.
 
     Multiply-adds are those of convolutions, matrix products and attention in a forward pass of one image; a module
     used several times counts each use, its parameters once.
@@ -47,6 +48,7 @@ def _rows(name: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Layer]:
         return hook
 
     modules: dict[str, nn.Module] = dict(net.named_modules())  # pyright: ignore[reportUnknownArgumentType]
+    buffers = counted_buffers(net)
     owners = {path: module for path, module in modules.items() if _own_parameters(module)}
     handles = [module.register_forward_pre_hook(before(path)) for path, module in owners.items()]
     handles += [module.register_forward_hook(after(path)) for path, module in owners.items()]
@@ -62,16 +64,43 @@ def _rows(name: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Layer]:
             module.training = training
         for handle in handles:
             handle.remove()
-    order = [*outputs, *(path for path in owners if path not in outputs)]
+    holders = (path for path in dict.fromkeys(path.rpartition(".")[0] for path in buffers) if path not in owners)
+    order = [*outputs, *(path for path in owners if path not in outputs), *holders]
     seen: set[int] = set()
     rows: list[Layer] = []
     for path in order:
-        own = [p for p in owners[path].parameters(recurse=False) if id(p) not in seen]
+        module, kept = modules[path], [t for held, t in buffers.items() if held.rpartition(".")[0] == path]
+        own = [p for p in (*module.parameters(recurse=False), *kept) if id(p) not in seen]
         seen.update(id(p) for p in own)
         dotted = f"{name}.{path}" if path else name
-        parameters = sum(p.numel() for p in own)
-        rows.append(Layer(dotted, _describe(owners[path]), outputs.get(path, ()), parameters, counts.get(path, 0)))
+        kind = f"{_describe(module)}{', with buffers' if kept else ''}"
+        rows.append(Layer(dotted, kind, outputs.get(path, ()), sum(p.numel() for p in own), counts.get(path, 0)))
     return rows
+
+
+def count(net: nn.Module) -> int:
+    """What counts of a net: its parameters and its counted buffers, shared ones once."""
+    kept = {id(tensor): tensor.numel() for tensor in (*net.parameters(), *counted_buffers(net).values())}
+    return sum(kept.values())
+
+
+def counted_buffers(net: nn.Module) -> dict[str, Tensor]:
+    """The buffers that count as parameters do, by dotted name: all that are saved, where weights could hide.
+
+    The running statistics of batch norms are free: folded into the layer before, they take no room. So are step
+    counters, which no run keeps. A batch norm is one of torch's own or of this package's nets.
+    """
+    modules: dict[str, nn.Module] = dict(net.named_modules())  # pyright: ignore[reportUnknownArgumentType]
+    free = {
+        f"{path}.{name}" if path else name
+        for path, module in modules.items()
+        if isinstance(module, _BatchNorm) and type(module).__module__.split(".")[0] in ("torch", "shoestring")
+        for name in ("running_mean", "running_var", "num_batches_tracked")
+    }
+    saved = net.state_dict(keep_vars=True)
+    return {
+        name: buffer for name, buffer in net.named_buffers() if name in saved and name not in free and buffer.numel()
+    }
 
 
 class Counter(TorchFunctionMode):

@@ -20,6 +20,9 @@ from shoestring.recipes.recipe import OPEN, Recipe
 from shoestring.recipes.upgrade import upgraded
 from shoestring.zoo.index import unknown_recipe
 
+SWEEP = "sweep"
+"""The table of a recipe file that says what to vary; it is no part of the recipe."""
+
 METADATA_FIELDS = ("name", "base", "summary", "published")
 """The fields of a recipe that tell of it; all others decide what is done."""
 
@@ -65,6 +68,7 @@ def _from_file(path: Path) -> Recipe:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
     of_run = path.name == Run(path.parent).recipe_file.name
     given = cast(dict[str, Any], values) if isinstance(values, dict) else {}
+    given = {key: value for key, value in given.items() if key != SWEEP}
     fields = _anchored(_renamed(given, path, tell=not of_run), path.parent)
     base = fields.get("base")
     if base is None:

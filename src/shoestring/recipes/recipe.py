@@ -99,6 +99,9 @@ class Cadence(Spec):
     """Steps between looks at the tune split, or at samples. By default 500, or half of a short training."""
     checkpoint: PositiveInt | None = None
     """Steps between checkpoints. By default 500, or a tenth of a short training."""
+    keep: PositiveInt | None = None
+    """Steps between checkpoints that stay after the training, for `check` to replay from. By default only the last two
+    stay."""
 
     def due(self, what: Event, step: int, steps: int) -> bool:
         """Whether it is time, after a step; after the last of all steps it always is."""
@@ -107,7 +110,8 @@ class Cadence(Spec):
             "evaluate": self.evaluate or min(500, max(steps // 2, 1)),
             "checkpoint": self.checkpoint or min(500, max(steps // 10, 1)),
         }
-        return step == steps or step % between[what] == 0
+        kept = what == "checkpoint" and self.keep is not None and step % self.keep == 0
+        return step == steps or kept or step % between[what] == 0
 
 
 class Published(Spec):

@@ -130,11 +130,8 @@ def train_gap(run_data: RunData, main: RecordedMetric | None) -> float | None:
 
 
 def notices(run_data: RunData) -> list[str]:
-    """What a reader must know before any number: a larger budget, an unfinished training, no test, a caution."""
-    said: list[str] = []
-    for field, (before, after) in sorted(run_data.overrides.items()):
-        if field.startswith("budget.") and _more(before, after):
-            said.append(f"budget changed: {field.partition('.')[2]} {plain(after)} instead of {plain(before)}")
+    """What a reader must know before any number: departures from the rules, no end, no test, a caution."""
+    said = list(run_data.departures)
     if start := run_data.pretrained:
         said.append(
             f"started from the weights of {start['recipe']}, so other data was used, too: {start['data']} "
@@ -144,6 +141,12 @@ def notices(run_data: RunData) -> list[str]:
         limit = run_data.part("budget").get("steps")
         said.append(f"unfinished: {run_data.steps:,} of {integer(limit)} steps taken")
     main = main_metric(run_data)
+    claimed = [split for split, origin in run_data.origins.items() if origin.startswith("claimed")]
+    if claimed:
+        said.append(
+            f"metrics of {' and '.join(claimed)} are claimed by the run and were not measured on this machine; "
+            "shoestring check measures them anew"
+        )
     if main is not None and main.split != "test":
         said.append(f"not measured on the test split; the {main.split} split is shown instead")
     if main is not None and main.name == "accuracy":
@@ -256,11 +259,6 @@ def _stretch(run_data: RunData) -> str:
     if train is None or train.n is None or train.n == PAPERS_STEPS:
         return ""
     return f"over the last {train.n:,} of {run_data.steps:,} steps"
-
-
-def _more(before: float | None, after: float | None) -> bool:
-    """Whether a limit of the budget was raised; none is no limit."""
-    return before is not None and (after is None or after > before)
 
 
 def _gap(gap: float, main: RecordedMetric, stretch: str) -> str:

@@ -91,11 +91,11 @@ def metric_table(run_data: RunData) -> MetricTable:
         )
         for one in metrics
     ]
-    return MetricTable(columns, rows, _provenance(metrics))
+    return MetricTable(columns, rows, _provenance(metrics, run_data.origins))
 
 
-def _provenance(metrics: list[RecordedMetric]) -> list[str]:
-    said: list[str] = []
+def _provenance(metrics: list[RecordedMetric], origins: dict[str, str]) -> list[str]:
+    said = [f"{split}: {origin}" for split, origin in origins.items()]
     for one in metrics:
         known = [f"{key.replace('_', ' ')} {plain(one.rest[key])}" for key in _PROVENANCE if one.rest.get(key)]
         if known:

@@ -1,5 +1,6 @@
 """What a run's folder tells, read once and with every part that may be absent made empty."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,6 +12,21 @@ from shoestring.report.format import is_number
 Json = dict[str, Any]
 SPLITS = ("test", "tune", "train")
 """The splits, the one that counts most first."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What is known of a run beyond its files.
+
+    Attributes:
+        recipe: Its recipe; by default as its file says it, without fields that came after the run.
+        departures: In what it goes beyond the rules, a sentence for each; by default none is known.
+        origin: Who measured what it has of a split, in a few words; by default nothing is said of that.
+    """
+
+    recipe: Callable[[Run], Json] = Run.read_recipe
+    departures: Callable[[Run], list[str]] = lambda _: []
+    origin: Callable[[Run, str], str] = lambda _, __: ""
 
 
 @dataclass(frozen=True)
@@ -55,10 +71,13 @@ class RunData:
         recipe: The recipe as plain JSON values.
         layers: The layer table.
         overrides: Dotted field -> [value in the recipe it is named after, value used].
+        departures: In what it goes beyond the rules, a sentence for each.
         environment: Versions, machine and sessions.
         log: The log's records in order.
         metrics: All metrics.
+        origins: Who measured them, by split; of a split of which that is not said, nothing.
         classes: Class names, empty when unknown.
+        exports: The records of the run's exports, in the order of their folders' names.
         inspection: What the user's own folder of images was like at the start, empty for other data.
         pretrained: What weights of another run the training started from, empty where it started anew.
         fit: What was wanted of the model and why the recipe is as it is, empty where nobody chose it by `fit`.
@@ -69,10 +88,13 @@ class RunData:
     recipe: Json
     layers: list[Layer]
     overrides: Json
+    departures: list[str]
     environment: Json
     log: list[Json]
     metrics: list[RecordedMetric]
+    origins: dict[str, str]
     classes: list[str]
+    exports: list[Json]
     inspection: Json
     pretrained: Json
     fit: Json
@@ -137,17 +159,17 @@ def as_object(value: Any) -> Json:
     return cast(Json, value) if isinstance(value, dict) else {}
 
 
-def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -> list[RunData]:
+def read(runs: Sequence[Run], reader: Reader | None = None) -> list[RunData]:
     """The data of each run, under labels that differ even where folders have the same name.
 
     Args:
         runs: The runs.
-        recipe: Gives a run's recipe; by default as its file says it, without fields that came after the run.
+        reader: Gives what is known of each beyond its files.
 
     Raises:
         RunError: A folder is no run, or a file in it is damaged.
     """
-    labels: list[str] = []
+    reader, labels = reader or Reader(), list[str]()
     for run in runs:
         name = _text(run.name)
         label, count = name, 1
@@ -155,16 +177,17 @@ def read(runs: Sequence[Run], recipe: Callable[[Run], Json] = Run.read_recipe) -
             count += 1
             label = f"{name} ({count})"
         labels.append(label)
-    return [_read(run, label, recipe(run)) for run, label in zip(runs, labels, strict=True)]
+    return [_read(run, label, reader) for run, label in zip(runs, labels, strict=True)]
 
 
-def _read(run: Run, label: str, recipe: Json) -> RunData:
+def _read(run: Run, label: str, reader: Reader) -> RunData:
     return RunData(
         run=run,
         label=label,
-        recipe=recipe,
+        recipe=reader.recipe(run),
         layers=run.layers() if _present(run, "layers.json") else [],
         overrides=run.overrides() if _present(run, "overrides.json") else {},
+        departures=reader.departures(run),
         environment=run.environment(),
         log=run.log(),
         metrics=[
@@ -173,11 +196,24 @@ def _read(run: Run, label: str, recipe: Json) -> RunData:
             for name, found in ((name, as_object(metric)) for name, metric in metrics.items())
             if "value" in found
         ],
+        origins={split: said for split in run.metrics() if (said := reader.origin(run, split))},
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
+        exports=_exports(run),
         inspection=_optional(run, "inspection.json", {}),
         pretrained=_optional(run, "pretrained.json", {}),
         fit=_optional(run, "fit.json", {}),
     )
+
+
+def _exports(run: Run) -> list[Json]:
+    """Whole exports: one that is being replaced has no record."""
+    found: list[Json] = []
+    for file in sorted(run.folder.glob("exports/*/export.json")):
+        try:
+            found.append({"folder": file.parent.name} | json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return found
 
 
 def _text(name: Any) -> str:

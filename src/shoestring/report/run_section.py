@@ -12,6 +12,7 @@ from shoestring.report.classes import (
     worst_and_best,
 )
 from shoestring.report.curves import Mark, chart, curve
+from shoestring.report.exports import ExportRow, export_rows
 from shoestring.report.gallery import gallery, strip
 from shoestring.report.headline import Headline, headline, limitations, notices
 from shoestring.report.metric_table import MetricTable, metric_table
@@ -44,6 +45,7 @@ class RunSection:
     pictures: list[Picture]
     strip: list[Picture]
     limitations: list[str]
+    exports: list[ExportRow]
     layers: list[LayerRow]
     sums: list[LayerRow]
     recipe: dict[str, list[Field]]
@@ -79,6 +81,7 @@ def run_section(run_data: RunData, name: str) -> RunSection:
         pictures=gallery(run_data),
         strip=strip(run_data),
         limitations=limitations(run_data),
+        exports=export_rows(run_data),
         layers=layer_rows(run_data),
         sums=layer_sums(run_data),
         recipe=recipe_fields(run_data),

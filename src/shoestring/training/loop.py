@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,17 @@ ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "w
 
 Validate = Callable[[State], dict[str, Any] | None]
 """Looks at a state now and then; gives a record for the log, without its step, or None."""
+
+Watch = Callable[[int, Mapping[str, float]], bool]
+"""Is told the step and what was measured then, such as {"accuracy": 0.93, "loss": 0.21}; true stops the training."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the watch asked for it
+    """Training stopped by its watch, after saving its state; the same call again goes on from there."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped by its watch after step {step:,}; everything is saved")
+        self.step = step
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -42,9 +53,10 @@ def loop(
     state: State,
     machine: Machine,
     images: Images,
-    watch: Validate,
+    validate: Validate,
     progress: Progress,
     note: Callable[[State], object] = lambda _: None,
+    watch: Watch | None = None,
 ) -> None:
     """Trains a state to the end of its budget; saves and logs as it goes.
 
@@ -54,13 +66,15 @@ def loop(
         state: Where to go on from; changed in place.
         machine: How the arithmetic is done.
         images: The training split.
-        watch: Called when `cadence` says that it is due.
+        validate: Called when `cadence` says that it is due.
         progress: Reports every step, and what is logged.
         note: Called before every checkpoint.
+        watch: Called with what `validate` measured; may stop the training before its last step.
 
     Raises:
         DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
         Interrupted: SIGINT, SIGTERM or SIGHUP came; the state was saved first.
+        Stopped: The watch wants no more; the state was saved first.
     """
     take_step = TrainStep(recipe, state, machine, images)
     logger = MetricLogger(state.step, recipe.batch_size)
@@ -76,15 +90,18 @@ def loop(
     def look() -> None:
         report()
         state.require_finite()
-        seen = watch(state)
+        seen = validate(state)
         if seen:
             run.append_log([{"step": state.step} | seen])
+            if watch and watch(state.step, seen["mean"]) and state.step < steps:
+                save()
+                raise Stopped(state.step)
 
     def save() -> None:
         report()
         state.require_finite()
         note(state)
-        run.write_checkpoint(state.step, state.state_dict())
+        run.write_checkpoint(state.step, state.state_dict(), recipe.cadence.keep)
 
     acts: dict[Event, Callable[[], None]] = {"log": report, "evaluate": look, "checkpoint": save}
     with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:

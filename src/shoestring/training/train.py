@@ -16,10 +16,13 @@ from shoestring.model.code import keep_code, remember_code, require_same_code
 from shoestring.model.load import inference_state_dict, load, recipe_of
 from shoestring.model.model import Model
 from shoestring.model.pretrained import start_from
+from shoestring.model.run_rules import record_rules, said
 from shoestring.model.run_splits import TrainingData, load_training_data
 from shoestring.model.train_state import State
 from shoestring.recipes.recipe import NOT_FINGERPRINTED, Recipe
-from shoestring.training.loop import loop
+from shoestring.recipes.rules import Rules
+from shoestring.recipes.rules import rules as default_rules
+from shoestring.training.loop import Watch, loop
 from shoestring.training.memory import require_memory
 from shoestring.training.validation import make_validator
 
@@ -43,6 +46,8 @@ def train(
     progress: Progress,
     overrides: Mapping[str, Any],
     resolve: ResolveEngine = as_asked,
+    rules: Rules | None = None,
+    watch: Watch | None = None,
 ) -> Model:
     """The trained model of a recipe; goes on where the run stopped, or returns at once when it is finished.
 
@@ -54,6 +59,8 @@ def train(
         progress: Reports everything that takes time.
         overrides: The fields in which the recipe differs from the one it is named after, for the record.
         resolve: Makes the engine's open choices, once all else is known to be good.
+        rules: Those in force; by default the shipped ones. Departures are said and recorded, not refused.
+        watch: Is told what was measured on the way, and may stop the training.
 
     Raises:
         OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
@@ -61,6 +68,7 @@ def train(
         RecipeError: A step needs more memory than there is.
         RunError: Steps were taken in the folder by another recipe, or on images that have changed; or all steps were
             taken, and the weights are not kept.
+        Stopped: The watch wants no more steps; the state is saved.
     """
     built = build(recipe)
     machine = Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
@@ -77,15 +85,20 @@ def train(
         raise DataError(f"no images to train on in {data.train.source}; lower --data.tune or check the data folder")
     require_memory(recipe, machine, data.train)
     pretrained = start_from(recipe, built.nets) if run.last_checkpoint() is None else None
+    in_force = rules or default_rules()
+    departures = in_force.departures(recipe)
+    for sentence in said(departures, in_force.name):
+        progress.say(sentence)
     if not started:
         _claim(run, recipe, built, overrides)
         if pretrained:
             run.write_json("pretrained.json", pretrained.to_json())
     remember_code(recipe, progress)
+    record_rules(run, in_force, departures)
     data.record(run)
     machine = Machine.choose(resolve(recipe, run, device, progress), device)
     with machine.running():
-        return _trained(recipe, run, built, data, machine, progress)
+        return _trained(recipe, run, built, data, machine, progress, watch)
 
 
 def _trained(
@@ -95,6 +108,7 @@ def _trained(
     data: TrainingData,
     machine: Machine,
     progress: Progress,
+    watch: Watch | None,
 ) -> Model:
     """The model after all steps that are left."""
     state = State.start(recipe, built.nets, machine)
@@ -103,9 +117,9 @@ def _trained(
         state.load_state_dict({"seconds": seconds_so_far(run)} | saved)  # checkpoints of version 0.1 have no clock
     run.rewind(state.step)
     session = Session(run, machine, state, recipe.task.nfe, recipe.task.loss_unit)
-    watch = make_validator(recipe, run, machine, data.train, data.tune)
+    validate = make_validator(recipe, run, machine, data.train, data.tune)
     try:
-        loop(recipe, run, state, machine, data.train, watch, progress, session.note)
+        loop(recipe, run, state, machine, data.train, validate, progress, session.note, watch)
     finally:
         session.note(state)
     model = ema_or_raw_model(recipe, state, machine)

@@ -28,6 +28,11 @@ def rows() -> list[dict[str, Any]]:
     return _index()["recipes"]
 
 
+def rules() -> dict[str, Any]:
+    """The shipped rules, by which the rows say in what a recipe departs from them."""
+    return _index()["rules"]
+
+
 def names() -> list[str]:
     """The names of all shipped recipes."""
     return [row["recipe"] for row in rows()]

@@ -9,8 +9,8 @@ const PAD_COLOURS = { 1: ["#ffffff"], 3: ["#ff5a5a", "#4fd06a", "#6a9bff"] };
 
 const element = (name) => document.getElementById(name);
 const facts = JSON.parse(element("facts").textContent);
-const net = readIntegerNet(Uint8Array.from(atob(element("net").textContent), (letter) => letter.charCodeAt(0)));
-const [side, , channels] = net.image;
+const [side, , channels] = facts.image;
+let net = null;
 
 /** What the net answers to pixels (side, side, channels): logits, probabilities and the digits it read, if it reads any. */
 function classify(pixels) {
@@ -275,7 +275,7 @@ function choose(chosen) {
   if (chosen === "camera") startCamera();
 }
 
-function start() {
+async function start() {
   element("lead").textContent = facts.lead;
   element("about").textContent = facts.about;
   element("known").textContent = `The ${facts.classes.length} classes it knows`;
@@ -294,6 +294,12 @@ function start() {
     choose(next);
     element(`tab-${next}`).focus();
   });
+  try {
+    net = readIntegerNet(await unpacked(element("net").textContent));
+  } catch {
+    refuse("This browser cannot unpack the net; browsers since 2023 can.");
+    return;
+  }
   takePictures();
   if (facts.digits) makePads();
   choose(facts.digits ? "draw" : "file");

@@ -1,10 +1,6 @@
 """A classifier as one HTML file: the integer net, its arithmetic in plain JavaScript, and a page to try it on."""
 
-import base64
-import html
-import json
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +11,13 @@ from shoestring.core.errors import ExportError
 from shoestring.core.run import Run, write_atomic
 from shoestring.data.image_reader import fitted
 from shoestring.exporting.exportable import Exportable
+from shoestring.exporting.html_page import html_page
 from shoestring.integers.integer_graph import IntegerNet
 
-PARTS = files("shoestring.exporting") / "web"
-SCRIPTS = ("integer_net.js", "resize.js", "classify.js")
+SCRIPTS = ("unpack.js", "integer_net.js", "resize.js", "classify.js")
 
 
-def write_page(net: IntegerNet, found: Exportable, run: Run, file: Path) -> Path:
+def write_classifier_page(net: IntegerNet, found: Exportable, run: Run, file: Path) -> Path:
     """The file, after the page was written to it; it loads nothing else.
 
     Raises:
@@ -33,18 +29,8 @@ def write_page(net: IntegerNet, found: Exportable, run: Run, file: Path) -> Path
             f"the page shows square pictures in grey or RGB, and {found.model.recipe.name} takes {channels} channels "
             f"of {height}x{width}; export --to onnx or --to c"
         )
-    name = found.model.recipe.name
-    content = {
-        "TITLE": html.escape(name),
-        "STYLE": _read("page.css"),
-        "FACTS": json.dumps(_facts(found, run)).replace("<", "\\u003c"),
-        "NET": base64.b64encode(_bytes_of(net)).decode(),
-        "SCRIPT": "\n".join(_read(script) for script in SCRIPTS),
-    }
-    page = _read("page.html")
-    for place, text in content.items():
-        page = page.replace(f"@@{place}@@", text)
-    return write_atomic(file, page.encode(errors="replace"))
+    facts = _facts(found, run) | {"image": net.image}
+    return write_atomic(file, html_page("classifier.html", SCRIPTS, found.model.recipe.name, facts, _bytes_of(net)))
 
 
 def _facts(found: Exportable, run: Run) -> dict[str, Any]:
@@ -80,7 +66,3 @@ def resizes_tall_pictures_down_first() -> bool:
 def _bytes_of(net: IntegerNet) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         return net.save(Path(folder) / "net.safetensors").read_bytes()
-
-
-def _read(name: str) -> str:
-    return (PARTS / name).read_text(encoding="utf-8").rstrip("\n")

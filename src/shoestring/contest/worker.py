@@ -1,0 +1,55 @@
+"""One submission checked in a process of its own, within limits of memory that the system keeps.
+
+`python -m shoestring.contest.worker` with one JSON argument; what it finds is written into a folder.
+"""
+
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+def limit_memory(count: int) -> None:
+    """Lets this process ask for so many bytes at most, where the system knows such limits."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (count, count))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Checks what {"path", "rules", "level", "data_folder", "samples", "inception", "memory", "folder"} says.
+
+    Writes check.json into the folder, and what goes with it: correct.bin of a classifier, samples.png of a generator.
+    """
+    asked: dict[str, Any] = json.loads(sys.argv[1])
+    limit_memory(asked["memory"])
+    import torch
+
+    from shoestring.contest.check import check
+    from shoestring.contest.measured import Sampled
+    from shoestring.core.image_grid import grid
+    from shoestring.core.progress import Progress
+    from shoestring.core.run import Run
+    from shoestring.recipes.rules import Rules
+
+    rules, folder = Rules.from_json(asked["rules"], "the rules"), Run(Path(asked["folder"]))
+    found = check(
+        Path(asked["path"]),
+        rules,
+        asked["level"],
+        Path(asked["data_folder"]),
+        Progress(),
+        sampled=Sampled(asked["samples"], asked["inception"] and Path(asked["inception"])),
+    )
+    if found.measured.samples is not None:
+        folder.write_bytes("samples.png", grid(found.measured.samples, columns=8))
+    if found.correct is not None:
+        folder.write_bytes("correct.bin", found.correct.to(torch.uint8).numpy().tobytes())
+    folder.write_json("check.json", found.to_json())
+
+
+if __name__ == "__main__":
+    main()

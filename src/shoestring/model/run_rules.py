@@ -1,0 +1,44 @@
+"""The rules that a run was trained under: recorded when it starts, with all in which it goes beyond them."""
+
+from collections.abc import Sequence
+
+from shoestring.core.errors import ShoestringError
+from shoestring.core.outside import shipped_specs
+from shoestring.core.run import Run
+from shoestring.model.load import recipe_of
+from shoestring.recipes.recipe import ShippedTask
+from shoestring.recipes.rules import Rules, rules
+
+FILE = "rules.json"
+GENERATORS = [kind for kind, spec in shipped_specs(ShippedTask).items() if getattr(spec, "generator_net", None)]
+"""Kinds of tasks that make images; those of the user's own classify."""
+
+
+def record_rules(run: Run, given: Rules, departures: Sequence[str]) -> None:
+    """Keeps the rules in force, and the departures from them, in a run."""
+    run.write_json(FILE, {"rules": given.model_dump(mode="json"), "departures": list(departures)})
+
+
+def said(departures: Sequence[str], name: str) -> list[str]:
+    """A sentence for each departure from rules of a name."""
+    return [f"departs from the rules {name!r}: {one}" for one in departures]
+
+
+def departures_of(run: Run) -> list[str]:
+    """A sentence for each departure of a run from its rules; of a run that names none, from those that are shipped.
+
+    They are found anew, whatever the record says. Of a run whose code may not run, they are those of its budget.
+
+    Raises:
+        RunError: A file of it is damaged.
+        RecipeError: Its rules are none.
+    """
+    file = run.folder / FILE
+    given = Rules.from_json(run.read_json(FILE)["rules"], str(file)) if file.is_file() else rules()
+    try:
+        found = given.departures(recipe_of(run))
+    except ShoestringError:
+        values = run.read_recipe()
+        makes_images = values.get("task", {}).get("kind") in GENERATORS
+        found = given.beyond(values.get("budget", {}), makes_images=makes_images)
+    return said(found, given.name)
