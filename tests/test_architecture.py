@@ -30,15 +30,8 @@ ALLOWED["exporting"] = ALLOWED["profiling"] | {"profiling"}
 ALLOWED["contest"] = ALLOWED["profiling"] | {"profiling"}
 ALLOWED["fitting"] = ALLOWED["profiling"] | {"profiling"}
 ALLOWED["sweeping"] = ALLOWED["profiling"] | {"profiling"}
-ALLOWED["api"] = ALLOWED["profiling"] | {
-    "profiling",
-    "report",
-    "exporting",
-    "contest",
-    "fitting",
-    "sweeping",
-    "tracking",
-}
+ALLOWED["api"] = ALLOWED["profiling"] | {"profiling", "report", "tracking"}
+ALLOWED["api"] |= {"exporting", "contest", "fitting", "sweeping"}
 ALLOWED["cli"] = ALLOWED["api"] | {"api"}
 ALLOWED["__main__"] = {"cli"}
 
