@@ -51,3 +51,15 @@ def test_accuracy_before_and_after() -> None:
     assert found["difference"].value == pytest.approx(-0.03)
     low, high = found["difference"].interval or (0, 0)
     assert low < -0.03 < high
+
+
+def test_images_are_compared_by_their_root_mean_square() -> None:
+    reference = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    answers = reference.clone()
+    answers[3] += 0.5
+    answers[1, 0, 0, 0] += 1.0  # one number of 48
+    found = compare(answers, reference, 0.05, "made-up inputs", classify=False, by="image")
+    assert found.worst == 3
+    assert found.largest == pytest.approx(0.5 / float(reference.double().std()), rel=1e-6)
+    with pytest.raises(ExportError, match=r"where 0\.05 is allowed"):
+        found.require("the page", "net")
