@@ -144,6 +144,7 @@ def test_int8_as_onnx_answers_almost_as_the_simulation(classifier_run: Run, tmp_
     assert "against the simulation" in (tmp_path / "out" / "export.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("untimed")
 def test_a_gan_says_what_one_call_is_worth(gan_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fid = {"value": 0.5, "n": 10_000}
     monkeypatch.setattr(Run, "metrics", lambda _: {"test": {"fid_768_clean": fid, "recall": fid}})

@@ -124,7 +124,7 @@ class FloatProgram:
             return values[self.steps[-1].output]
 
         with torch.no_grad():
-            return cast(Tensor, torch.vmap(one)(*(each.unsqueeze(1) for each in batch))).squeeze(1)
+            return torch.vmap(one)(*(each.unsqueeze(1) for each in batch)).squeeze(1)
 
     def packed(self) -> tuple[dict[str, Any], bytes]:
         """The graph, as plain JSON values, and the numbers of all constants, which it says the places of.
@@ -433,8 +433,8 @@ class _Trace:
             name = f"c{len(self.constants)}"
             self.named[key] = name, tensor  # the tensor too, so that its id stays its own
             values = tensor.detach().float()
-            rounds = weight is not None and values.numel() >= SMALLEST
-            self.constants[name] = Constant(values, weight.axis if rounds else None)
+            axis = weight.axis if weight is not None and values.numel() >= SMALLEST else None
+            self.constants[name] = Constant(values, axis)
         return self.named[key][0]
 
     def step(self, operator: str, operands: Sequence[Any], shape: tuple[int, ...], options: dict[str, Any]) -> _Value:

@@ -34,7 +34,7 @@ def export_rows(run_data: RunData) -> list[ExportRow]:
     weights = run_data.run.weights_digest()
     return [
         ExportRow(
-            form=WORDS.get(one["form"], one["form"]),
+            form=WORDS.get(one["form"]) or str(one["form"]),
             page=f"exports/{one['folder']}/export.html",
             size=size(one["files"][0]["bytes"]),
             answers=_answers(one),

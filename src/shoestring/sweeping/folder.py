@@ -194,8 +194,8 @@ class SweepFolder:
     def tune_digest(self, training: Training) -> str | None:
         """A hash of the tune images that a training was measured on; None where it is not known."""
         run = self.run(training)
-        known = run.read_json("splits.json") if (run.folder / "splits.json").is_file() else {}
-        return known.get("tune", {}).get("digest")
+        known: dict[str, Any] = run.read_json("splits.json") if (run.folder / "splits.json").is_file() else {}
+        return known["tune"]["digest"] if "tune" in known else None
 
     def end(self, training: Training, state: State, reason: str) -> None:
         """Records that a training will never be finished, and why."""

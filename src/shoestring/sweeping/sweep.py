@@ -119,5 +119,5 @@ def _comment(folder: SweepFolder, best: Row, confirmation: Row | None) -> str:
         if row and row.metric:
             interval = row.metric.interval
             beside = f", 95 % interval {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
-            lines.append(f"{folder.measure} on tune {what}: {row.metric.value:.4g}, {row.metric.n} seeds{beside}.")
+            lines.append(f"{folder.measure} on tune {what}: {row.metric.value:.4g}, seeds: {row.metric.n}{beside}.")
     return "\n".join(lines)
