@@ -140,7 +140,7 @@ class Board:
         states = {outcome.state for outcome in outcomes}
         values = [outcome.value for outcome in outcomes if outcome.value is not None]
         ends = [one for one in ENDS_A_POINT if one in states]
-        state = ends[0] if ends else "finished"
+        state: State = ends[0] if ends else "finished"
         metric = None
         if state == "finished":
             scale = SCALES.get(self.folder.measure, "log")
