@@ -1,10 +1,11 @@
-"""Rewrites the tables of README.md and docs/results.md, and the figures, from the runs that the repository keeps.
+"""Rewrites tables, figures and the index of recipes from the runs and recipes that the repository keeps.
 
 python scripts/results.py [--check]
 
-Reads the runs in src/shoestring/zoo and in results, and results/rivals.toml. A table stands between
-`<!-- begin: NAME -->` and `<!-- end: NAME -->`; a figure lies in docs/figures beside the data it shows. With --check
-nothing is written, and the exit status is 1 when a table or a figure's data is out of date.
+Reads the runs in src/shoestring/zoo and in results, and results/rivals.toml. In README.md and docs/results.md a table
+stands between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; a figure lies in docs/figures beside the data it shows;
+what `list` and `new` know of recipes lies in src/shoestring/zoo, as index.json and templates/. With --check nothing is
+written, and the exit status is 1 when any of it is out of date.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pages.ablations import ablations
 from pages.chart import read_chart
 from pages.contest import contest
 from pages.figure import is_current, write
+from pages.index import stale_index
 from pages.runs import ROOT, kept_runs
 from pages.samplings import samplings
 from pages.speed import growth, making, rooflines, versus, waiting
@@ -88,7 +90,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     runs = kept_runs()
-    stale = stale_pages(runs, check) + stale_figures(runs, check)
+    stale = stale_pages(runs, check) + stale_figures(runs, check) + stale_index(check)
     if stale:
         print(f"{', '.join(stale)} {'out of date: run python scripts/results.py' if check else 'rewritten'}")
     sys.exit(1 if check and stale else 0)

@@ -1,20 +1,16 @@
 """What the documents promise: commands that exist, examples that work, links that lead somewhere, the runs' tables."""
 
 import importlib.util
-import json
 import re
 import shlex
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import tiny
 
 import shoestring
-from shoestring.cli import main
 from shoestring.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
@@ -49,43 +45,14 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert found.stdout == blocks("shell")[1]
 
 
-def test_commands_of_the_tour_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    from shoestring.cli.main import parse
-
-    monkeypatch.chdir(ROOT)
-    commands = [line.split("#")[0] for block in blocks("shell")[2:] for line in block.splitlines()]
-    assert len(commands) >= 8
-    for command in commands:
-        shipped = {"runs/mine": "cifar100-gan-best", "runs/faster": "cifar100-best", "runs/flowers": "cifar100-best"}
-        program, *words = (shipped.get(word, word) for word in shlex.split(command))
-        assert program == "shoestring"
-        if not any(word.endswith(".toml") for word in words):
-            parse(words)  # ends the process where an option is unknown
-
-
-def test_the_recipe_of_the_readme_trains_and_predicts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    pictures = tiny.write_pictures(tmp_path / "flowers")
-    assert "/data/flowers" in blocks("toml")[0]
-    (tmp_path / "flowers.toml").write_text(blocks("toml")[0].replace("/data/flowers", pictures.as_posix()))
-    lines = (line.split("#")[0] for line in blocks("shell")[-1].splitlines())
-    train, evaluate, predict = (shlex.split(line)[1:] for line in lines)
-    assert main([*train, "--budget.steps", "2"]) == 0
-    assert (tmp_path / "runs" / "flowers" / "weights.safetensors").stat().st_size < 420_000
-    assert main(evaluate) == 0
-    (tmp_path / "new.jpg").write_bytes((pictures / "test" / "red" / "00.png").read_bytes())
-    shutil.rmtree(pictures)  # the model has to answer without what it was trained on
-    capsys.readouterr()
-    assert main([*predict, "--json"]) == 0
-    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert {found["class"] for found in prediction["classes"]} == set(tiny.CLASSES)
+def test_it_is_a_landing_page() -> None:
+    assert README.count("\n") <= 80
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python")[0]
+    assert "logits = " in code
     assert '"steps": 200' in code
     names: dict[str, object] = {}
     exec(code.replace('"steps": 200', '"steps": 2'), names)

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
         inspect,
         interpolate,
         join_sweep,
+        layers,
         load,
         pack,
         predict,
         promote,
+        push,
         sample,
         sweep,
         train,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     )
     from shoestring.core.budget import Budget
     from shoestring.core.errors import ShoestringError
+    from shoestring.core.progress import Progress
     from shoestring.core.run import Run
     from shoestring.data.inspection import FolderReport
     from shoestring.evaluation.evaluate import compare_images, evaluate
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from shoestring.recipes import RECIPES
     from shoestring.recipes.lookup import recipe
     from shoestring.recipes.recipe import Recipe
-    from shoestring.training.loop import Stopped
+    from shoestring.training.loop import Interrupted, Stopped
 
 _HOMES = {
     "RECIPES": "recipes",
@@ -51,6 +54,8 @@ _HOMES = {
     "Classifier": "model.classifier",
     "FolderReport": "data.inspection",
     "Generator": "model.generator",
+    "Interrupted": "training.loop",
+    "Progress": "core.progress",
     "Recipe": "recipes.recipe",
     "Run": "core.run",
     "ShoestringError": "core.errors",
@@ -67,10 +72,12 @@ _HOMES = {
     "export": "api",
     "fit": "api",
     "inspect": "api",
+    "layers": "api",
     "load": "api",
     "open_run": "model.load",
     "pack": "api",
     "predict": "api",
+    "push": "api",
     "recipe": "recipes.lookup",
     "sample": "api",
     "train": "api",
@@ -84,6 +91,8 @@ __all__ = [
     "Classifier",
     "FolderReport",
     "Generator",
+    "Interrupted",
+    "Progress",
     "Recipe",
     "Run",
     "ShoestringError",
@@ -98,11 +107,13 @@ __all__ = [
     "inspect",
     "interpolate",
     "join_sweep",
+    "layers",
     "load",
     "open_run",
     "pack",
     "predict",
     "promote",
+    "push",
     "recipe",
     "sample",
     "sweep",

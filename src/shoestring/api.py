@@ -6,8 +6,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from shoestring.contest.check import WINDOWS, Checked
 from shoestring.contest.check import check as check_submission
 from shoestring.contest.finding import Level
@@ -16,6 +14,8 @@ from shoestring.contest.grade import grade as grade_folder
 from shoestring.contest.measured import Sampled
 from shoestring.core.config import did_you_mean
 from shoestring.core.errors import ExportError, RecipeError, RunError, ShoestringError, require_at_least
+from shoestring.core.image_batch import ImageBatch, image_batch
+from shoestring.core.layer_table import LayerTable
 from shoestring.core.packed import SUFFIX, record_of
 from shoestring.core.packed import pack as pack_run
 from shoestring.core.progress import Progress
@@ -38,10 +38,14 @@ from shoestring.exporting.forms import WRITERS, Form, meaning
 from shoestring.exporting.onnx_file import write_onnx
 from shoestring.fitting.choose import wanted
 from shoestring.fitting.prepare import prepare
+from shoestring.hub.address import parse_address
+from shoestring.hub.push import push as push_run
+from shoestring.live.usual import usual_progress
+from shoestring.model.build import build
 from shoestring.model.code import Kept, allow_code, give_parts, trust_run
 from shoestring.model.generator import Generator
 from shoestring.model.likeliest import likeliest
-from shoestring.model.load import is_fixed, open_run, usual_run, whole_recipe
+from shoestring.model.load import file_name, is_fixed, open_run, usual_run, whole_recipe
 from shoestring.model.load import load as load_run
 from shoestring.model.metrics_origin import metrics_origin
 from shoestring.model.model import Model, require_classifier, require_generator
@@ -56,6 +60,8 @@ from shoestring.sweeping.folder import SweepFolder
 from shoestring.sweeping.plan import Measure, Pruner, Search, plan, table_of
 from shoestring.sweeping.shipped import SWEEPS
 from shoestring.sweeping.sweep import Launcher, begin, run_sweep
+from shoestring.tracking.tracked_run import TrackedRun
+from shoestring.tracking.tracker import TrackerMaker, open_trackers
 from shoestring.training.loop import Watch
 from shoestring.training.train import train as train_run
 
@@ -69,6 +75,7 @@ def train(
     base: Recipe | None = None,
     rules: Rules | Path | str | None = None,
     watch: Watch | None = None,
+    log_to: Sequence[str | TrackerMaker] | str | TrackerMaker = (),
     **fields: Any,
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
@@ -80,11 +87,12 @@ def train(
         run: The run's folder; by default runs/NAME-FINGERPRINT.
         data_folder: Where data lies or is downloaded to; by default SHOESTRING_DATA or the user's cache.
         device: "cpu", "cuda", …; by default a GPU when there is one.
-        progress: Reports everything that takes time.
+        progress: Reports everything that takes time; by default a bar on a terminal, bar and curves in a notebook.
         base: The recipe that this one was made of, where none of its name is shipped: run and report say what differs.
         rules: A file of rules, by default the shipped ones; run and report say in what the recipe departs from them.
         watch: Is called at every look at the tune split, or at samples, with the step and what was measured, such as
             {"accuracy": 0.93}; true stops the training, which the same call without it would go on with.
+        log_to: Trackers that are told all that is recorded: "tensorboard", one's own class, or its file.py:Name.
         fields: Values that replace the recipe's own, as of `recipe`, such as net=TinyNet or budget={"steps": 60}.
 
     Raises:
@@ -95,12 +103,13 @@ def train(
     given = recipe(what, **fields)
     base = recipe(what) if fields and base is None else base
     asked = located(given, data_folder)
-    home = Run(Path(run)) if run else usual_run(asked)
-    folder, progress = resolve_data_folder(data_folder), progress or Progress()
+    place = (Run(Path(run)) if run else usual_run(asked)).folder
+    home = TrackedRun(place, open_trackers(log_to, place))
+    folder, progress = resolve_data_folder(data_folder), progress or usual_progress()
     split: Split = "tune" if holds_out(asked.data) else "test"
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
-    with home.locked(progress):
+    with home.locked(progress), home.told():
         model = train_run(asked, home, folder, device, progress, overrides, resolve_engine, in_force, watch)
         with model.machine.running():
             if isinstance(model, Generator):
@@ -113,7 +122,7 @@ def train(
             write_report([home])
         except ShoestringError as error:  # a report can be made again any time
             progress.say(f"no report: {error}. Then: shoestring report {home.folder}")
-    return home
+    return Run(place)
 
 
 def sweep(
@@ -183,7 +192,7 @@ def sweep(
         grid=grid, over=over, search=search, trials=trials, seeds=seeds, confirm=confirm, measure=measure, prune=prune,
     )  # fmt: skip
     name = given.name if isinstance(what, Recipe) else Path(what).stem
-    home, progress = SweepFolder(Path(out) if out else Path("sweeps") / name), progress or Progress()
+    home, progress = SweepFolder(Path(out) if out else Path("sweeps") / name), progress or usual_progress()
     begin(located(given, data_folder), planned, home, storage, progress)
     if retry_failed:
         home.reopen()
@@ -221,7 +230,7 @@ def join_sweep(
     home = SweepFolder(Path(folder))
     if trust_code:
         allow_code(home.base)
-    return _swept(home, data_folder, device, progress or Progress(), workers)
+    return _swept(home, data_folder, device, progress or usual_progress(), workers)
 
 
 def _swept(
@@ -263,7 +272,7 @@ def inspect(
             raise RecipeError(f"{folder} has data of kind {data.kind!r}; only folders of images can be inspected")
     else:
         data = ImageFolder(path=place.absolute() if place.exists() else place)
-    return inspect_folder(data.replace(**fields), resolve_data_folder(data_folder), progress or Progress())
+    return inspect_folder(data.replace(**fields), resolve_data_folder(data_folder), progress or usual_progress())
 
 
 def fit(
@@ -298,9 +307,22 @@ def fit(
         RunError: The run's folder holds another one.
         DataError: The folder has no classes, or bad files.
     """
-    progress = progress or Progress()
+    progress = progress or usual_progress()
     home, file = prepare(folder, out, wanted(**limits), skip_bad, resolve_data_folder(data_folder), device, progress)
     return train(file, home.folder, data_folder, device, progress) if train_it else home
+
+
+def layers(what: Recipe | str | Path, **fields: Any) -> LayerTable:
+    """The layer table of a recipe: output shapes, parameters and multiply-adds of each layer for one image.
+
+    Args:
+        what: A recipe, or the name or file of one.
+        fields: Values that replace the recipe's own, as of `recipe`.
+
+    Raises:
+        OverBudgetError: The nets do not fit the budget.
+    """
+    return LayerTable(build(located(recipe(what, **fields))).layers)
 
 
 def load(
@@ -371,9 +393,9 @@ def promote(
         RecipeError: There is no such option of sampling, or the run is a classifier's.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
-    home, progress = open_run(what), progress or Progress()
+    home, progress = open_run(what), progress or usual_progress()
     if is_fixed(home):
-        raise RunError(f"{what} is shipped or packed and stays as it is; copy {home.folder} and name the copy")
+        raise RunError(f"{what} is shipped, packed or of the hub; copy {home.folder} and name the copy")
     with home.locked(progress):
         if not promote_run(home, ema_decay, sampling, device, progress):
             progress.say(f"{what} has these weights and this sampler already")
@@ -391,8 +413,8 @@ def sample(
     ema_decay: float | None = None,
     trust_code: bool = False,
     sampling: Mapping[str, Any] | None = None,
-) -> Tensor:
-    """Images made by a generator: uint8 (count, c, h, w).
+) -> ImageBatch:
+    """Images made by a generator: uint8 (count, c, h, w), which a notebook shows as a picture.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
@@ -412,10 +434,10 @@ def sample(
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     require_at_least(1, count=count)
-    progress = progress or Progress()
+    progress = progress or usual_progress()
     model = require_generator(load(what, device, ema_decay, progress, trust_code=trust_code)).with_sampling(sampling)
     with model.machine.running():
-        return model.sample(count, seed, progress, model.labels(count, class_name))
+        return image_batch(model.sample(count, seed, progress, model.labels(count, class_name)))
 
 
 def interpolate(
@@ -429,7 +451,7 @@ def interpolate(
     to_class: str | None = None,
     trust_code: bool = False,
     sampling: Mapping[str, Any] | None = None,
-) -> Tensor:
+) -> ImageBatch:
     """Images of a generator on the way between pairs of latent vectors: uint8 (pairs, steps, c, h, w).
 
     Args:
@@ -451,11 +473,11 @@ def interpolate(
     """
     require_at_least(1, pairs=pairs)
     require_at_least(2, steps=steps)
-    progress = progress or Progress()
+    progress = progress or usual_progress()
     model = require_generator(load(what, device, progress=progress, trust_code=trust_code)).with_sampling(sampling)
     labels = model.labels(pairs, class_name), model.labels(pairs, class_name if to_class is None else to_class)
     with model.machine.running():
-        return model.interpolate(pairs, steps, seed, progress, labels)
+        return image_batch(model.interpolate(pairs, steps, seed, progress, labels))
 
 
 def predict(
@@ -574,7 +596,7 @@ def check(
         in_force,
         level,
         resolve_data_folder(data_folder),
-        progress or Progress(),
+        progress or usual_progress(),
         windows=windows,
         seed=seed,
         device=device,
@@ -627,7 +649,7 @@ def grade(
         limits or Limits(),
         Sampled(samples, inception),
         home,
-        progress or Progress(),
+        progress or usual_progress(),
     )
     pictures = {row.name: row.picture for row in board.rows if row.picture is not None}
     build(board.to_json(), pictures, home / "index.html")
@@ -666,10 +688,10 @@ def export(
     """
     if to not in WRITERS:
         raise ExportError(f"{did_you_mean('form', to, list(WRITERS))}")
-    home, progress = open_run(what), progress or Progress()
+    home, progress = open_run(what), progress or usual_progress()
     if not home.finished():
         raise RunError(f"{home.folder} is not finished; run the same `train` command again, and export it then")
-    folder = usual_folder(home, to) if out is None else Path(out)
+    folder = _export_folder(home, to) if out is None else Path(out)
     inside = out is None and not is_fixed(home)
     if inside:
         home.require_writable("name the folder to write with --out")
@@ -680,6 +702,10 @@ def export(
 
         build(folder)
     return folder
+
+
+def _export_folder(home: Run, to: Form) -> Path:
+    return Path(f"{file_name(home)}-{to}") if is_fixed(home) else usual_folder(home, to)
 
 
 def demo(
@@ -703,10 +729,26 @@ def demo(
         ShoestringError: As `export`.
     """
     home = open_run(what)
-    folder = usual_folder(home, "web") if out is None else Path(out)
+    folder = _export_folder(home, "web") if out is None else Path(out)
     if not (home.finished() and is_current(folder, home)):
         export(what, "web", out, data_folder, progress, trust_code=trust_code)
     return folder / "index.html"
+
+
+def push(what: Path | str, repository: str, progress: Progress | None = None, *, private: bool = False) -> str:
+    """The web address of a run on the Hugging Face hub, after its recipe, weights, log and a model card went there.
+
+    Args:
+        what: A finished run's folder, or the name of a recipe whose weights are shipped.
+        repository: Such as "user/name"; made if it is not there.
+        progress: Reports what is pushed.
+        private: Whether a repository that is made now is to be seen by its owner only.
+
+    Raises:
+        RunError: There is no such run, or it is not finished.
+        HubError: There is no connection, no right to write, or the extra "hub" is not installed.
+    """
+    return push_run(open_run(what), parse_address(repository), progress or usual_progress(), private=private)
 
 
 def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> Path:
@@ -726,7 +768,7 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
     homes = [what if isinstance(what, Run) else open_run(what) for what in runs]
     first = homes[0]
     if file is None and is_fixed(first):
-        file = Path(f"{first.name}.html")
+        file = Path(f"{file_name(first)}.html")
     elif file is None:
         first.require_writable("name the file to write with --out")
     return build(homes, file or first.report_file, Reader(whole_recipe, departures_of, metrics_origin))

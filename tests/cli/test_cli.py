@@ -299,9 +299,10 @@ def test_where_the_recipe_is_named(words: str, place: int | None) -> None:
 
 def test_lines_for_logs_are_few_and_always_have_the_last(monkeypatch, capsys) -> None:
     from shoestring.cli import display
+    from shoestring.live import terminal
 
     now = [0.0]
-    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
     shown = display.Display(as_json=True)
     with shown.task("short", 1_000, "steps") as advance:
         for _ in range(1_000):

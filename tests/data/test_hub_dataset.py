@@ -79,8 +79,26 @@ def test_labels_may_be_words_and_tables_without_images_are_refused(tmp_path: Pat
     pq.write_table(words, tmp_path / "all.parquet")
     assert ImageFolder(path=tmp_path).named(tmp_path).classes == ("bee", "cow")
     pq.write_table(pa.table({"x1": [1], "x2": [2]}), tmp_path / "all.parquet")
-    with pytest.raises(DataError, match="has the columns x1, x2; an image and a label are looked for"):
+    with pytest.raises(
+        DataError, match=r"has the columns x1, x2; the label is looked for under .*: say which in data\.label_column"
+    ):
         ImageFolder(path=tmp_path).named(tmp_path)
     (tmp_path / "all.parquet").write_bytes(b"nonsense")
     with pytest.raises(DataError, match=r"all\.parquet cannot be read"):
         ImageFolder(path=tmp_path).named(tmp_path)
+
+
+def test_columns_can_be_named(tmp_path: Path) -> None:
+    found = table(range(0, 30))
+    others = pa.table({"thumbnail": pa.array([b"no picture"] * 30), "fold": pa.array([0] * 30)})
+    for name in others.column_names:
+        found = found.append_column(name, others.column(name))
+    found = found.rename_columns(["scan", "grade", "image", "label"])
+    pq.write_table(found, tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="train"):
+        ImageFolder(path=tmp_path, size=8, tune=0).named(tmp_path).load("train", tmp_path, Progress())
+    named = ImageFolder(path=tmp_path, size=8, tune=0, image_column="scan", label_column="grade").named(tmp_path)
+    assert named.classes == ("0", "1")
+    assert len(named.load("train", tmp_path, Progress())) + len(named.load("test", tmp_path, Progress())) == 30
+    with pytest.raises(DataError, match=r"data\.label_column names 'grad'.*say which"):
+        named.replace(names=(), label_column="grad").named(tmp_path)

@@ -113,4 +113,5 @@ def test_equal_runs_of_two_processes_differ_in_times_only(tmp_path: Path) -> Non
     one, two = ({name: content for name, content in run.items() if "checkpoints" not in name} for run in found)
     assert one.keys() == two.keys()
     assert {"weights.safetensors", "ema/0.9.safetensors", "samples/samples.png", "layers.json"} <= one.keys()
-    assert {name for name in one if one[name] != two[name]} <= {"environment.json", "log.jsonl", "chain.json", "report.html"}
+    differing = {name for name in one if one[name] != two[name]}
+    assert differing <= {"environment.json", "log.jsonl", "chain.json", "report.html"}

@@ -11,16 +11,32 @@ from typing import Annotated, Any
 import tyro
 
 import shoestring
-from shoestring.cli import contest, evaluate, export, fit, inspect, options, sample, sweep, targets, trust, verbs
+from shoestring.cli import (
+    contest,
+    evaluate,
+    export,
+    fit,
+    inspect,
+    new,
+    options,
+    push,
+    sample,
+    sweep,
+    targets,
+    trust,
+    verbs,
+)
 from shoestring.cli import profile as profiling
 from shoestring.cli.display import Display
 from shoestring.cli.streams import complete_streams, lasting_streams
 from shoestring.core.allocator import keep_freed_memory
-from shoestring.core.errors import ShoestringError
+from shoestring.core.errors import ShoestringError, UsageError
+from shoestring.zoo import index
 
 Verb = (
     Annotated[verbs.List, tyro.conf.subcommand("list")]
     | Annotated[verbs.Show, tyro.conf.subcommand("show")]
+    | Annotated[new.New, tyro.conf.subcommand("new")]
     | Annotated[inspect.Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[fit.Fit, tyro.conf.subcommand("fit")]
     | Annotated[verbs.Train, tyro.conf.subcommand("train")]
@@ -37,6 +53,7 @@ Verb = (
     | Annotated[contest.Pack, tyro.conf.subcommand("pack")]
     | Annotated[contest.Check, tyro.conf.subcommand("check")]
     | Annotated[contest.Grade, tyro.conf.subcommand("grade")]
+    | Annotated[push.Push, tyro.conf.subcommand("push")]
     | Annotated[trust.Trust, tyro.conf.subcommand("trust")]
 )
 
@@ -76,6 +93,9 @@ def _run(words: list[str]) -> int:
                 status = parse(words).do(display) or 0
         sys.stdout.flush()
         return status
+    except UsageError as error:
+        display.say(f"error: {error}")
+        return 2
     except ShoestringError as error:
         display.say(f"error: {error}")
         return 1
@@ -153,19 +173,25 @@ def target_place(words: Sequence[str]) -> int | None:
     """
     free = [place for place in range(1, len(words)) if not words[place].startswith("-")]
     if not free:
-        return None  # before recipes are imported, and torch with them
-    from shoestring.core.run import Run
-    from shoestring.recipes import RECIPES
-
+        return None
     named = [
         place
         for place in free
-        if words[place] in RECIPES
+        if words[place] in index.names()
         or words[place].endswith((".toml", ".json", ".safetensors"))
-        or Run(Path(words[place])).exists()
+        or _is_run(words[place])
     ]
     alone = [place for place in free if not _seems_a_value(words[place - 1])]
     return next(iter([place for place in named if place in alone] + named + alone), None)
+
+
+def _is_run(word: str) -> bool:
+    """Whether a run lies there; torch is imported only where a folder does."""
+    if not Path(word).is_dir():
+        return False
+    from shoestring.core.run import Run
+
+    return Run(Path(word)).exists()
 
 
 def _seems_a_value(before: str) -> bool:

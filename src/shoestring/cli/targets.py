@@ -10,7 +10,9 @@ from shoestring.cli.evaluate import EvaluateClassifier, EvaluateGenerator
 from shoestring.cli.options import Options, Verb
 from shoestring.cli.sample import Interpolate, Promote, Sample
 from shoestring.cli.sweep import Sweep
-from shoestring.core.errors import RecipeError
+from shoestring.core.did_you_mean import did_you_mean
+from shoestring.core.errors import RecipeError, UsageError
+from shoestring.zoo import index
 
 if TYPE_CHECKING:
     from shoestring.core.config import Spec
@@ -29,7 +31,11 @@ def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:
 
     Raises:
         RecipeError: There is no such recipe, or the options make none that fits.
+        UsageError: The recipe has no such option.
     """
+    if verb is not Sweep:  # which also takes shipped sweeps
+        index.require_recipe(name)
+        _require_known_options(verb, name, words)
     from shoestring import api
     from shoestring.cli.parts import with_kinds
     from shoestring.recipes.recipe import Recipe
@@ -64,6 +70,25 @@ def with_run(word: str, name: str, words: Sequence[str]) -> Verb:
         default["sampling"] = sampling
     whole = dataclasses.make_dataclass(verb.__name__, fields, bases=(verb,), frozen=True, kw_only=True)
     return _parsed(whole, whole(**default), verb, word, name, words)
+
+
+def _require_known_options(verb: type[Options], name: str, words: Sequence[str]) -> None:
+    """Refuses an option that no field of a shipped recipe has, before torch is imported.
+
+    Where a part is to be of another kind, only the parser knows its options.
+    """
+    kinds = ("--data", "--augment", "--net", "--task", "--optimiser", "--schedule")
+    if name not in index.names() or any(word.partition("=")[0] in kinds for word in words):
+        return
+    own = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(verb)} | {"--help", "--no-json"}
+    known = own.union(index.options(name))
+    for word in words:
+        option = word.partition("=")[0].replace("_", "-")
+        if option.startswith("--") and len(option) > 2 and option not in known:
+            raise UsageError(
+                f"{did_you_mean('option', word.partition('=')[0], known)} `shoestring {verb.__name__.lower()} {name} "
+                "--help` lists all"
+            )
 
 
 def _require_todays_options(words: Sequence[str], verb: type[Options], sampling: "Spec | None") -> None:

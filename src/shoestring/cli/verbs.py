@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import FlagCreatePairsOff, Positional, Suppress, arg
+from tyro.conf import FlagCreatePairsOff, Positional, Suppress, UseAppendAction, arg
 
 from shoestring.cli.display import Display
 from shoestring.cli.evaluate import scalars, show_metrics
 from shoestring.cli.options import Options, RunOrName
 from shoestring.core.errors import ShoestringError, require_at_least
 from shoestring.report.format import percent
+from shoestring.zoo import index
 
 if TYPE_CHECKING:
     from shoestring.core.run import Run
@@ -33,9 +34,6 @@ class List(Options):
 
     def do(self, display: Display) -> None:
         """Prints the table."""
-        from shoestring.cli.overview import overview
-        from shoestring.cli.parts import parts_overview
-
         if self.sweeps:
             from shoestring.sweeping.shipped import SWEEPS, summary
 
@@ -45,13 +43,21 @@ class List(Options):
             display.line("shoestring sweep NAME trains one.")
             return
         if self.parts:
+            from shoestring.cli.parts import parts_overview
+
             found = parts_overview()
             display.result({"parts": found})
             display.table("Parts", ("part", "kind", "package", "what it is"), [list(row.values()) for row in found])
             display.line("One of your own is file.py:Name or module:Name, such as --net my_net.py:TinyNet.")
             return
-        rules, rows = overview(self.rules)
-        display.result({"rules": rules.model_dump(mode="json"), "recipes": rows})
+        if self.rules is None:
+            rules, rows = index.rules(), index.rows()
+        else:
+            from shoestring.cli.overview import overview
+
+            found, rows = overview(self.rules)
+            rules = found.model_dump(mode="json")
+        display.result({"rules": rules, "recipes": rows})
         columns = ("recipe", "task", "data", "parameters", "budget", "steps", "published", "measured")
         cells = (
             [str(row[f"{column}_text"] if f"{column}_text" in row else row[column]) for column in columns]
@@ -59,7 +65,7 @@ class List(Options):
         )
         display.table("Recipes", columns, cells, numbers=("parameters", "budget", "steps"))
         display.line(
-            "Measured: the shipped weights, of seed 0; docs/results.md has means over seeds. Empty: none shipped."
+            "Measured: of seed 0, of shipped weights where there are any; docs/results.md has means over seeds."
         )
         for row in rows:
             for departure in row["departures"]:
@@ -101,6 +107,8 @@ class Train(Options):
     """A file of rules: run and report say in what the recipe departs from them. By default the shipped rules."""
     skip_bad: FlagCreatePairsOff[bool] = False
     """Go on without image files that cannot be read: short for --data.skip-bad."""
+    log_to: UseAppendAction[tuple[str, ...]] = ()
+    """A tracker that is told all that is recorded: tensorboard, or one of your own, file.py:Name. May be repeated."""
     recipe: Suppress[Any] = None
 
     def do(self, display: Display) -> int | None:
@@ -110,7 +118,10 @@ class Train(Options):
         base = api.recipe(self.target)
         asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
         result = trained(
-            display, lambda: api.train(asked, self.run, self.data_folder, self.device, display, base, self.rules)
+            display,
+            lambda: api.train(
+                asked, self.run, self.data_folder, self.device, display, base, self.rules, log_to=self.log_to
+            ),
         )
         status = result.pop("status", None)
         display.result(result)

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -159,6 +158,7 @@ def grade(
         "samples": sampled.count,
         "inception": None if sampled.inception is None else str(sampled.inception),
         "memory": limits.memory,
+        "seconds": math.ceil(60 * limits.minutes) + 1,
     }
     with progress.task("grading", len(found), "submissions") as advance:
 
@@ -168,8 +168,11 @@ def grade(
             advance(last=path.name)
             return row
 
-        with ThreadPoolExecutor(limits.workers) as pool:
+        pool = ThreadPoolExecutor(limits.workers)
+        try:
             rows = list(pool.map(graded, found))
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C reaches the processes too, and no other one is started
     board = Board(rules, ranked(rows))
     _write(board, out)
     return board
@@ -190,7 +193,6 @@ def _in_a_process(name: str, asked: dict[str, Any], limits: Limits) -> Graded:
         text=True,
         errors="replace",
         env=os.environ | threads,
-        start_new_session=True,
     )
     try:
         _, said = process.communicate(timeout=60 * limits.minutes)
@@ -198,7 +200,8 @@ def _in_a_process(name: str, asked: dict[str, Any], limits: Limits) -> Graded:
         reason = f"its check ended early: {last}" if process.returncode or not result.is_file() else ""
     except subprocess.TimeoutExpired:
         reason = f"it took more than {limits.minutes:g} minutes"
-        _end(process)
+        process.kill()
+        process.communicate()
     seconds = time.monotonic() - began
     if reason:
         failure = Finding(1, "process", "failed", reason)
@@ -209,15 +212,6 @@ def _in_a_process(name: str, asked: dict[str, Any], limits: Limits) -> Graded:
     correct = torch.tensor(list(answers.read_bytes()), dtype=torch.bool) if answers.is_file() else None
     found = cast("dict[str, Any]", json.loads(result.read_text(encoding="utf-8")))
     return Graded(name, found, seconds, correct, picture.read_bytes() if picture.is_file() else None)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Ends a process with all that it started."""
-    if hasattr(os, "killpg"):
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.communicate()
 
 
 def ranked(rows: Sequence[Graded]) -> list[Graded]:

@@ -1,4 +1,4 @@
-"""One submission checked in a process of its own, within limits of memory that the system keeps.
+"""One submission checked in a process of its own, within limits that the system keeps.
 
 `python -m shoestring.contest.worker` with one JSON argument; what it finds is written into a folder.
 """
@@ -10,22 +10,26 @@ from pathlib import Path
 from typing import Any
 
 
-def limit_memory(count: int) -> None:
-    """Lets this process ask for so many bytes at most, where the system knows such limits."""
+def limit(memory: int, seconds: int) -> None:
+    """Lets this process take so many bytes and so much processor time at most, where the system knows such limits.
+
+    The time outlasts the clock of whoever started it, and ends a process that was left alone.
+    """
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (count, count))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:
-    """Checks what {"path", "rules", "level", "data_folder", "samples", "inception", "memory", "folder"} says.
+    """Checks a submission as its argument says: {"path", "rules", "level", "data_folder", "folder", …}, see `grade`.
 
     Writes check.json into the folder, and what goes with it: correct.bin of a classifier, samples.png of a generator.
     """
     asked: dict[str, Any] = json.loads(sys.argv[1])
-    limit_memory(asked["memory"])
+    limit(asked["memory"], asked["seconds"])
     import torch
 
     from shoestring.contest.check import check

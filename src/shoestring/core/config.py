@@ -1,13 +1,14 @@
 """What every spec of a recipe shares: frozen, strict about keys, plain JSON in and out."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from shoestring.core.did_you_mean import did_you_mean as did_you_mean
 from shoestring.core.errors import RecipeError
+from shoestring.core.html import flat, table
 
 
 class Spec(BaseModel):
@@ -40,6 +41,11 @@ class Spec(BaseModel):
             return self.model_validate(merged(self.model_dump(), fields))
         except ValidationError as error:
             raise RecipeError(f"these values do not fit into {type(self).__name__}:\n{explain(error)}") from error
+
+    def _repr_html_(self) -> str:
+        """The fields as a table, in notebooks."""
+        values = self.model_dump(mode="json")
+        return table(str(values.get("name") or type(self).__name__), ("field", "value"), flat(values))
 
 
 def merged(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,20 +98,6 @@ def counting(spec: Spec) -> dict[str, Any]:
         elif value != next((mark.value for mark in field.metadata if isinstance(mark, FirstDefault)), default):
             found[name] = plain[name]
     return found
-
-
-def did_you_mean(what: str, given: str, known: Any) -> str:
-    """The sentence that says a name is unknown and which known one is nearest.
-
-    Args:
-        what: What the name should have been, such as "recipe".
-        given: The name the user gave.
-        known: The names that would have been understood.
-    """
-    names = sorted(str(name) for name in known)
-    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names)}."
-    return f"unknown {what} {given!r}; {hint}"
 
 
 def changed(before: Spec, after: Spec, path: str = "") -> dict[str, tuple[Any, Any]]:

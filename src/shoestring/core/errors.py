@@ -9,6 +9,10 @@ class ShoestringError(Exception):
         super().__init__(message.encode(errors="replace").decode())
 
 
+class UsageError(ShoestringError):
+    """A command has words that no verb takes; the command line ends with status 2."""
+
+
 class OverBudgetError(ShoestringError):
     """A net has more parameters, or a run would take more steps, than its budget allows."""
 
@@ -31,6 +35,10 @@ class BusyError(RunError):
 
 class ExportError(ShoestringError):
     """A model cannot leave in the form asked for, or would not answer there as it does here."""
+
+
+class HubError(ShoestringError):
+    """The Hugging Face hub cannot be reached, or does not let a run through."""
 
 
 class DivergedError(ShoestringError):

@@ -20,6 +20,8 @@ from shoestring.core import checkpoint_chain
 from shoestring.core.budget import Layer
 from shoestring.core.checkpoint_chain import next_link
 from shoestring.core.errors import RunError
+from shoestring.core.html import table
+from shoestring.core.layer_table import LayerTable
 from shoestring.core.lock import locked
 from shoestring.core.progress import Progress
 from shoestring.core.upgrade import (
@@ -118,9 +120,9 @@ class Run:
         """The fields in which the recipe differs from the one it is named after, {dotted field: [there, here]}."""
         return upgraded_overrides(self.read_json("overrides.json"))
 
-    def layers(self) -> list[Layer]:
+    def layers(self) -> LayerTable:
         """The layer table."""
-        return [Layer(**(row | {"output": tuple(row["output"])})) for row in self.read_json("layers.json")]
+        return LayerTable(Layer(**(row | {"output": tuple(row["output"])})) for row in self.read_json("layers.json"))
 
     def require_writable(self, remedy: str) -> None:
         """Does nothing if files can be written into the folder.
@@ -370,6 +372,23 @@ class Run:
     def report_file(self) -> Path:
         """The HTML report."""
         return self.folder / "report.html"
+
+    def _repr_html_(self) -> str:
+        """What was measured, in notebooks."""
+        if not self.exists():
+            return table(f"{self.folder}: no run yet", (), ())
+        recipe = self.read_recipe()
+        metrics: dict[str, dict[str, dict[str, Any]]] = self.metrics()
+        state = "finished" if self.finished() else "not finished"
+        rows: list[tuple[Any, ...]] = [
+            (split, name, metric["value"], " – ".join(f"{end:.4g}" for end in metric["interval"]), metric.get("n"))
+            for split, found in metrics.items()
+            for name, metric in found.items()
+            if metric.get("interval") and isinstance(metric.get("value"), int | float)
+        ]
+        return table(
+            f"{recipe['name']}, {state}, in {self.folder}", ("split", "metric", "value", "interval", "n"), rows
+        )
 
     # Files
 

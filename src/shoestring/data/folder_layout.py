@@ -8,14 +8,16 @@ from pathlib import Path
 from PIL import Image
 
 from shoestring.core.errors import DataError
+from shoestring.data.columns import FOUND, Columns
 from shoestring.data.dataset import SPLIT_NAMES, Split
 from shoestring.data.decode import HEIF_REMEDY
-from shoestring.data.hub_dataset import HubRows, hub_images, tables
+from shoestring.data.hub_dataset import HubImage, HubRows, hub_images, tables
 from shoestring.data.image_files import image_endings, list_images
 from shoestring.data.image_reader import FILES, Fetch
 from shoestring.data.label_table import Row, is_table, split_of
 from shoestring.data.label_table import classes as classes_of
 from shoestring.data.label_table import rows as table_rows
+from shoestring.data.webdataset import ShardRows, shard_images, shards
 
 HEIF = frozenset({".heic", ".heif", ".hif"})
 LAYOUTS = "images lie in CLASS/*, or in train/CLASS/* and test/CLASS/*, perhaps with val/CLASS/*"
@@ -70,20 +72,21 @@ class Listing:
     fetch: Fetch = FILES
 
 
-def class_names(root: Path, nested: bool = True) -> tuple[str, ...]:
+def class_names(root: Path, nested: bool = True, columns: Columns = FOUND) -> tuple[str, ...]:
     """The names of the classes of a folder, sorted.
 
     Args:
         root: The folder.
         nested: As of `listing`.
+        columns: As of `listing`.
 
     Raises:
         DataError: It has none, or one whose name is no text.
     """
     if is_table(root):
         return classes_of(table_rows(root))
-    if nested and _is_hub_dataset(root):
-        return hub_images(root)[0]
+    if nested and (packed := _packed(root, columns)):
+        return packed[0]
     folders = _split_folders(root, nested)
     names = _subfolders(folders.get("train", root))
     if not names:
@@ -99,16 +102,17 @@ def class_names(root: Path, nested: bool = True) -> tuple[str, ...]:
     return tuple(names)
 
 
-def listing(root: Path, nested: bool = True, own_tune: bool = True) -> Listing:
+def listing(root: Path, nested: bool = True, own_tune: bool = True, columns: Columns = FOUND) -> Listing:
     """All images of a folder.
 
     Args:
         root: The folder: CLASS/*, or splits with CLASS/* in each. Or a table of files and labels, or a folder with a
-            data set of Hugging Face.
+            data set of Hugging Face or shards of WebDataset.
         nested: Take images from folders inside those of classes, and know splits by all of `SPLIT_NAMES` in whatever
             case, and "eval": that is test, or tune beside a test folder. Without, only "train" and "test" are splits
             and folders inside classes are passed over, as before version 0.2.
         own_tune: Whether the folder's own tune split is to be used; otherwise it is passed over.
+        columns: Of a data set, where they are not to be found.
 
     Raises:
         DataError: As of `class_names`; or a class has no image to train on, or a split has a class that train has not.
@@ -116,10 +120,10 @@ def listing(root: Path, nested: bool = True, own_tune: bool = True) -> Listing:
     if is_table(root):
         found = table_rows(root)
         return _tabled(root, classes_of(found), found, own_tune, FILES)
-    if nested and _is_hub_dataset(root):
-        names, images = hub_images(root)
-        return _tabled(root, names, [Row(one.path, one.label, one.split) for one in images], own_tune, HubRows(root))
-    classes = class_names(root, nested)
+    if nested and (packed := _packed(root, columns)):
+        names, images, fetch = packed
+        return _tabled(root, names, [Row(one.path, one.label, one.split) for one in images], own_tune, fetch)
+    classes = class_names(root, nested, columns)
     folders = _split_folders(root, nested)
     passed = [] if not folders else [_beside(item) for item in _items(root) if item not in folders.values()]
     if not own_tune and "tune" in folders:
@@ -147,9 +151,15 @@ def listing(root: Path, nested: bool = True, own_tune: bool = True) -> Listing:
     )
 
 
-def _is_hub_dataset(root: Path) -> bool:
-    """Whether a folder holds tables, and no folders of images."""
-    return bool(tables(root)) and not any(list_images(root / name)[0] for name in _subfolders(root))
+def _packed(root: Path, columns: Columns) -> tuple[tuple[str, ...], list[HubImage], Fetch] | None:
+    """Classes and images of a folder that holds tables or shards, and no folders of images; else None."""
+    if any(list_images(root / name)[0] for name in _subfolders(root)):
+        return None
+    if tables(root):
+        return *hub_images(root, columns), HubRows(root, columns)
+    if shards(root):
+        return *shard_images(root, columns), ShardRows(root)
+    return None
 
 
 def _tabled(table: Path, classes: tuple[str, ...], found: Sequence[Row], own_tune: bool, fetch: Fetch) -> Listing:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from shoestring.core.errors import DataError
+from shoestring.data.columns import FOUND, Columns
 from shoestring.data.dataset import SPLIT_NAMES
 from shoestring.data.decode import read
 from shoestring.data.given import IMAGE_KEYS, LABEL_KEYS
@@ -40,8 +41,12 @@ def tables(folder: Path) -> list[Path]:
     return []
 
 
-def hub_images(folder: Path) -> tuple[tuple[str, ...], list[HubImage]]:
+def hub_images(folder: Path, columns: Columns = FOUND) -> tuple[tuple[str, ...], list[HubImage]]:
     """The names of the classes by label, and all images by table and row.
+
+    Args:
+        folder: Where the tables are.
+        columns: Which to take; the usual ones where they are not named.
 
     Raises:
         DataError: pyarrow is not there, a table cannot be read, or has no images or labels.
@@ -49,7 +54,7 @@ def hub_images(folder: Path) -> tuple[tuple[str, ...], list[HubImage]]:
     names: tuple[str, ...] = ()
     images: list[HubImage] = []
     for file in tables(folder):
-        column, feature = _column(file, "label")
+        column, feature = _column(file, "label", columns.label)
         names = names or tuple(feature.get("names") or ())
         values: list[Any] = column.to_pylist()
         split = _split(file, folder)
@@ -65,6 +70,7 @@ class HubRows:
     """Fetches images by the paths that `hub_images` gives."""
 
     folder: Path
+    columns: Columns = FOUND
     _lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
     _columns: dict[Path, Any] = field(default_factory=dict[Path, Any], compare=False)
 
@@ -82,7 +88,7 @@ class HubRows:
             if path.parent not in self._columns:
                 while len(self._columns) >= OPEN:
                     del self._columns[next(iter(self._columns))]
-                self._columns[path.parent], _ = _column(path.parent, "image")
+                self._columns[path.parent], _ = _column(path.parent, "image", self.columns.image)
             value: Any = self._columns[path.parent][int(path.name)].as_py()
         found = cast(dict[str, Any], value) if isinstance(value, dict) else {"bytes": value}
         if isinstance(content := found.get("bytes"), bytes):
@@ -102,16 +108,16 @@ def _split(file: Path, folder: Path) -> str:
     return next((word for word in words if word in known), "")
 
 
-def _column(file: Path, what: Literal["image", "label"]) -> tuple[Any, dict[str, Any]]:
+def _column(file: Path, what: Literal["image", "label"], asked: str = "") -> tuple[Any, dict[str, Any]]:
     """The images or the labels in a table, and what the data set says of that column."""
     try:
         if file.suffix == ".arrow":
             mapped = import_module("pyarrow").memory_map(str(file))
             table: Any = import_module("pyarrow.ipc").open_stream(mapped).read_all()
-            name, feature = _named(table.schema, what, file)
+            name, feature = _named(table.schema, what, file, asked)
         else:
             parquet = import_module("pyarrow.parquet")
-            name, feature = _named(parquet.read_schema(file), what, file)
+            name, feature = _named(parquet.read_schema(file), what, file, asked)
             table = parquet.read_table(file, columns=[name])
     except ImportError as error:
         raise DataError(f"{file} needs pyarrow: pip install 'shoestring[parquet]'") from error
@@ -120,18 +126,16 @@ def _column(file: Path, what: Literal["image", "label"]) -> tuple[Any, dict[str,
     return table.column(name), feature
 
 
-def _named(schema: Any, what: Literal["image", "label"], file: Path) -> tuple[str, dict[str, Any]]:
-    """The column of images or of labels: by a usual name, or the first that the data set says is one."""
+def _named(schema: Any, what: Literal["image", "label"], file: Path, asked: str) -> tuple[str, dict[str, Any]]:
+    """The column of images or of labels: the one asked for, a usual one, or what the data set says is one."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
     info: dict[str, Any] = json.loads(metadata.get(b"huggingface", b"{}"))
     features: dict[str, Any] = info.get("info", {}).get("features", {})
     kind, usual = {"image": ("Image", IMAGE_KEYS), "label": ("ClassLabel", LABEL_KEYS)}[what]
     names: list[str] = list(schema.names)
     said = [name for name in names if features.get(name, {}).get("_type") == kind]
-    found = next((name for name in (*usual, *said) if name in names), None)
+    found = next((name for name in ([asked] if asked else (*usual, *said)) if name in names), None)
     if found is None:
-        raise DataError(
-            f"{file} has the columns {', '.join(names)}; an image and a label are looked for under "
-            f"{', '.join((*IMAGE_KEYS, *LABEL_KEYS))}"
-        )
+        where = f"data.{what}_column names {asked!r}" if asked else f"the {what} is looked for under {', '.join(usual)}"
+        raise DataError(f"{file} has the columns {', '.join(names)}; {where}: say which in data.{what}_column")
     return found, features.get(found, {})

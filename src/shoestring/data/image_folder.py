@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from shoestring.core.config import FirstDefault, Spec
 from shoestring.core.errors import DataError
 from shoestring.core.progress import Progress
+from shoestring.data.columns import Columns
 from shoestring.data.dataset import SPLITS, Images, Split
 from shoestring.data.decode import Decoder, read
 from shoestring.data.folder_layout import Listing, class_names, listing, said
@@ -57,6 +58,17 @@ class ImageFolder(Spec):
     """How files are read: 2; 1 and 0 as former versions did, for runs of theirs. 2 decodes large JPEGs to a part of
     their size, knows more layouts, and takes images from folders inside those of classes. 0 divides by rank."""
 
+    image_column: str = ""
+    """Of a data set in tables, the column with the images; of shards, the ending of the images. By default found."""
+    label_column: str = ""
+    """Of a data set in tables, the column with the labels; of shards, their ending or their key in the JSON. By default
+    found."""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of a data set that are named."""
+        return Columns(self.image_column, self.label_column)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, size, size."""
@@ -69,7 +81,7 @@ class ImageFolder(Spec):
         Raises:
             DataError: Neither is there.
         """
-        return self.names or class_names(self.root(data_folder()), self.nested)
+        return self.names or class_names(self.root(data_folder()), self.nested, self.columns)
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -101,7 +113,7 @@ class ImageFolder(Spec):
             DataError: The folder of images is missing or has no class.
         """
         root = self.root(folder)
-        return self.replace(path=root, names=class_names(root, self.nested))
+        return self.replace(path=root, names=class_names(root, self.nested, self.columns))
 
     def load(self, split: Split, folder: Path, progress: Progress) -> Images:
         """One split, ordered by a hash of the upright pixels.
@@ -158,12 +170,12 @@ class ImageFolder(Spec):
             DataError: The folder has no classes, or other ones than `names`.
         """
         root = self.root(folder)
-        names = class_names(root, self.nested)
+        names = class_names(root, self.nested, self.columns)
         if self.names and names != self.names:
             raise DataError(
                 f"{root} has the classes {', '.join(names)}, not {', '.join(self.names)}, as the recipe says"
             )
-        return listing(root, self.nested, own_tune=self.tune is None)
+        return listing(root, self.nested, self.tune is None, self.columns)
 
     def former(self) -> "ImageFolder":
         """The same images divided by rank, as before runs kept records of their splits."""
@@ -179,7 +191,7 @@ class ImageFolder(Spec):
 
     def _names_at(self, place: Path) -> tuple[str, ...]:
         try:
-            return class_names(place, self.nested)
+            return class_names(place, self.nested, self.columns)
         except DataError:
             return ()
 

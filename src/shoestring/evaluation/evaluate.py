@@ -16,6 +16,8 @@ from shoestring.evaluation.classifier import ClassifierEvaluation, evaluate_clas
 from shoestring.evaluation.compare import compare_sets, read_set
 from shoestring.evaluation.extractors import FeatureExtractors, Weights, open_extractors
 from shoestring.evaluation.generator import evaluate_generator, record_generator
+from shoestring.hub.fetch import is_fetched
+from shoestring.live.usual import usual_progress
 from shoestring.metrics.features.inception_net import Dimensions
 from shoestring.metrics.features.resize import Resizing
 from shoestring.metrics.generative.real_baseline import not_among
@@ -25,7 +27,7 @@ from shoestring.metrics.statistics import Metric
 from shoestring.model.classifier import Classifier
 from shoestring.model.code import allow_code
 from shoestring.model.generator import Generator
-from shoestring.model.load import is_fixed, load, open_run, recipe_of
+from shoestring.model.load import file_name, is_fixed, load, open_run, recipe_of
 from shoestring.model.run_splits import load_split
 from shoestring.recipes.recipe import Recipe
 
@@ -90,7 +92,7 @@ def evaluate(
         DataError: There are too few images, or a file is missing or damaged, or Inception has no such features.
         ShoestringError: A count is below 1.
     """
-    home, progress, folder = open_run(what), progress or Progress(), resolve_data_folder(data_folder)
+    home, progress, folder = open_run(what), progress or usual_progress(), resolve_data_folder(data_folder)
     if trust_code:
         allow_code(home)
     recipe = recipe_of(home)
@@ -215,7 +217,7 @@ def compare_images(
         DataError: Images cannot be read, are too few or of different sizes; or the Inception file is not right.
     """
     check_asked(count, dimensions, resizing)
-    progress, folder = progress or Progress(), resolve_data_folder(data_folder)
+    progress, folder = progress or usual_progress(), resolve_data_folder(data_folder)
     fake = read_set(str(generated), folder, progress).images
     seen = read_set(str(real), folder, progress)
     further = seen.further
@@ -245,7 +247,8 @@ def evaluate_run(model: Classifier, home: Run, split: Split, folder: Path, progr
 def _can_be_recorded(home: Run, progress: Progress) -> bool:
     """Whether metrics can be written into their run; if not, says so before they are taken, for they can be shown."""
     if is_fixed(home):
-        progress.say(f"not recorded: {home.name} is shipped or packed and keeps the record of its own final evaluation")
+        kept = f"{file_name(home)} is {'of the hub' if is_fetched(home) else 'shipped or packed'}"
+        progress.say(f"not recorded: {kept} and keeps the record of its own final evaluation")
         return False
     try:
         home.require_writable("the metrics are only shown")

@@ -96,6 +96,7 @@ def kept_code(run: Run) -> list[Kept]:
     found: list[Kept] = []
     for part in OPEN:
         spec: Any = values.get(part)
+        spec = {"kind": spec} if isinstance(spec, str) else spec  # a short form, which `train` does not write
         kind, source = (str(spec.get(key) or "") for key in ("kind", "source")) if isinstance(spec, dict) else ("", "")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
         place = kind.rpartition(":")[0]
         if not place or is_own(part, kind):

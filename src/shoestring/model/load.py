@@ -17,6 +17,8 @@ from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.download import checksum_of
 from shoestring.data.paths import own_cache_folder
+from shoestring.hub.address import is_address
+from shoestring.hub.fetch import fetch, fetched_name, is_fetched
 from shoestring.model.bn_recalibration import ema_or_raw_model
 from shoestring.model.build import initialise
 from shoestring.model.code import open_code
@@ -61,12 +63,15 @@ def _unfinished(run: Run, recipe: Recipe, machine: Machine, ema_decay: float | N
         return ema_or_raw_model(recipe, state, machine, ema_decay)
 
 
-def open_run(what: Path | str) -> Run:
-    """The run in a folder or in a packed file, or the shipped one of a recipe name.
+def open_run(what: Path | str, progress: Progress | None = None) -> Run:
+    """The run in a folder, in a packed file or on the Hugging Face hub (hf://user/name), or a recipe's shipped one.
 
     Raises:
-        RunError: There is neither; says what there is.
+        RunError: There is none; says what there is.
+        HubError: It cannot be fetched.
     """
+    if is_address(what):
+        return fetch(str(what), progress or Progress())
     if Path(what).suffix == SUFFIX and Path(what).is_file():
         return _unpacked(Path(what))
     for folder in (Path(what), zoo.FOLDER / str(what)):
@@ -82,9 +87,14 @@ def open_run(what: Path | str) -> Run:
     raise RunError(f"{did_you_mean('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
 
 
+def file_name(run: Run) -> str:
+    """What files made of a run are called where they do not go to its folder."""
+    return fetched_name(run) if is_fetched(run) else run.name
+
+
 def is_fixed(run: Run) -> bool:
-    """Whether nobody writes into a run: it is shipped, or the copy of a packed file."""
-    return run.folder.parent == zoo.FOLDER or _packed_folder() in run.folder.parents
+    """Whether nobody writes into a run: it is shipped, of the hub, or the copy of a packed file."""
+    return run.folder.parent == zoo.FOLDER or is_fetched(run) or _packed_folder() in run.folder.parents
 
 
 def _packed_folder() -> Path:

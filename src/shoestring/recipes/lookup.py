@@ -18,6 +18,7 @@ from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import OPEN, Recipe
 from shoestring.recipes.upgrade import upgraded
+from shoestring.zoo.index import unknown_recipe
 
 SWEEP = "sweep"
 """The table of a recipe file that says what to vary; it is no part of the recipe."""
@@ -53,7 +54,7 @@ def recipe(name_or_file: Recipe | str | Path, **fields: Any) -> Recipe:
     elif Path(name).suffix in (".toml", ".json"):
         found = _from_file(Path(name))
     else:
-        raise RecipeError(f"{did_you_mean('recipe', name, RECIPES)} A recipe file ends in .toml or .json.")
+        raise RecipeError(unknown_recipe(name))
     return _made_from(found, fields, name) if fields else found
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ from shoestring.core.budget import Budget
 from shoestring.core.config import Spec, counting, explain
 from shoestring.core.device import Engine
 from shoestring.core.errors import RecipeError
+from shoestring.core.folder_name import folder_name
 from shoestring.core.outside import Outside, is_outside, opened
 from shoestring.data.addnist import AddNIST
 from shoestring.data.augment import Augment
@@ -85,17 +85,6 @@ NOT_FINGERPRINTED = ("base", "cadence", "engine", "summary", "published")
 """The fields of a recipe that change nothing that is learnt."""
 
 
-def _folder_name(name: str) -> str:
-    """The name, if it can be a part of a folder's name on every system, and leads to no other folder."""
-    device = re.fullmatch(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", name, re.IGNORECASE)  # of Windows
-    if device or not re.fullmatch(r"(?!\.)[^/\\\x00-\x1f\x7f\ud800-\udfff]{1,100}", name):
-        raise ValueError(
-            f"{name!r} cannot name the folder of a run: take 1 to 100 characters, no / or \\ or control characters, no "
-            "dot in front, and no name of a device such as NUL"
-        )
-    return name
-
-
 Event = Literal["log", "evaluate", "checkpoint"]
 """What a training does from time to time."""
 
@@ -141,7 +130,7 @@ class Published(Spec):
 class Recipe(Spec):
     """Everything that decides what a training learns."""
 
-    name: Annotated[str, AfterValidator(_folder_name)]
+    name: Annotated[str, AfterValidator(folder_name)]
     """What the recipe is called; the folder of its runs begins with it."""
     base: str | None = None
     """The shipped recipe that this one, of a name of its own, was made from."""

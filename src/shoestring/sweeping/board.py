@@ -15,6 +15,7 @@ from shoestring.sweeping.space import Point
 MOST_DEATHS = 3  # of processes that train the same, after which it is taken to kill them
 
 ENDS_A_POINT: tuple[State, ...] = ("failed", "pruned", "open")
+FINISHED: State = "finished"
 """What keeps a point from being finished, once one of its trainings is so; the first that is found counts."""
 
 SCALES: Mapping[str, Scale] = {"accuracy": "logit", "balanced_accuracy": "logit"}
@@ -139,8 +140,7 @@ class Board:
         outcomes = [self._outcome(training) for training in trainings]
         states = {outcome.state for outcome in outcomes}
         values = [outcome.value for outcome in outcomes if outcome.value is not None]
-        ends = [one for one in ENDS_A_POINT if one in states]
-        state = ends[0] if ends else "finished"
+        state = next((one for one in ENDS_A_POINT if one in states), FINISHED)
         metric = None
         if state == "finished":
             scale = SCALES.get(self.folder.measure, "log")

@@ -42,6 +42,10 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
         self.signal_number = signal_number
         self.step = step
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [f"{self}. The same call again goes on from there."]
+
 
 def loop(
     recipe: Recipe,

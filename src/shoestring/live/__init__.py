@@ -1,0 +1,1 @@
+"""Progress that somebody watches: on a terminal, or in a notebook."""

@@ -1,0 +1,113 @@
+"""The documentation: commands that exist, a tour that runs as it stands, a site without warnings, a whole reference."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import shoestring
+from shoestring.cli import main
+from shoestring.cli.main import parse
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted(file for file in (ROOT / "docs").glob("*.md") if file.name != "log.md")]
+OTHERS = {"pip", "hf", "tensorboard", "source", "python", "python3", "mkdocs", "bash", "apt-get", "cc", "gcc", "curl"}
+"""Programs that pages call besides this one."""
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of a page's shell blocks, comments left out; lines that end in a backslash joined."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(r"^```(?:shell|bash|console)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [re.sub(r"\s#\s.*", "", line).strip() for block in found for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the pages' commands name: files of code, recipes, examples."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    net = (ROOT / "examples" / "net.py").read_text().replace("SmallNet", "TinyNet")
+    (tmp_path / "my_net.py").write_text(net)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_understood(page: Path, elsewhere: Path) -> None:
+    for command in commands(page):
+        given = shlex.split(command.rpartition("&&")[2])
+        program, *words = (word for word in given if not re.match(r"[A-Z_]+=", word))  # without variables
+        if program.rpartition("/")[2] != "shoestring":
+            assert program.rpartition("/")[2] in OTHERS, command
+            continue
+        for place, word in enumerate(words):
+            if word.endswith(".toml") and words[0] != "new":
+                (elsewhere / word).parent.mkdir(parents=True, exist_ok=True)
+                (elsewhere / word).write_text('name = "mine"\nbase = "addnist-quick"\n')
+            if word.startswith(("runs/", "hf://")) and words[place - 1] not in ("--run", "--out"):
+                generates = words[0] in ("sample", "interpolate", "promote") or "--ema-decay" in words
+                words[place] = "cifar100-gan-best" if generates else "cifar100-best"
+        if "--help" not in words:
+            parse(words)  # ends the process where an option is unknown
+
+
+def test_the_tour_runs_as_it_stands(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = commands(ROOT / "docs" / "tutorial.md")
+    assert [line for line in lines if line.startswith("shoestring train")]
+    for line in lines:
+        few = re.sub(r"--budget.steps \d+", "--budget.steps 2", line)
+        few = re.sub(r"--count \d+", "--count 2", few)
+        if not few.startswith(("shoestring speed", "shoestring list")):
+            assert main([*shlex.split(few)[1:], "--device", "cpu"]) == 0, (line, capsys.readouterr().err)
+    for file in ("both.html", "seas.png", "mine.toml", "runs/first/weights.safetensors", "runs/first/exports/torch"):
+        assert (elsewhere / file).exists(), file
+    assert commands(ROOT / "README.md")[2:], "the landing page has a tour"
+
+
+def test_the_shipped_picture_is_of_the_class_it_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = shoestring.predict("addnist-best-small", ROOT / "examples" / "digits.png", top=1)
+    assert found["classes"][0]["class"] == "sum 15"
+    assert [digit["digit"] for digit in found["digits"]] == [7, 2, 6]
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^::: shoestring\.(\S+)$", page, flags=re.MULTILINE)
+    homes = {name.rpartition(".")[2] for name in listed}
+    assert set(shoestring.__all__) - homes - {"RECIPES"} == set()
+    for dotted in listed:
+        module, _, name = f"shoestring.{dotted}".rpartition(".")
+        assert getattr(importlib.import_module(module), name).__doc__, dotted
+
+
+def test_every_page_can_be_found_from_the_menu() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert f" {page.relative_to(ROOT / 'docs').as_posix()}\n" in f"{menu}\n", f"{page} is not in mkdocs.yml"
+
+
+def test_links_that_leave_the_pages_become_text() -> None:
+    spec = importlib.util.spec_from_file_location("site_links", ROOT / "scripts" / "site_links.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    text = "[a](results.md#x) [b](../README.md) ![c](report.png) [d](https://example.org) [e](../results)"
+    docs = ROOT / "docs"
+    assert hook.within(text, docs, docs) == "[a](results.md#x) b ![c](report.png) [d](https://example.org) e"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocstrings") is None, reason="the extra docs is not installed")
+def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reference = (tmp_path / "site" / "reference" / "index.html").read_text(encoding="utf-8")
+    for name in ("shoestring.api.train", "shoestring.core.run.Run", "shoestring.core.progress.Progress"):
+        assert f'id="{name}"' in reference
+    assert (tmp_path / "site" / "search" / "search_index.json").is_file()
