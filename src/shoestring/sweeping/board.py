@@ -15,7 +15,6 @@ from shoestring.sweeping.space import Point
 MOST_DEATHS = 3  # of processes that train the same, after which it is taken to kill them
 
 ENDS_A_POINT: tuple[State, ...] = ("failed", "pruned", "open")
-FINISHED: State = "finished"
 """What keeps a point from being finished, once one of its trainings is so; the first that is found counts."""
 
 SCALES: Mapping[str, Scale] = {"accuracy": "logit", "balanced_accuracy": "logit"}
@@ -140,7 +139,7 @@ class Board:
         outcomes = [self._outcome(training) for training in trainings]
         states = {outcome.state for outcome in outcomes}
         values = [outcome.value for outcome in outcomes if outcome.value is not None]
-        state = next((one for one in ENDS_A_POINT if one in states), FINISHED)
+        state: State = next((one for one in ENDS_A_POINT if one in states), "finished")
         metric = None
         if state == "finished":
             scale = SCALES.get(self.folder.measure, "log")
