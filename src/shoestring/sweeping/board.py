@@ -139,7 +139,8 @@ class Board:
         outcomes = [self._outcome(training) for training in trainings]
         states = {outcome.state for outcome in outcomes}
         values = [outcome.value for outcome in outcomes if outcome.value is not None]
-        state: State = next((one for one in ENDS_A_POINT if one in states), "finished")
+        ends: list[State] = [one for one in ENDS_A_POINT if one in states]
+        state: State = ends[0] if ends else "finished"
         metric = None
         if state == "finished":
             scale = SCALES.get(self.folder.measure, "log")
