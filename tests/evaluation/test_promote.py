@@ -96,7 +96,8 @@ def test_nothing_of_the_former_answers_is_left_to_be_shown(tmp_path, gan: Run, k
     after = contents(run)
     # What is as it was is of the training or was written anew; so each new kind of file must be thought of here.
     as_it_was = [name for name in after if after[name] == before.get(name) and not name.startswith(OF_THE_TRAINING)]
-    assert set(as_it_was) <= {"environment.json", "inspection.json", "splits.json", "samples/pictures.json"}
+    of_the_start = {"environment.json", "inspection.json", "splits.json", "rules.json", "chain.json"}
+    assert set(as_it_was) <= of_the_start | {"samples/pictures.json"}
     assert not fake & set(after) - {"report.html"}
     for name in fake:
         assert (run.folder / "archive" / former / name).read_bytes() == before[name]
@@ -193,7 +194,7 @@ def test_what_cannot_be_adopted_is_refused_before_anything_is_written(gan: Run, 
     with pytest.raises(OverBudgetError, match="13 net calls, 3 over the budget of 10"):
         api.promote(gan.folder, 0.2, "cpu", sampling={"pixel_ascent_steps": 6})
     assert {file: file.read_bytes() for file in gan.folder.rglob("*") if file.is_file()} == before
-    with pytest.raises(RunError, match="is shipped or packed and stays as it is"):
+    with pytest.raises(RunError, match="is shipped, packed or of the hub; copy"):
         api.promote(next(folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()), 0.9, "cpu")
     recipe = tiny.classifier(tiny.write_pictures(tmp_path / "more"))
     with pytest.raises(tiny.Crash):
