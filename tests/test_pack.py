@@ -34,7 +34,7 @@ def test_a_packed_classifier_answers_is_measured_and_reported_like_its_run(
     assert folder == Path("mine-torch")
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     assert torch.equal(before.logits(images), api.load(classifier_run.folder, "cpu").logits(images))
-    with pytest.raises(RunError, match="stays as it is"):
+    with pytest.raises(RunError, match="is shipped, packed or of the hub; copy"):
         api.promote("mine.safetensors", 0.9, "cpu")
 
 

@@ -29,7 +29,8 @@ def file(tmp_path: Path) -> Path:
 def test_a_plain_module_is_a_net(pictures: Path, file: Path) -> None:
     made = with_net(pictures, file, "TinyNet")
     built = build(made)
-    assert built.parameters == sum(p.numel() for p in initialise(made).parameters())
+    # Its saved buffers count, too: one scale and the order of six channels.
+    assert built.parameters == sum(p.numel() for p in initialise(made).parameters()) + 1 + 6
     rows = {row.name: row for row in built.layers}
     assert rows["classifier.stem"].output == (6, 4, 4)
     assert rows["classifier.two"].parameters == 6  # its weight is counted where it was used first
