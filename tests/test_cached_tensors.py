@@ -32,7 +32,7 @@ def kept() -> Iterator[functools._lru_cache_wrapper]:
         try:
             found = importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            if error.name != "IPython":  # which a notebook brings along
+            if (error.name or "").partition(".")[0] != "IPython":  # which a notebook brings along
                 raise
             continue
         for value in vars(found).values():
