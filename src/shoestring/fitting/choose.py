@@ -17,7 +17,7 @@ from shoestring.data.inspection import FolderReport
 from shoestring.fitting.families import FAMILIES, FINENESS, Family, FamilyName, largest_factor
 from shoestring.model.build import device_cost, initialise
 from shoestring.model.load import open_run, recipe_of
-from shoestring.nets.summary import layer_table
+from shoestring.nets.summary import count
 from shoestring.optim.configs import Muon
 from shoestring.optim.lr_schedule import WarmupStableDecay
 from shoestring.profiling.autotune import EngineTiming, try_choices
@@ -203,15 +203,14 @@ def _widest(draft: Recipe, wanted: Wanted) -> tuple[Recipe, str]:
         first = _of_family(draft, basic)
     except OverBudgetError:
         return _of_family(draft, separable), f"separable, {separable.words}: no plain net is within the limits"
-    used = _parameters(first)
+    used = count(initialise(first))
     if used >= HALF * wanted.parameters or not first.budget.limits_device:
         return first, f"basic, {basic.words}"
     second = _of_family(draft, separable)
-    if _parameters(second) <= used:
+    if (more := count(initialise(second))) <= used:
         return first, f"basic, {basic.words}"
     return second, (
-        f"separable, {separable.words}: within these limits a plain net has {used:,} parameters, this one "
-        f"{_parameters(second):,}"
+        f"separable, {separable.words}: within these limits a plain net has {used:,} parameters, this one {more:,}"
     )
 
 
@@ -228,11 +227,12 @@ def _of_family(draft: Recipe, family: Family) -> Recipe:
 
     def refusal(factor: float) -> ShoestringError | None:
         recipe = at(factor)
-        if _parameters(recipe) > recipe.budget.parameters:
-            return OverBudgetError(f"it has {_parameters(recipe):,} parameters")
+        nets = initialise(recipe)
+        if (parameters := count(nets)) > recipe.budget.parameters:
+            return OverBudgetError(f"it has {parameters:,} parameters")
         try:
             if recipe.budget.limits_device:
-                recipe.budget.admit_on_device(device_cost(recipe, initialise(recipe)))
+                recipe.budget.admit_on_device(device_cost(recipe, nets))
         except OverBudgetError as error:
             return error
         return None
@@ -247,16 +247,10 @@ def _of_family(draft: Recipe, family: Family) -> Recipe:
         ) from None
 
 
-def _parameters(recipe: Recipe) -> int:
-    return sum(each.numel() for each in initialise(recipe).parameters())
-
-
 def _taken(recipe: Recipe) -> str:
     """What a net takes, beside what it may."""
-    nets = initialise(recipe)
-    layers = layer_table(nets, recipe.net.examples(recipe.data.shape))
-    allowed = recipe.budget
-    parts = [_of("parameters", sum(layer.parameters for layer in layers), allowed.parameters)]
+    nets, allowed = initialise(recipe), recipe.budget
+    parts = [_of("parameters", count(nets), allowed.parameters)]
     try:
         cost = device_cost(recipe, nets)
     except ShoestringError:  # an own net to start from, which integers cannot hold

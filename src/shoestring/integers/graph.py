@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shoestring.integers.operands import OfOne, OfTwo
+
 Pair = tuple[int, int]
 Shape = tuple[int, int, int]
 """Height, width and channels."""
@@ -34,7 +36,7 @@ class Pointwise:
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution:
+class Convolution(OfOne):
     """Convolution; a linear layer has a kernel as large as its input. Then the residual, then the activation.
 
     Attributes:
@@ -51,8 +53,6 @@ class Convolution:
         activation: What follows.
     """
 
-    input: str
-    output: str
     weight: Tensor
     bias: Tensor
     stride: Pair = (1, 1)
@@ -70,108 +70,57 @@ class Convolution:
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
+class Affine(OfOne):
     """scale * input + shift, float64 (channels,) each: a batch norm in evaluation mode. `fused` leaves none."""
 
-    input: str
-    output: str
     scale: Tensor
     shift: Tensor
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
-
 
 @dataclass(frozen=True, eq=False)
-class Activate:
+class Activate(OfOne):
     """A function of each number of the input."""
 
-    input: str
-    output: str
     activation: Pointwise
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
-
 
 @dataclass(frozen=True, eq=False)
-class Mean:
+class Mean(OfOne):
     """The mean of all pixels, then the activation."""
 
-    input: str
-    output: str
     activation: Pointwise | None = None
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool:
+class MaxPool(OfOne):
     """The largest of each window."""
 
-    input: str
-    output: str
     kernel: Pair
     stride: Pair
     padding: Pair
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
-
 
 @dataclass(frozen=True, eq=False)
-class Add:
+class Add(OfTwo):
     """first + sign * second, then the activation; the second may be a vector that is added to every pixel."""
 
-    first: str
-    second: str
-    output: str
     sign: int = 1
     activation: Pointwise | None = None
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.first, self.second)
-
 
 @dataclass(frozen=True, eq=False)
-class Multiply:
+class Multiply(OfTwo):
     """first * second, then the activation; the second may be a vector that scales every pixel."""
 
-    first: str
-    second: str
-    output: str
     activation: Pointwise | None = None
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.first, self.second)
 
 
 @dataclass(frozen=True, eq=False)
-class Slice:
+class Slice(OfOne):
     """The channels start..stop."""
 
-    input: str
-    output: str
     start: int
     stop: int
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
 
 
 @dataclass(frozen=True, eq=False)

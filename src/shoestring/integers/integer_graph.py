@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from shoestring.core.errors import ShoestringError
 from shoestring.core.run import write_atomic
+from shoestring.integers.operands import OfOne, OfTwo
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -99,7 +100,7 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(OfOne):
     """Convolution, depthwise and grouped ones too; a linear layer is one whose kernel is as large as its input.
 
     acc[y, x, o] = bias[o] + sum over i, j, c of weight[o, i, j, c] * input[row, column, c], then the residual, where
@@ -123,8 +124,6 @@ class Convolution:
         residual: What is added to them; none by default.
     """
 
-    input: str
-    output: str
     weight: Int8
     bias: Int32
     stride: Pair
@@ -152,102 +151,58 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(OfOne):
     """The mean of all pixels: acc[c] = bias + sum of input[:, :, c]; the number of pixels is in the multiplier."""
 
-    input: str
-    output: str
     bias: int
     requantisation: Requantisation
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
-
 
 @dataclass(frozen=True)
-class MaxPool:
+class MaxPool(OfOne):
     """The largest of each window; what lies outside of the input counts for nothing. No requantisation."""
 
-    input: str
-    output: str
     kernel: Pair
     stride: Pair
     padding: Pair
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
-
 
 @dataclass(frozen=True)
-class Add:
+class Add(OfTwo):
     """acc = sum over the inputs of weight * (q - zero_point), of two activations of one shape.
 
     A vector (1, 1, channels) is added to every pixel of a map as second input.
     """
 
-    first: str
-    second: str
-    output: str
     weights: Pair
     zero_points: Pair
     requantisation: Requantisation
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.first, self.second)
-
 
 @dataclass(frozen=True)
-class Multiply:
+class Multiply(OfTwo):
     """acc = (first - its zero point) * (second - its zero point).
 
     Of one shape, or the second a vector (1, 1, channels) that scales every pixel of a map.
     """
 
-    first: str
-    second: str
-    output: str
     zero_points: Pair
     requantisation: Requantisation
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.first, self.second)
-
 
 @dataclass(frozen=True)
-class Lookup:
+class Lookup(OfOne):
     """table[q + 128] of every q: any function of one number."""
 
-    input: str
-    output: str
     table: Int8
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
 
 
 @dataclass(frozen=True)
-class Slice:
+class Slice(OfOne):
     """The channels start..stop of an activation, of its scale and zero point."""
 
-    input: str
-    output: str
     start: int
     stop: int
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all that it reads."""
-        return (self.input,)
 
 
 @dataclass(frozen=True)
