@@ -14,7 +14,7 @@ from shoestring.contest.submission import Submission
 from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import ShoestringError
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run
+from shoestring.core.run import Run, load_checkpoint
 from shoestring.data.download import checksum_of
 from shoestring.data.manifest import manifest
 from shoestring.model.bn_recalibration import ema_or_raw_model
@@ -125,12 +125,8 @@ def _state(recipe: Recipe, machine: Machine, checkpoint: Path | None) -> State:
         start_from(recipe, nets)
     state = State.start(recipe, nets, machine)
     if checkpoint is not None:
-        state.load_state_dict(_load(checkpoint, machine))
+        state.load_state_dict(load_checkpoint(checkpoint, checkpoint.read_bytes(), machine.device))
     return state
-
-
-def _load(checkpoint: Path, machine: Machine) -> dict[str, Any]:
-    return torch.load(checkpoint, map_location=machine.device, weights_only=True)
 
 
 def _compared(what: str, made: Mapping[str, Any], there: Mapping[str, Any], other: str) -> Finding:
