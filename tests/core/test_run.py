@@ -60,10 +60,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(failing: str, t
 def test_the_content_is_on_disk_before_the_name_points_to_it(tmp_path: Path, monkeypatch) -> None:
     order: list[str] = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("fsync"), fsync(handle))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("replace"), replace(self, target))[1])
+
+    def noted(handle: int) -> None:
+        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "content")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("name"), replace(self, target))[1])
     path = write_atomic(tmp_path / "deep" / "file", b"content")
-    assert order[:2] == ["fsync", "replace"]
+    assert order == ["folder", "content", "name", "folder"]  # first of the folder that was made
     assert path.read_bytes() == b"content"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 

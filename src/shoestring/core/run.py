@@ -1,5 +1,6 @@
 """A run: one folder that holds all there is to know of one training. The only module that knows file names."""
 
+import errno
 import hashlib
 import io
 import itertools
@@ -55,6 +56,7 @@ RECORDS = (
 )
 """The JSON files that tell of a run, those that it begins with first."""
 UNFINISHED = ".unfinished"  # ends the names of temporary files
+NO_SYNC = (errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # of folders that may not be read, or file systems
 DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
@@ -468,12 +470,15 @@ def _sync_folder(folder: Path) -> None:
     """Brings the names in a folder to the disk, where the system can."""
     if sys.platform == "win32":
         return  # it opens no folders; NTFS keeps a journal of names
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some file systems sync no folders
+        handle = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(handle)
-    finally:
-        os.close(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
 
 
 def _forget_unfinished_writes(folder: Path) -> None:
