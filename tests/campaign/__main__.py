@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from campaign.trials import Trial
 
 CAMPAIGNS = (
@@ -43,7 +44,9 @@ def main() -> int:
     return int(any(found["broken"] for found in record.values()))
 
 
-def conducted(name: str, seed: int, numbers: Iterable[int] | None, seconds: float, shown: bool = False) -> dict[str, Any]:
+def conducted(
+    name: str, seed: int, numbers: Iterable[int] | None, seconds: float, shown: bool = False
+) -> dict[str, Any]:
     """What a campaign found within a time: counts, broken promises, and the largest of every fact."""
     campaign = importlib.import_module(f"campaign.{name}")
     torch.set_num_threads(1)

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from campaign.trials import Trial, forked, where
 
+from campaign.trials import Trial, forked, where
 from shoestring import api
 from shoestring.cli.main import main
 from shoestring.core.packed import KEY, record_of
@@ -194,7 +194,9 @@ def array_that_is_a_pickle(kit: Kit) -> list[list[Any]]:
 
 def header_of_an_array_with_code(kit: Kit) -> list[list[Any]]:
     file = kit.place / "x.npy"
-    head = f"{{'descr': __import__('os').mkdir('{kit.mark}'), 'fortran_order': False, 'shape': (1,), }}".ljust(250) + "\n"
+    head = (
+        f"{{'descr': __import__('os').mkdir('{kit.mark}'), 'fortran_order': False, 'shape': (1,), }}".ljust(250) + "\n"
+    )
     file.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode())
     return [["evaluate", "--generated", file, "--real", kit.array, "--inception", "none"]]
 
@@ -230,7 +232,9 @@ def run_whose_data_are_code(kit: Kit) -> list[list[Any]]:
 
 
 def run_whose_optimiser_is_beside_torch(kit: Kit) -> list[list[Any]]:
-    return _all_of(kit.recipe_that_names("torch.optim.os:mkdir", part="optimiser", options={"path": str(kit.mark)}), kit)
+    return _all_of(
+        kit.recipe_that_names("torch.optim.os:mkdir", part="optimiser", options={"path": str(kit.mark)}), kit
+    )
 
 
 def run_whose_schedule_is_a_short_form(kit: Kit) -> list[list[Any]]:
@@ -288,7 +292,10 @@ def shard_with_a_way_out(kit: Kit) -> list[list[Any]]:
     data.mkdir()
     with tarfile.open(data / "train.tar", "w") as tar:
         for index in range(4):
-            for name, content in ((f"../../{kit.mark.name}{index}.png", kit.image.read_bytes()), (f"{index}.cls", b"0")):
+            for name, content in (
+                (f"../../{kit.mark.name}{index}.png", kit.image.read_bytes()),
+                (f"{index}.cls", b"0"),
+            ):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -297,7 +304,9 @@ def shard_with_a_way_out(kit: Kit) -> list[list[Any]]:
 
 def image_that_is_postscript(kit: Kit) -> list[list[Any]]:
     file = kit.place / "x.eps"
-    file.write_bytes(f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%mkdir {kit.mark}) (w) file\n%%EOF\n".encode())
+    file.write_bytes(
+        f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%mkdir {kit.mark}) (w) file\n%%EOF\n".encode()
+    )
     return [["predict", kit.run.folder, file]]
 
 
@@ -350,7 +359,7 @@ def page_of_names_with_script(kit: Kit) -> list[list[Any]]:
 
 
 def _all_of(run: Run, kit: Kit) -> list[list[Any]]:
-    """Whatever reads a run that was handed on; `train` and `show` of its recipe are the user's own word for its code."""
+    """Whatever reads a run that was handed on; `train` and `show` of its recipe are the user's word for its code."""
     image = kit.image
     return [
         ["predict", run.folder, image], ["evaluate", run.folder], ["report", run.folder, "--out", kit.place / "x.html"],

@@ -29,8 +29,8 @@ class Change:
 
 
 Watch = Callable[[Change], int | None]
-"""Is told of a change beforehand. It may end the process, raise an OSError, or give how many of the bytes that are to be
-written are; the layer then refuses the rest as a full disk does."""
+"""Is told of a change beforehand. It may end the process, raise an OSError, or give how many of the bytes are written;
+the layer then refuses the rest as a full disk does."""
 
 
 @contextmanager
@@ -108,7 +108,9 @@ class _Layer:
             if "b" in mode:
                 return buffer
             words = dict(zip(("encoding", "errors", "newline"), more, strict=False)) | named
-            return io.TextIOWrapper(buffer, **{k: v for k, v in words.items() if k in ("encoding", "errors", "newline")})
+            return io.TextIOWrapper(
+                buffer, **{k: v for k, v in words.items() if k in ("encoding", "errors", "newline")}
+            )
 
         return opened
 

@@ -26,11 +26,11 @@ import pytest
 import tiny
 import tomli_w
 import torch
-from campaign.mutations import STRANGE, bytes_like, text_like, values_like
-from campaign.trials import Trial, drawn, forget_peak, isolated, peak_bytes, resident_bytes, where
 from PIL import Image
 from safetensors.torch import save
 
+from campaign.mutations import STRANGE, bytes_like, text_like, values_like
+from campaign.trials import Trial, drawn, forget_peak, isolated, peak_bytes, resident_bytes, where
 from shoestring import api
 from shoestring.cli.main import main
 from shoestring.core.errors import ShoestringError
@@ -150,16 +150,18 @@ def recipe_on_a_base(draw: random.Random, kit: Kit, place: Path) -> Words:
 def options(draw: random.Random, kit: Kit, place: Path) -> Words:
     verb, target = draw.choice(
         (
-            ("show", "addnist-quick"), ("show", "cifar100-gan-best"), ("predict", kit.run.folder), ("evaluate", kit.run.folder),
-            ("sample", kit.gan.folder), ("report", kit.run.folder), ("inspect", kit.pictures), ("interpolate", kit.gan.folder),
+            ("show", "addnist-quick"), ("show", "cifar100-gan-best"), ("predict", kit.run.folder),
+            ("evaluate", kit.run.folder), ("sample", kit.gan.folder), ("report", kit.run.folder),
+            ("inspect", kit.pictures), ("interpolate", kit.gan.folder),
             ("new", "mine.toml"), ("check", kit.run.folder), ("pack", kit.run.folder), ("promote", kit.gan.folder),
             ("list", ""), ("trust", kit.run.folder), ("export", kit.run.folder), ("nothing", ""),
         )
     )  # fmt: skip
     known = (
         "--count", "--seed", "--columns", "--top", "--split", "--ema-decay", "--class", "--out", "--base", "--size",
-        "--budget.steps", "--net.width", "--batch-size", "--optimiser.learning-rate", "--data.tune", "--json", "--device",
-        "--inception", "--pairs", "--steps", "--rules", "--level", "--seeds", "--net", "--task", "--data", "--augment",
+        "--budget.steps", "--net.width", "--batch-size", "--optimiser.learning-rate", "--data.tune", "--json",
+        "--device", "--inception", "--pairs", "--steps",
+        "--rules", "--level", "--seeds", "--net", "--task", "--data", "--augment",
         "--optimiser", "--schedule", "--sampling.langevin-steps", "--to", "--help", "--data-folder", "--ema", "--name",
     )  # fmt: skip
     words = [verb, target]
@@ -253,7 +255,9 @@ def parquet(draw: random.Random, kit: Kit, place: Path) -> Words:
         ({"bytes": None, "path": "x"}, {"bytes": bytes_like(draw, kit.images["png"]), "path": None})
     )
     names = draw.choice((("image", "label"), ("img", "fine_label"), ("image", "nothing")))
-    labels = draw.choice(([0, 1, 0, 1], ["a", "b", "a", "b"], [None, 1, 0, -1], [7, 8, 9, 10], [0.5, float("nan"), 1, 2]))
+    labels = draw.choice(
+        ([0, 1, 0, 1], ["a", "b", "a", "b"], [None, 1, 0, -1], [7, 8, 9, 10], [0.5, float("nan"), 1, 2])
+    )
     data = place / "data"
     data.mkdir()
     table = pyarrow.table(dict(zip(names, (cells, labels), strict=True)))
@@ -276,7 +280,9 @@ def shards(draw: random.Random, kit: Kit, place: Path) -> Words:
         for index in range(6):
             for ending, part in (("png", kit.images["png"]), ("cls", b"%d" % (index % 2))):
                 part = bytes_like(draw, part) if draw.random() < 0.1 else part
-                member = tarfile.TarInfo(draw.choice((f"{index}.{ending}", f"{index}.{ending}", f"../{index}.{ending}")))
+                member = tarfile.TarInfo(
+                    draw.choice((f"{index}.{ending}", f"{index}.{ending}", f"../{index}.{ending}"))
+                )
                 member.size = len(part)
                 tar.addfile(member, io.BytesIO(part))
     whole = content.getvalue()
@@ -329,10 +335,7 @@ def checkpoint(draw: random.Random, kit: Kit, place: Path) -> Words:
     last = run.last_checkpoint()
     assert last is not None
     content = last.read_bytes()
-    if draw.random() < 0.3:
-        content = _spoilt_state(draw, content)
-    else:
-        content = bytes_like(draw, content)
+    content = _spoilt_state(draw, content) if draw.random() < 0.3 else bytes_like(draw, content)
     last.unlink()
     sha256 = hashlib.sha256(content).hexdigest()[:16] if draw.random() < 0.9 else "0" * 16
     last.with_name(f"{last.stem.rpartition('-')[0]}-{sha256}.pt").write_bytes(content)
@@ -365,14 +368,28 @@ def own_net(draw: random.Random, kit: Kit, place: Path) -> Words:
 def sweep_file(draw: random.Random, kit: Kit, place: Path) -> Words:
     table = values_like(draw, kit.sweep["sweep"]) if draw.random() < 0.7 else kit.sweep["sweep"]
     grid = {"sweep": table} if draw.random() < 0.9 else values_like(draw, {"sweep": table})
-    return ["sweep", _written(draw, place, kit.recipe | grid), "--out", place / "sweep", "--device", "cpu", *_json(draw)]
+    return [
+        "sweep",
+        _written(draw, place, kit.recipe | grid),
+        "--out",
+        place / "sweep",
+        "--device",
+        "cpu",
+        *_json(draw),
+    ]
 
 
 def sweep_folder(draw: random.Random, kit: Kit, place: Path) -> Words:
     home = place / "sweep"
     for name in ("base", "runs/point-0"):
         shutil.copytree(kit.run.folder, home / name)
-    plan = {"format": 1, "grid": {"optimiser.learning_rate": [0.01]}, "seeds": 1, "search": "grid", "measure": "accuracy"}
+    plan = {
+        "format": 1,
+        "grid": {"optimiser.learning_rate": [0.01]},
+        "seeds": 1,
+        "search": "grid",
+        "measure": "accuracy",
+    }
     (home / "sweep.json").write_text(_json_text(values_like(draw, {"plan": plan, "fingerprint": "x", "name": "x"})))
     return ["sweep", "--join", home]
 
@@ -534,7 +551,8 @@ PNG_CLAIMS = (
 )  # fmt: skip
 TENSOR_CLAIMS = (
     (2**30).to_bytes(8, "little") + b"{", (2**63).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{}",
-    (90).to_bytes(8, "little") + b'{"x":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4000000000000]}}'.ljust(90),
+    (90).to_bytes(8, "little")
+    + b'{"x":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4000000000000]}}'.ljust(90),
     (70).to_bytes(8, "little") + b'{"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}'.ljust(70) + b"0000",
     b"",
 )  # fmt: skip

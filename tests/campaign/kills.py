@@ -5,17 +5,17 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+
 from campaign.file_layer import Change, watched
 from campaign.tiny_trainings import KINDS, difference, end_of
 from campaign.trials import Trial, drawn, forked
-
 from shoestring import api
 from shoestring.core.errors import BusyError
 from shoestring.core.progress import Progress
@@ -48,9 +48,9 @@ class Begun:
             self.ends[name] = end_of(run)
 
 
-def trials(folder: Path, seed: int, numbers: Iterable[int]) -> Iterator[Trial]:
+def trials(folder: Path, seed: int, numbers: Iterable[int], begun: Begun | None = None) -> Iterator[Trial]:
     """A trial is a kill; the runs that are killed are ended, and compared, after every few."""
-    begun = Begun(folder)
+    begun = begun or Begun(folder)
     runs: dict[str, Run] = {}
     count = dict.fromkeys(KINDS, 0)
     waiting = list(numbers)
@@ -83,8 +83,7 @@ def _killed(draw: random.Random, begun: Begun, name: str, run: Run) -> str:
         # Most kills early in what is left, so that a run takes many before it ends.
         at = draw.randrange(max(1, begun.changes[name] // draw.choice((1, 2, 4))))
         part = draw.random()
-        work: Callable[[], Any] = lambda: _until(recipe, run, at, part, report=report)
-        status, _ = forked(work, SECONDS)
+        status, _ = forked(lambda: _until(recipe, run, at, part, report=report), SECONDS)
         return f"at change {at} of a file{', which it did not reach' if status == 0 else ''}"
     children = [_started(recipe, run, report=report) for _ in range(2 if two else 1)]
     wait = draw.uniform(0, 1.2 * begun.seconds[name])

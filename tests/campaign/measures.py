@@ -11,10 +11,10 @@ import numpy as np
 import scipy.special
 import scipy.stats
 import torch
-from campaign.trials import Trial, drawn, where
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from campaign.trials import Trial, drawn, where
 from shoestring.metrics.classification import Predictions, classification_metrics
 from shoestring.metrics.features.extractor import FeatureSet
 from shoestring.metrics.generative.diversity import diversity
@@ -44,7 +44,9 @@ def trials(folder: Path, seed: int, numbers: Iterable[int]) -> Iterator[Trial]:
             what, errors = check(draw, rng)
             wrong = {name: error for name, error in errors.items() if not error <= RELATIVE}
             broken = ", ".join(f"{name} differs by {error:.2g}" for name, error in wrong.items())
-            yield Trial(number, f"{check.__name__}: {what}", broken, {"relative error": max(errors.values(), default=0)})
+            yield Trial(
+                number, f"{check.__name__}: {what}", broken, {"relative error": max(errors.values(), default=0)}
+            )
         except Exception as error:
             yield Trial(number, f"{check.__name__}: unknown", where(error))
 
@@ -56,7 +58,9 @@ def error(found: Any, expected: Any, scale: float | None = None) -> float:
     a, b = np.asarray(found, float), np.asarray(expected, float)
     if a.shape != b.shape or not np.isfinite(a).all():
         return math.inf
-    return float((np.abs(a - b) / (np.maximum(np.abs(b), 1e-9) if scale is None else max(scale, 1e-300))).max(initial=0))
+    return float(
+        (np.abs(a - b) / (np.maximum(np.abs(b), 1e-9) if scale is None else max(scale, 1e-300))).max(initial=0)
+    )
 
 
 def _classified(draw: random.Random, rng: np.random.Generator) -> tuple[str, dict[str, float]]:
@@ -124,7 +128,9 @@ def _intervals(draw: random.Random, rng: np.random.Generator) -> tuple[str, dict
         "Wilson's interval": error(wilson_interval(int(hits), n), _wilson(int(hits), n), 1),
         "Student's quantile": error(student_quantile(chance, degrees), scipy.stats.t.ppf(chance, degrees)),
         "interval of a mean": error(
-            mean_interval(torch.tensor(values)), (values.mean() - half, values.mean() + half), max(abs(values.mean()), 1)
+            mean_interval(torch.tensor(values)),
+            (values.mean() - half, values.mean() + half),
+            max(abs(values.mean()), 1),
         ),
         "ratio": error(found.value, quotient),
         "interval of a ratio": error(found.interval, (quotient / factor, quotient * factor)),
@@ -169,9 +175,8 @@ def _distances(draw: random.Random, rng: np.random.Generator) -> tuple[str, dict
     x, y = ((s - s.mean(0)) / math.sqrt(len(s) - 1) for s in (real, made))
     size = float((x**2).sum() + (y**2).sum() + ((real.mean(0) - made.mean(0)) ** 2).sum())
     fid = size - 2 * np.linalg.svd(x @ y.T, compute_uv=False).sum()
-    kernel: Callable[[Array, Array], Array] = lambda a, b: (a @ b.T / d + 1) ** 3
     n, m = len(real), len(made)
-    aa, bb, ab = kernel(real, real), kernel(made, made), kernel(real, made)
+    aa, bb, ab = ((a @ b.T / d + 1) ** 3 for a, b in ((real, real), (made, made), (real, made)))
     kid = (aa.sum() - np.trace(aa)) / (n * (n - 1)) + (bb.sum() - np.trace(bb)) / (m * (m - 1)) - 2 * ab.mean()
     found = kernel_distance(ours, theirs, subsets=5)
     errors = {

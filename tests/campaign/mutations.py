@@ -5,8 +5,9 @@ from typing import Any
 
 STRANGE: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 10**30, 2**31, 2**63, -(2**63) - 1, 0.5, -0.0, 1e308, -1e-320, float("nan"),
-    float("inf"), "", " ", "\x00", "none", "../../../etc/passwd", "/dev/zero", "file.py:Name", "os:system", ":", "a:b:c",
-    "ü\u202e\U0001f600", "\ud800", "x" * 10_000, "{{7*7}}", "<script>", [], [[]], {}, {"kind": "nothing"}, [None], [0] * 1000,
+    float("inf"), "", " ", "\x00", "none", "../../../etc/passwd", "/dev/zero", "file.py:Name", "os:system", ":",
+    "a:b:c", "ü\u202e\U0001f600", "\ud800", "x" * 10_000, "{{7*7}}", "<script>", [], [[]], {}, {"kind": "nothing"},
+    [None], [0] * 1000,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A full disk, a quota, a folder that is read-only or of somebody else: one line says so, and nothing is half-written."""
+"""A full disk, a quota, a folder that is read-only or not one's own: one line says so, and nothing is half-written."""
 
 import contextlib
 import errno
@@ -11,18 +11,18 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import tiny
+from PIL import Image
+
 from campaign.file_layer import Change, watched
 from campaign.tiny_trainings import classifier, difference, end_of
 from campaign.trials import Trial, drawn, forked, where
-from PIL import Image
-
 from shoestring import api
 from shoestring.cli.main import main
 from shoestring.core.errors import DataError
@@ -85,7 +85,12 @@ def trials(folder: Path, seed: int, numbers: Iterable[int]) -> Iterator[Trial]:
             draw = drawn(seed, number)
             verb = draw.choice(VERBS)
             begun.prepare(verb)
-            ways = ["refused", "refused", *(["full", "full", "read-only"] if disk else []), *(["of root"] if _is_root() else [])]
+            ways = [
+                "refused",
+                "refused",
+                *(["full", "full", "read-only"] if disk else []),
+                *(["of root"] if _is_root() else []),
+            ]
             way = draw.choice(ways)
             work = partial(_tried, begun, verb, way, draw, address)
             status, found = forked(work, SECONDS)

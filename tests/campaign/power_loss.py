@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import tiny
+
 from campaign.file_layer import Change, watched
 from campaign.kills import SECONDS, Begun, train
 from campaign.tiny_trainings import KINDS, difference, end_of
 from campaign.trials import Trial, drawn, forked
-
 from shoestring.core.run import Run
 
 PROMISE = "a power failure costs at most the steps since the last checkpoint"
@@ -87,7 +87,8 @@ class Disk:
         now = bytes(content.now)
         if now == content.synced:
             return now
-        same = len(os.path.commonprefix([now, content.synced]))
+        pairs = enumerate(zip(now, content.synced, strict=False))
+        same = next((place for place, (a, b) in pairs if a != b), min(len(now), len(content.synced)))
         until = draw.randrange(same, len(now) + 1)
         return draw.choice((content.synced, now[:until], now, now[:until] + bytes(len(now) - until)))
 
@@ -106,9 +107,9 @@ def _rename(names: Names, change: Change, content: Content | None) -> None:
             names.pop(change.path, None)
 
 
-def trials(folder: Path, seed: int, numbers: Iterable[int]) -> Iterator[Trial]:
+def trials(folder: Path, seed: int, numbers: Iterable[int], begun: Begun | None = None) -> Iterator[Trial]:
     """A trial is a cut at some change of a training, which then goes on from what is left."""
-    begun = Begun(folder)
+    begun = begun or Begun(folder)
     for number in numbers:
         draw = drawn(seed, number)
         name = list(KINDS)[number % len(KINDS)]

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import tiny
 import torch
+
 from campaign.no_room import _Quiet
 from campaign.tiny_trainings import classifier, difference, end_of
 from campaign.trials import Trial, drawn, forked, where
-
 from shoestring import api
 from shoestring.core.errors import BusyError
 from shoestring.core.progress import Progress

@@ -90,7 +90,11 @@ def difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
 
 def _only(found: Any, expected: Any) -> Any:
     if isinstance(found, list) and isinstance(expected, list):
-        return [one for one in found if one not in expected], "instead of", [one for one in expected if one not in found]
+        return (
+            [one for one in found if one not in expected],
+            "instead of",
+            [one for one in expected if one not in found],
+        )
     return "state"
 
 

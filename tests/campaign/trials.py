@@ -77,7 +77,9 @@ def isolated(
             os.close(to_child[1])
             _bound_memory(extra_bytes)
             orders = os.fdopen(to_child[0], "rb")
-            _in_child(from_child[0], from_child[1], lambda answer, orders=orders: _serve(trial, orders, seconds, answer))
+            _in_child(
+                from_child[0], from_child[1], lambda answer, orders=orders: _serve(trial, orders, seconds, answer)
+            )
         os.close(to_child[0])
         os.close(from_child[1])
         with os.fdopen(from_child[0], "rb") as answers, os.fdopen(to_child[1], "wb", buffering=0) as orders:

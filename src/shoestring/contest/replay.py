@@ -108,7 +108,7 @@ def _replayed(
                 for _ in range(end - start):
                     take_step()
                     advance()
-            saved = _load(there[end], machine)
+            saved = load_checkpoint(there[end], there[end].read_bytes(), machine.device)
             yield _compared(f"steps {start:,} to {end:,}", _flat(state.state_dict()), _flat(saved), other)
         last = max(there)
         if last == recipe.budget.steps:

@@ -65,8 +65,8 @@ DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "sam
 class Run:
     """A run's folder.
 
-    Every write is atomic, so that a reader or a resumed training never sees half a file, and on the disk before the next
-    one begins, so that a power failure costs no more than a killed process does.
+    Every write is atomic, so that a reader or a resumed training never sees half a file, and on the disk before the
+    next one begins, so that a power failure costs no more than a killed process does.
     """
 
     folder: Path
@@ -517,7 +517,9 @@ def load_checkpoint(path: Path, content: bytes, device: torch.device) -> dict[st
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except Exception as error:  # whatever a strange file makes torch and pickle raise
         first = (str(error) or type(error).__name__).splitlines()[0]
-        raise RunError(f"{path} is no checkpoint that `train` wrote ({first}); delete it to go on without it") from error
+        raise RunError(
+            f"{path} is no checkpoint that `train` wrote ({first}); delete it to go on without it"
+        ) from error
     if not isinstance(state, dict):
         raise RunError(f"{path} is no checkpoint that `train` wrote; delete it to go on without it")
     return cast("dict[str, Any]", state)
