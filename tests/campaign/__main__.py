@@ -1,6 +1,7 @@
 """`PYTHONPATH=tests python -m campaign`: tries to break the promises, and records what it tried."""
 
 import argparse
+import datetime
 import importlib
 import json
 import platform
@@ -27,10 +28,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="decides all that is drawn")
     parser.add_argument("--only", choices=CAMPAIGNS, action="append", help="may be repeated; by default all")
     parser.add_argument("--trial", type=int, action="append", help="numbers of single trials; by default all")
-    parser.add_argument("--out", type=Path, default=Path("campaign.json"), help="where the record goes")
+    parser.add_argument("--out", type=Path, default=Path("campaign.json"), help="where the record goes; others stay")
+    parser.add_argument("--table", type=Path, help="a page whose table is made of the record; nothing is tried")
     asked = parser.parse_args()
     names = asked.only or CAMPAIGNS
     record = json.loads(asked.out.read_text()) if asked.out.is_file() else {}
+    if asked.table:
+        asked.table.write_text(with_table(asked.table.read_text(encoding="utf-8"), record), encoding="utf-8")
+        return 0
     for place, name in enumerate(names):
         began, budget = time.monotonic(), asked.minutes * 60 / len(names)
         found = conducted(name, asked.seed, asked.trial, budget, sys.stdout.isatty())
@@ -72,11 +77,27 @@ def conducted(
         "broken": [vars(trial) for trial in broken],
         "facts": facts,
         "seed": seed,
+        "date": datetime.date.today().isoformat(),
         "seconds": round(time.monotonic() - began, 1),
         "own_processor_seconds": round(time.process_time() - processor, 1),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "torch": torch.__version__,
     }
+
+
+def with_table(page: str, record: dict[str, Any]) -> str:
+    """A page whose table, between two marks, is that of the record."""
+    head, begin, rest = page.partition("<!-- begin: campaign -->\n")
+    _, end, tail = rest.partition("<!-- end: campaign -->")
+    rows = [
+        "| promise | to try | tried | broken | at most | seed | date |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for found in record.values():
+        facts = "; ".join(f"{key} {value:.3g}" for key, value in found["facts"].items()) or "–"
+        counts = f"{found['asked']:,} | {found['tried']:,} | {len(found['broken'])}"
+        rows.append(f"| {found['promise']} | {counts} | {facts} | {found['seed']} | {found['date']} |")
+    return head + begin + "\n".join(rows) + "\n" + end + tail
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def trials(folder: Path, seed: int, numbers: Iterable[int]) -> Iterator[Trial]:
         patch.setenv("SHOESTRING_DATA", str(folder / "nothing"))
         patch.setenv("SHOESTRING_TRUST", str(folder / "trusted"))
         # A sweep is planned and checked, but its trainings, which may be any number, are left out.
-        patch.setattr("shoestring.api.run_sweep", _no_sweep)
+        patch.setattr("shoestring.api.sweeps.run_sweep", _no_sweep)
         patch.setattr("socket.getaddrinfo", _no_network)
         patch.setattr("shoestring.data.download.time", SimpleNamespace(sleep=lambda _: None))
         yield from isolated(trial, numbers, SECONDS, EXTRA_BYTES)

@@ -72,7 +72,7 @@ def train(recipe: Recipe, run: Run, *, report: bool = True, progress: Progress |
     """The whole command; without the report, which takes half of its time, where that is left out."""
     with pytest.MonkeyPatch.context() as patch:
         if not report:
-            patch.setattr("shoestring.api.write_report", lambda _: None)
+            patch.setattr("shoestring.api.training.write_report", lambda _: None)
         api.train(recipe, run.folder, device="cpu", progress=progress or Progress())
 
 
