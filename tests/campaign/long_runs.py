@@ -6,6 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def trials(
     for number in numbers:
         meter = (_training, _predicting, _sampling)[number](folder, pictures, steps if number == 0 else calls)
         what = (f"training: {steps:,} steps", f"predict: {calls:,} calls", f"sample: {calls:,} calls")[number]
-        yield meter.trial(number, what, pace)
+        trial = meter.trial(number, what, pace)
+        yield replace(trial, facts=trial.facts | {"steps" if number == 0 else "calls": steps if number == 0 else calls})
 
 
 def _training(folder: Path, pictures: Path, steps: int) -> Meter:

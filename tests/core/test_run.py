@@ -248,6 +248,20 @@ def test_what_a_killed_process_was_writing_goes_when_the_next_one_has_the_folder
     assert (run.folder / ".mine.settings").is_file()
 
 
+def test_older_checkpoints_of_a_process_killed_before_it_forgot_them_go_but_those_of_the_cadence_stay(
+    tmp_path: Path, monkeypatch
+) -> None:
+    run = Run(tmp_path)
+    monkeypatch.setattr(Run, "_forget_older", lambda *_: None)  # as if it were killed there every time
+    for step in (2, 4, 6, 8):
+        run.write_checkpoint(step, {"step": step})
+    monkeypatch.undo()
+    run.rewind(8, keep=4)
+    assert list(run.checkpoints()) == [4, 6, 8]
+    run.rewind(8)
+    assert list(run.checkpoints()) == [6, 8]
+
+
 def test_a_checkpoint_without_its_link_gets_it_before_training_goes_on(tmp_path: Path) -> None:
     run, whole = Run(tmp_path / "run"), []
     for step in (2, 4):

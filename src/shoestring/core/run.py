@@ -170,11 +170,17 @@ class Run:
         for name in ("environment", "autotune", "trial", "splits", "inspection", "pretrained", "rules", "chain"):
             (self.folder / f"{name}.json").unlink(missing_ok=True)
 
-    def rewind(self, step: int) -> None:
-        """Forgets all that was logged and saved after a step, before it is trained again; its link is in the chain."""
+    def rewind(self, step: int, keep: int | None = None) -> None:
+        """Forgets all that was logged and saved after a step, before it is trained again; its link is in the chain.
+
+        Args:
+            step: Of the checkpoint that training goes on from.
+            keep: As of `write_checkpoint`, which may have been killed before it forgot older ones.
+        """
         for path in self._checkpoints():
             if _step_of(path) > step:
                 path.unlink()  # a damaged one, which would outlive the next ones as one of the last two
+        self._forget_older(keep)
         kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
         self._write("log.jsonl", "".join(kept).encode())
         chain = [link for link in self.chain() if link["step"] <= step]
@@ -213,10 +219,13 @@ class Run:
         path = self._write(f"checkpoints/step-{step:08d}-{sha256[:16]}.pt", content)
         before = [link for link in self.chain() if link["step"] < step]
         self.write_json(checkpoint_chain.FILE, [*before, next_link(before, step, sha256, self.log())])
+        self._forget_older(keep)
+        return path
+
+    def _forget_older(self, keep: int | None) -> None:
         for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
             if not keep or _step_of(old) % keep:
                 old.unlink()
-        return path
 
     def chain(self) -> list[dict[str, Any]]:
         """The chain of checkpoints; empty of runs of before there was one."""

@@ -89,15 +89,16 @@ class State:
             RunError: It is not a state of these nets and optimisers.
         """
         try:
-            self.step, self.seconds = saved["step"], saved.get("seconds", 0.0)
+            step, seconds = saved["step"], saved.get("seconds", 0.0)
+            if type(step) is not int or step < 0 or not isinstance(seconds, int | float):
+                raise ValueError(f"it is of step {step!r}, after {seconds!r} s")
+            self.step, self.seconds = step, seconds
             self.nets.load_state_dict(saved["nets"])
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(saved["optimisers"][name])
             ema = saved["ema"] if "ema" in saved else saved["averages"]  # as versions before 0.2 called them
             for decay, nets in self.ema.items():
                 nets.load_state_dict(ema[decay])
-            if type(self.step) is not int or self.step < 0 or not isinstance(self.seconds, int | float):
-                raise ValueError(f"it is of step {self.step!r}, after {self.seconds!r} s")
         except (AttributeError, IndexError, LookupError, RuntimeError, TypeError, ValueError) as error:
             first = (str(error) or type(error).__name__).splitlines()[0]
             raise RunError(f"a checkpoint does not fit the run's recipe ({type(error).__name__}: {first})") from error

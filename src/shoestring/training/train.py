@@ -115,7 +115,7 @@ def _trained(
     saved = run.read_checkpoint(progress, machine.device)
     if saved:
         state.load_state_dict({"seconds": seconds_so_far(run)} | saved)  # checkpoints of version 0.1 have no clock
-    run.rewind(state.step)
+    run.rewind(state.step, recipe.cadence.keep)
     session = Session(run, machine, state, recipe.task.nfe, recipe.task.loss_unit)
     validate = make_validator(recipe, run, machine, data.train, data.tune)
     try:
