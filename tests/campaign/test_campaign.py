@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,7 @@ def test_without_syncs_a_power_failure_is_noticed(begun: kills.Begun, tmp_path: 
 
 
 def test_where_there_is_no_room_one_line_says_so(tmp_path: Path) -> None:
-    assert broken([*no_room.trials(tmp_path, 0, range(8))], 8) == []
+    assert broken([*no_room.trials(tmp_path, 0, range(6))], 6) == []
 
 
 def test_two_at_once_agree(tmp_path: Path) -> None:
@@ -50,7 +49,7 @@ def test_two_at_once_agree(tmp_path: Path) -> None:
 
 
 def test_inputs_that_are_almost_right_make_no_traceback(tmp_path: Path) -> None:
-    count = 2 * len(hostile_inputs.FAMILIES)
+    count = len(hostile_inputs.FAMILIES)
     assert broken([*hostile_inputs.trials(tmp_path, 0, range(count))], count) == []
 
 
@@ -102,9 +101,3 @@ def test_the_layer_sees_every_change_and_refuses_in_the_middle_of_a_write(tmp_pa
             file.write(b"second")
     assert seen == ["make folder", "sync", "make", "write", "sync", "rename", "sync", "make", "write"]
     assert (tmp_path / "other").read_bytes() == b"sec"
-
-
-def test_the_zip_bomb_is_one(tmp_path: Path) -> None:
-    (tmp_path / "x.npz").write_bytes(hostile_inputs.ARRAY_CLAIMS[-1]()[1])
-    with zipfile.ZipFile(tmp_path / "x.npz") as file:
-        assert file.getinfo("images.npy").file_size > 500 * (tmp_path / "x.npz").stat().st_size
