@@ -223,9 +223,11 @@ class Run:
         return path
 
     def _forget_older(self, keep: int | None) -> None:
-        for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-            if not keep or _step_of(old) % keep:
-                old.unlink()
+        older = [old for old in self._checkpoints()[:-KEPT_CHECKPOINTS] if not keep or _step_of(old) % keep]
+        for old in older:
+            old.unlink()
+        if older:
+            _sync_folder(older[0].parent)
 
     def chain(self) -> list[dict[str, Any]]:
         """The chain of checkpoints; empty of runs of before there was one."""
