@@ -127,26 +127,31 @@ class Grade(Options):
     inception: Path | None = None
     """Of a generator, a file with the FID Inception, or "none" to do without. By default as of `evaluate`."""
 
-    def do(self, display: Display) -> None:
-        """Prints the board."""
+    def do(self, display: Display) -> int | None:
+        """Prints the board; on a signal gives 128 plus its number."""
         from shoestring import api
-        from shoestring.contest.grade import Limits
+        from shoestring.contest.grade import GradingStopped, Limits
 
         require_at_least(1, workers=self.workers)
         if self.minutes <= 0 or self.memory <= 0:
             raise ShoestringError("--minutes and --memory must be above 0")
         limits = Limits(self.minutes, int(self.memory * 2**30), self.workers)
-        board = api.grade(
-            self.folder,
-            self.rules,
-            self.out,
-            self.level,
-            self.data_folder,
-            display,
-            limits=limits,
-            samples=self.samples,
-            inception=self.inception,
-        )
+        try:
+            board = api.grade(
+                self.folder,
+                self.rules,
+                self.out,
+                self.level,
+                self.data_folder,
+                display,
+                limits=limits,
+                samples=self.samples,
+                inception=self.inception,
+            )
+        except GradingStopped as stop:
+            display.say(f"{stop}. The same command again goes on from there.")
+            display.result({"finished": False})
+            return 128 + stop.signal_number
         display.result(board.to_json())
         rows = [
             [
@@ -161,3 +166,4 @@ class Grade(Options):
         ]
         columns = ("rank", "submission", "verdict", "value", "with the one above", "reasons")
         display.table(f"Graded by {board.rules.name}", columns, rows, numbers=("rank", "value"))
+        return None
