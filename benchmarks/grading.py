@@ -1,12 +1,12 @@
-"""How long grading takes: submissions of about 100,000 parameters on the 10,000 test images of CIFAR-100; a large board.
+"""How long grading takes: nets of about 100,000 parameters on the 10,000 test images of CIFAR-100; and a large board.
 
 Claim: on two cores, 30 submissions are graded in less than 5 minutes, and the board of 200 is made in less than 5 s.
 
     python benchmarks/grading.py [NAME] [--submissions 30] [--board 200] [--level 3] [--workers 2] [--json]
 
-Each submission is the shipped run NAME (cifar100-best) with every weight off by a ten-thousandth at random, seeds 0, 1, …,
-under its own hashes; so each is another file, and passes as what it claims. The data folder (SHOESTRING_DATA) must hold
-CIFAR-100. Processor time is that of all processes, and tells what the wall time would be of a machine with nothing else to do.
+Each submission is the shipped run NAME (cifar100-best) with every weight off by a ten-thousandth at random, seeds 0, 1,
+…, under its own hashes; so each is another file, and passes as what it claims. The data folder (SHOESTRING_DATA) must
+hold CIFAR-100. Processor time is that of all processes; two idle cores would take half of it.
 The board is ranked, and its page, tables and scores are written, from rows of the same length with answers at random.
 """
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options, RunOrName
+from shoestring.cli.options import Options, RunOrName, require_rules, require_run
 from shoestring.core.errors import ShoestringError, require_at_least
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Pack(Options):
 
     def do(self, display: Display) -> None:
         """Writes the file."""
+        require_run(self.target)
         from shoestring import api
 
         file = api.pack(self.target, self.out, display)
@@ -65,11 +66,15 @@ class Check(Options):
 
     def do(self, display: Display) -> int:
         """Prints what was found."""
+        if not self.targets:
+            raise ShoestringError("name at least one: shoestring check FILE_OR_RUN")
+        require_rules(self.rules)
+        for target in self.targets:
+            if not Path(target).exists():
+                require_run(target)
         from shoestring import api
         from shoestring.contest.finding import verdict
 
-        if not self.targets:
-            raise ShoestringError("name at least one: shoestring check FILE_OR_RUN")
         found = [
             api.check(
                 target,
@@ -129,12 +134,15 @@ class Grade(Options):
 
     def do(self, display: Display) -> int | None:
         """Prints the board; on a signal gives 128 plus its number."""
-        from shoestring import api
-        from shoestring.contest.grade import GradingStopped, Limits
-
         require_at_least(1, workers=self.workers)
         if self.minutes <= 0 or self.memory <= 0:
             raise ShoestringError("--minutes and --memory must be above 0")
+        if not self.folder.is_dir():
+            raise ShoestringError(f"there is no folder {self.folder}; name one with submissions")
+        require_rules(self.rules)
+        from shoestring import api
+        from shoestring.contest.grade import GradingStopped, Limits
+
         limits = Limits(self.minutes, int(self.memory * 2**30), self.workers)
         try:
             board = api.grade(

@@ -44,13 +44,13 @@ def other_rules(run: Run) -> str:
     given = rules_of(run)
     if given == rules():
         return ""
-    limits = {"classifier": given.classifier, "generator": given.generator}
+    kinds = {"classifier": given.classifier, "generator": given.generator}
     allowed = [
-        f"a {kind} {', '.join(f'{value:,} {name.replace("_", " ")}' for name, value in one if value is not None)}"
-        for kind, one in limits.items()
-        if one is not None
+        f"a {kind} may have {', '.join(f'{value:,} {name}' for name, value in limits if value is not None)}"
+        for kind, limits in kinds.items()
+        if limits is not None
     ]
-    return f"held against the rules {given.name!r}, not those that are shipped: {'; '.join(allowed) or 'none admitted'}"
+    return f"held against the rules {given.name!r}, which are not the shipped ones: {'; '.join(allowed)}"
 
 
 def departures_of(run: Run) -> list[str]:
