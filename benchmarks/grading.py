@@ -93,9 +93,9 @@ def board(row: Graded, count: int, home: Path) -> None:
         correct = torch.rand(IMAGES, generator=random) < 0.4 + place / (4 * count)
         measured: Mapping[str, Any] = row.found["measured"] | {"value": float(correct.float().mean())}
         rows.append(Graded(f"{place:03}", row.found | {"measured": measured}, 1.0, correct))
-    made = Board(rules(), ranked(rows))
+    made = Board(rules(), ranked(rows), home / "board" / "index.html")
     grade.write(made, home / "board")
-    build(made.to_json(), {}, home / "board" / "index.html")
+    build(made.to_json(), {}, made.page)
 
 
 def timed(work: Callable[[], object]) -> dict[str, float]:

@@ -160,7 +160,7 @@ class Grade(Options):
             display.say(f"{stop}. The same command again goes on from there.")
             display.result({"finished": False})
             return 128 + stop.signal_number
-        display.result(board.to_json())
+        display.result(board.to_json() | {"page": str(board.page.resolve())})
         rows = [
             [
                 str(row.rank or ""),
@@ -174,4 +174,5 @@ class Grade(Options):
         ]
         columns = ("rank", "submission", "verdict", "value", "with the one above", "reasons")
         display.table(f"Graded by {board.rules.name}", columns, rows, numbers=("rank", "value"))
+        display.line(f"page  {board.page.resolve()}")
         return None

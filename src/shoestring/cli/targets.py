@@ -106,8 +106,8 @@ def _require_options_of_a_run(word: str, name: str, words: Sequence[str]) -> Non
 
 def _own_options(verb: type[Options]) -> set[str]:
     """The options of a verb itself, as they are written."""
-    renamed = {"class_name": "class"}
-    names = {renamed.get(field.name, field.name) for field in dataclasses.fields(verb)}
+    renamed, none = {"class_name": "class"}, ("target", "recipe", "sampling")
+    names = {renamed.get(field.name, field.name) for field in dataclasses.fields(verb) if field.name not in none}
     return {f"--{name.replace('_', '-')}" for name in names} | {"--help", "--no-json"}
 
 

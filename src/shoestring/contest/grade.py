@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -124,10 +124,12 @@ class Board:
     Attributes:
         rules: What they were held against.
         rows: The submissions.
+        page: The HTML file that shows them.
     """
 
     rules: Rules
-    rows: list[Graded] = field(default_factory=list[Graded])
+    rows: list[Graded]
+    page: Path
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -189,7 +191,7 @@ def grade(
     if rows:
         progress.say(f"{len(rows):,} of {len(found):,} submissions were graded before and have not changed")
     rows += _graded(waiting, limits.workers, len(found), progress)
-    board = Board(rules, ranked(rows))
+    board = Board(rules, ranked(rows), out / "index.html")
     write(board, out)
     return board
 
