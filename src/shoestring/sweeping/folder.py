@@ -62,6 +62,9 @@ class Outcome:
     reason: str = ""
 
 
+NOT_ENDED = Outcome("open", None, 0, 0.0)
+
+
 @dataclass(frozen=True)
 class SweepFolder:
     """The folder; every write is atomic, so a process that ends anywhere leaves nothing that others trip over."""
@@ -176,13 +179,17 @@ class SweepFolder:
         """Where it is trained."""
         return Run(self.folder / "runs" / training.name)
 
+    def begun(self) -> set[str]:
+        """The names of trainings of which there is anything, by one look at the folder, however many there are."""
+        return {path.stem for part in ("runs", "ended") for path in (self.folder / part).glob("*-seed-*")}
+
     def outcome(self, training: Training) -> Outcome:
         """What came of a training so far."""
         file, run = self.folder / "ended" / f"{training.name}.json", self.run(training)
         if file.is_file():
             return Outcome(**json.loads(file.read_text(encoding="utf-8")))
         if not run.has_weights():
-            return Outcome("open", None, 0, 0.0)
+            return NOT_ENDED
         step, value = final_measure(run, self.measure)
         seconds = run.environment().get("training_seconds", 0.0)
         return (
