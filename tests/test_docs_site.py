@@ -109,6 +109,6 @@ def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     reference = (tmp_path / "site" / "reference" / "index.html").read_text(encoding="utf-8")
-    for name in ("shoestring.api.train", "shoestring.core.run.Run", "shoestring.core.progress.Progress"):
+    for name in ("shoestring.api.training.train", "shoestring.core.run.Run", "shoestring.core.progress.Progress"):
         assert f'id="{name}"' in reference
     assert (tmp_path / "site" / "search" / "search_index.json").is_file()
