@@ -34,6 +34,7 @@ def test_without_ray_it_says_what_to_install(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
     with pytest.raises(ShoestringError, match=r"--launcher ray needs Ray: pip install 'shoestring\[ray\]'"):
         api.sweep(tiny.classifier(pictures), tmp_path / "out", grid={"batch_size": [4, 8]}, launcher="ray")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class Spec(BaseModel):
         if isinstance(given, dict):
             for key in given:  # pyright: ignore[reportUnknownVariableType]
                 if key not in cls.model_fields:
-                    raise ValueError(did_you_mean(f"key of {cls.__name__}", str(key), cls.model_fields))  # pyright: ignore[reportUnknownArgumentType]
+                    raise ValueError(did_you_mean(f"key of {cls.model_config.get('title', cls.__name__)}", str(key), cls.model_fields))  # pyright: ignore[reportUnknownArgumentType]
         return given  # pyright: ignore[reportUnknownVariableType]
 
     def replace(self, **fields: Any) -> Self:

@@ -56,10 +56,9 @@ def run_on_ray(
         look: Called now and then.
 
     Raises:
-        ShoestringError: Ray is not installed or not reached, or a training needs what the cluster does not have.
+        ShoestringError: Ray is not reached, or a training needs what the cluster does not have.
         Interrupted: A signal came; the tasks have saved everything.
     """
-    require_ray()
     ray: Any = import_module("ray")  # an extra, which may not be there
     try:
         _connect(ray, address)
