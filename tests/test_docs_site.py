@@ -16,7 +16,23 @@ from shoestring.cli.main import parse
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(file for file in (ROOT / "docs").glob("*.md") if file.name != "log.md")]
-OTHERS = {"pip", "hf", "tensorboard", "source", "python", "python3", "mkdocs", "bash", "apt-get", "cc", "gcc", "curl", "ssh", "ray", "srun"}
+OTHERS = {
+    "pip",
+    "hf",
+    "tensorboard",
+    "source",
+    "python",
+    "python3",
+    "mkdocs",
+    "bash",
+    "apt-get",
+    "cc",
+    "gcc",
+    "curl",
+    "ssh",
+    "ray",
+    "srun",
+}
 """Programs that pages call besides this one."""
 
 
