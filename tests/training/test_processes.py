@@ -1,0 +1,279 @@
+"""Several processes learn what one does: gradients and losses, to the bit when they go on, and they end together."""
+
+import copy
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import own_parts
+import pytest
+import tiny
+import torch
+from torch import Tensor
+
+from shoestring.core.device import Engine, Machine
+from shoestring.core.errors import RecipeError
+from shoestring.core.processes import ALONE, Processes
+from shoestring.core.progress import Progress
+from shoestring.core.rng import generator
+from shoestring.core.run import Run
+from shoestring.model.build import initialise
+from shoestring.model.train_state import State
+from shoestring.nets.conditional_dcgan import ConditionalDCGAN
+from shoestring.nets.unet import ThriftyUNet
+from shoestring.recipes.recipe import Recipe
+from shoestring.tasks.flow.flow_matching import Flow
+from shoestring.tasks.gan.diffaugment import DiffAugment
+from shoestring.tasks.gan.task import Adversarial
+from shoestring.training.loop import Stopped
+from shoestring.training.sharing import started
+from shoestring.training.step import TrainStep
+from shoestring.training.train import train
+from shoestring.training.whole_batch import whole_batch
+
+PROGRAM = "import sys; from shoestring.cli import main; sys.exit(main())"
+STEPS = 20
+# Where gradients are near zero, Adam's updates are signs of rounding errors unless they are damped.
+STEADY = {
+    "optimiser__epsilon": 1e-2,
+    "batch_size": 16,
+    "budget__steps": 20,
+    "cadence__log": 1,
+    "cadence__checkpoint": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def company() -> Generator[Processes]:
+    """This process and another one, for all trainings of this page."""
+    with started(replace(Machine.choose(Engine(threads=1), "cpu"), processes=2)) as processes:
+        yield processes
+
+
+def classifier(pictures: Path) -> Recipe:
+    return tiny.classifier(pictures, task__mixup=0.3, task__class_weights=True, **STEADY)
+
+
+def penalised_gan(pictures: Path) -> Recipe:
+    """3 of 16 images are penalised, 2 by one process and 1 by the other."""
+    task = Adversarial(
+        rule="relativistic", conditional=True, r1=1.0, r2=0.5, penalty_fraction=0.2, augment=DiffAugment(colour=1)
+    )
+    net = ConditionalDCGAN(generator=(8, 6, 4, 4), discriminator=(8, 6, 4, 4), latent=4, embedding=3)
+    return tiny.gan(pictures, task=task.model_dump(), net=net.model_dump(), **STEADY)
+
+
+def normed_gan(pictures: Path) -> Recipe:
+    """The gradient at an image goes through batch norms, which depend on the images of both processes."""
+    return tiny.gan(pictures, task__label_bound=0, task__r1=0.5, **STEADY)
+
+
+def flow(pictures: Path) -> Recipe:
+    """2 of 16 images, and 1 more, are learnt by a part of the net: 1 by one process and 2 by the other."""
+    net = ThriftyUNet(width=16, depths=(1, 1, 2), embedding=8, attention=32)
+    values = {"task": Flow(weak_fraction=0.2).model_dump(), "net": net.model_dump(), "budget__nfe": 100}
+    return tiny.gan(pictures, **values, **STEADY | {"data__size": 8, "budget__parameters": 100_000})
+
+
+def own_net(pictures: Path) -> Recipe:
+    """Dropout, whose masks are drawn for the images of both processes."""
+    file = pictures.parent / "my_net.py"
+    file.write_text(own_parts.NET)
+    net = {"kind": f"{file}:TinyNet", "options": {"dropout": 0.3}}
+    return tiny.classifier(pictures, net=net, **STEADY | {"budget__parameters": 5_000})
+
+
+def trained(recipe: Recipe, run: Run, company: Processes | None = None, **more) -> Run:
+    """The run of a recipe, with as many processes as there are in a company."""
+    together = tiny.changed(recipe, {"engine__processes": company.count}) if company else recipe
+    train(together, run, Path(), "cpu", Progress(), {}, **more, **{"company": company} if company else {})
+    return run
+
+
+def first_gradients(run: Run) -> dict[str, Tensor]:
+    """The first gradient of each net, laid end to end, out of Adam's moments after the first step."""
+    saved = torch.load(run.checkpoints()[1], weights_only=True)["optimisers"]
+    moments = {name: [each["exp_avg"] for each in of["state"].values()] for name, of in saved.items()}
+    return {name: torch.cat([each.flatten() for each in several]) for name, several in moments.items()}
+
+
+RECIPES = [classifier, penalised_gan, normed_gan, flow, own_net]
+
+
+@pytest.mark.parametrize("make", RECIPES)
+def test_two_processes_learn_what_one_learns(make, company: Processes, pictures: Path, tmp_path: Path) -> None:
+    recipe = make(pictures)
+    first = tiny.changed(recipe, {"budget__steps": 1})
+    found = first_gradients(trained(first, Run(tmp_path / "first two"), company))
+    for name, gradient in first_gradients(trained(first, Run(tmp_path / "first"))).items():
+        assert gradient.norm() > 0
+        # float32 rounds; a test below takes the same in float64.
+        assert (found[name] - gradient).norm() < (1e-6 if name == "classifier" else 1e-5) * gradient.norm(), name
+    one, two = trained(recipe, Run(tmp_path / "one")), trained(recipe, Run(tmp_path / "two"), company)
+    assert len(one.log("train")) == STEPS
+    for here, there in zip(two.log("train"), one.log("train"), strict=True):
+        assert here["mean"] == pytest.approx(there["mean"], rel=1e-4, abs=1e-5), here["step"]
+    assert two.environment()["machine"]["processes"] == 2
+    assert "processes" not in one.environment()["machine"]
+
+
+@dataclass(frozen=True)
+class Threads(Processes):
+    """Stand for processes: their sums are taken when all threads have come."""
+
+    meeting: threading.Barrier | None = None
+    brought: list[Tensor] = field(default_factory=list)
+
+    def add(self, tensor: Tensor) -> Tensor:
+        assert self.meeting is not None
+        self.meeting.wait(60)
+        self.brought[self.rank] = tensor.clone()
+        self.meeting.wait(60)
+        return tensor.copy_(torch.stack(self.brought).sum(0))
+
+
+def in_threads(count: int, work: Callable[[Processes], object]) -> list[Any]:
+    """What each of so many threads gives that share batches."""
+    meeting, brought = threading.Barrier(count), [torch.zeros(())] * count
+
+    def one(rank: int) -> object:
+        try:
+            return work(Threads(rank, count, meeting, brought))
+        except BaseException:
+            meeting.abort()
+            raise
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+@pytest.mark.parametrize("make", RECIPES[:-1])
+def test_gradients_are_those_of_the_whole_batch_in_float64(make, pictures: Path, monkeypatch) -> None:
+    recipe = make(pictures)
+    nets = initialise(recipe).double()
+    for number, parameter in enumerate(nets.parameters()):  # some begin as zeros
+        parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator(1, number)).double()
+    take_step = TrainStep(recipe, State(0, nets, {}), Machine.choose(Engine(), "cpu"), tiny.patterns(recipe.data))
+    whole = {name: each.double() if each.is_floating_point() else each for name, each in take_step.batch().items()}
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # by which losses leave bfloat16
+
+    def gradients(processes: Processes) -> list[Tensor]:
+        mine = copy.deepcopy(nets).train()
+        batch = {n: each if n in take_step.of_split else processes.share(each) for n, each in whole.items()}
+        for phase in recipe.task.phases:
+            mine[phase].zero_grad()
+            with whole_batch(processes, recipe.task.parts(recipe.batch_size)):
+                loss, _ = recipe.task.loss(phase, mine, batch)
+            loss.backward()
+            for each in (loss.detach(), *(p.grad for p in mine[phase].parameters() if p.grad is not None)):
+                each.copy_(processes.add(each.clone()) / processes.count)
+        buffers = [each for each in mine.buffers() if each.is_floating_point()]
+        return [loss.detach(), *(p.grad for p in mine.parameters() if p.grad is not None), *buffers]
+
+    monkeypatch.setattr(
+        Threads, "average", lambda self, each: [t.copy_(self.add(t.clone()) / self.count) for t in each]
+    )
+    expected = gradients(ALONE)
+    for found in in_threads(2, gradients):
+        assert len(found) == len(expected) > 10
+        for here, there in zip(found, expected, strict=True):
+            assert torch.allclose(here, there, rtol=1e-9, atol=1e-11 * float(there.abs().max() + 1))
+
+
+def test_a_run_goes_on_bitwise_with_as_many_processes_and_with_another_number(
+    company: Processes, pictures: Path, tmp_path: Path
+) -> None:
+    recipe = tiny.classifier(pictures)
+    whole = trained(recipe, Run(tmp_path / "whole"), company)
+    with pytest.raises(Stopped):
+        trained(recipe, Run(tmp_path / "stopped"), company, watch=lambda step, _: step == 6)
+    shutil.copytree(tmp_path / "stopped", tmp_path / "alone")
+    file = tmp_path / "tiny.toml"
+    file.write_text(tiny.toml(recipe.to_json()))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["-m", "shoestring", "train", str(file), "--run", str(tmp_path / "stopped"), "--device", "cpu", "--json"]
+    done = subprocess.run([*launcher, *words], capture_output=True, text=True, timeout=120, env=os.environ | PATH)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"finished": true') == 1  # only the first process says so
+    weights = Run(tmp_path / "stopped").read_weights()
+    assert {name: torch.equal(weights[name], each) for name, each in whole.read_weights().items()} == dict.fromkeys(
+        weights, True
+    )
+    alone = trained(recipe, Run(tmp_path / "alone")).read_weights()
+    for name, each in whole.read_weights().items():
+        assert torch.allclose(alone[name], each, rtol=1e-2, atol=1e-2), name
+
+
+PATH = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process started (Linux)."""
+    listed = Path(f"/proc/{process}/task/{process}/children")
+    return [int(number) for number in listed.read_text().split()] if listed.exists() else []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes as Linux lists them")
+@pytest.mark.parametrize("how", ["killed", "interrupted"])
+def test_processes_end_together(how: str, pictures: Path, tmp_path: Path) -> None:
+    run, file = Run(tmp_path / "run"), tmp_path / "endless.toml"
+    endless = {"cadence__evaluate": 10**6, "cadence__checkpoint": 3, "cadence__log": 3, "budget__steps": 10**6}
+    file.write_text(tiny.toml(tiny.classifier(pictures, engine__processes=2, **endless).to_json()))
+    command = [sys.executable, "-c", PROGRAM, "train", str(file), "--run", str(run.folder), "--device", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | PATH) as process:
+        while process.poll() is None and not run.last_checkpoint():
+            time.sleep(0.05)
+        others = children(process.pid)
+        assert len(others) == 1
+        os.kill(*(others[0], signal.SIGKILL) if how == "killed" else (process.pid, signal.SIGINT))
+        _, said = process.communicate(timeout=60)
+    saved = run.last_checkpoint()
+    assert saved is not None
+    if how == "killed":
+        assert process.returncode == 1
+        assert "process 2 of 2 died by signal 9 (SIGKILL), after step" in said
+        assert "the same command again goes on from" in said
+    else:
+        assert process.returncode == 130
+        assert f"after step {run.log('train')[-1]['step']:,}; everything is saved" in said
+        assert saved.name.startswith(f"step-{run.log('train')[-1]['step']:08d}")
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{others[0]}").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 7}, "cannot share 7 images a step evenly"),
+        ({"engine__compile": True}, "engine.compile is for one process"),
+        ({"engine__processes": 4, "batch_size": 4, "task__r1": 1, "task__penalty_fraction": 0.5}, "2 and 2 images"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_before_anything_is_written(changes, message, pictures, tmp_path) -> None:
+    make = tiny.gan if "task__r1" in changes else tiny.classifier
+    run = Run(tmp_path / "run")
+    with pytest.raises(RecipeError, match=message):
+        trained(make(pictures, **{"engine__processes": 2} | changes), run)
+    assert not run.folder.exists()
+
+
+def test_shares_are_every_nth_image_and_weights_make_means_whole() -> None:
+    values = torch.arange(10.0).square()
+    parts = [Processes(rank, 3) for rank in range(3)]
+    assert [part.share(values[:9]).tolist() for part in parts] == [[0, 9, 36], [1, 16, 49], [4, 25, 64]]
+    of = 9
+    for part in (range(4), range(4, 9), range(9)):
+        here = [each.share(values[:of]) for each in parts]
+        rows = [slice(each.share_of(part.start), each.share_of(part.stop)) for each in parts]
+        means = [each.weight(part, of) * some[row].mean() for each, some, row in zip(parts, here, rows, strict=True)]
+        assert torch.stack(means).mean() == pytest.approx(values[part.start : part.stop].mean())
+    assert Processes().weight(range(3), 7) == 1.0
