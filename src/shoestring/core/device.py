@@ -120,7 +120,8 @@ class Machine:
 
     def describe(self) -> dict[str, object]:
         """Hardware and choices, as a run records them."""
-        return {
+        shared: dict[str, object] = {"processes": self.processes} if self.processes > 1 else {}
+        return shared | {
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -129,7 +130,7 @@ class Machine:
             "channels_last": self.channels_last,
             "graphs": self.graphs,
             "compile": self.compile,
-        } | ({"processes": self.processes} if self.processes > 1 else {})
+        }
 
 
 @contextmanager

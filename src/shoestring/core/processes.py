@@ -17,7 +17,7 @@ from torch import Tensor
 from shoestring.core.errors import RunError, ShoestringError
 
 PATIENCE = timedelta(days=30)  # the others wait while the first evaluates; one that dies closes its connections
-CHUNK = 2**28  # rows sent at once are of so many bytes or one
+CHUNK = 2**28  # bytes sent at once
 
 
 class LostError(ShoestringError):
@@ -81,8 +81,10 @@ class Processes:
             return
         tensors = list(tensors)
         mean = self.add(torch.cat([tensor.flatten().float() for tensor in tensors])).div_(self.count)
-        for tensor, part in zip(tensors, mean.split([tensor.numel() for tensor in tensors]), strict=True):
-            tensor.copy_(part.view(tensor.shape))
+        begin = 0
+        for tensor in tensors:
+            tensor.copy_(mean[begin : begin + tensor.numel()].view(tensor.shape))
+            begin += tensor.numel()
 
     def any(self, here: bool) -> bool:
         """Whether it is so in any process; each waits for all.
@@ -131,10 +133,11 @@ class Processes:
         """
         shape, dtype = self.told(None if tensor is None else (tuple(tensor.shape), tensor.dtype))
         there = torch.empty(shape, dtype=dtype) if tensor is None else tensor.cpu().contiguous()
-        row = max(there[:1].nbytes, 1)
+        flat = there.view(-1)
+        rows = max(CHUNK // there.element_size(), 1)
         with _connected():
-            for part in there.split(max(CHUNK // row, 1)):
-                torch.distributed.broadcast(part, 0)
+            for begin in range(0, len(flat), rows):
+                torch.distributed.broadcast(flat[begin : begin + rows], 0)
         return there
 
 
@@ -193,7 +196,9 @@ def joined(rank: int, count: int, on_gpu: bool, meeting: Path | None = None) -> 
     """
     store = None
     if meeting is not None:
-        store = torch.distributed.FileStore(str(meeting), count)
+        from torch.distributed import FileStore  # pyright: ignore[reportPrivateImportUsage]
+
+        store = FileStore(str(meeting), count)
         _stay_on_this_machine()
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     with _connected():
@@ -221,4 +226,4 @@ def _connected() -> Generator[None]:
 
 
 def _checksum(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return zlib.crc32(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

@@ -18,11 +18,10 @@ from typing import Any
 import torch
 
 from shoestring.core.allocator import keep_freed_memory
-from shoestring.core.device import Machine
+from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import RecipeError, ShoestringError
 from shoestring.core.processes import ALONE, LostError, Processes, joined, launched
 from shoestring.core.registry import NOTEBOOK, code_of, offer
-from shoestring.core.run import Run
 from shoestring.core.source_code import Code
 from shoestring.core.trust import allow, trust_key
 from shoestring.data.dataset import Images
@@ -38,10 +37,10 @@ PROGRAM = "from shoestring.training.sharing import main; main()"
 MEETING, READY = "meeting", "ready-"  # files by which processes of this machine find each other
 
 
-def count_of(recipe: Recipe) -> int:
-    """How many processes are to share a training: as torchrun says, else as the recipe's engine does."""
+def count_of(engine: Engine) -> int:
+    """How many processes are to share a training: as torchrun says, else as the engine does."""
     there = launched()
-    return there.count if there else recipe.engine.processes or 1
+    return there.count if there else engine.processes or 1
 
 
 def require_shareable(recipe: Recipe, machine: Machine) -> None:
@@ -50,7 +49,7 @@ def require_shareable(recipe: Recipe, machine: Machine) -> None:
     Raises:
         RecipeError: They cannot; says why.
     """
-    count = count_of(recipe)
+    count = count_of(recipe.engine)
     if count == 1:
         return
     there = launched()
@@ -65,6 +64,8 @@ def require_shareable(recipe: Recipe, machine: Machine) -> None:
     if min(parts) < count or (has_outside(recipe) and any(part % count for part in parts)):
         said = " and ".join(f"{part:,}" for part in parts)
         raise RecipeError(f"{count} processes cannot share the parts of a step, {said} images; take fewer processes")
+    if not torch.distributed.is_available():
+        raise RecipeError("this build of torch has no torch.distributed; set --engine.processes 1")
     if machine.device.type not in ("cpu", "cuda"):
         raise RecipeError(f"processes can share a training on CPUs and NVIDIA GPUs, not on {machine.device}")
     if machine.compile:
@@ -99,34 +100,28 @@ def company(recipe: Recipe, device: str | None) -> Generator[Processes]:
 
 @contextmanager
 def shared(
-    recipe: Recipe, run: Run, state: State, machine: Machine, images: Images, company: Processes
+    recipe: Recipe, state: State, machine: Machine, images: Images, company: Processes = ALONE
 ) -> Generator[Processes]:
     """Inside, other processes take their shares of the steps of a training; this one is the first of them.
 
     Args:
         recipe: What is trained.
-        run: Where.
         state: Where it goes on from.
         machine: How the arithmetic is done, and by how many processes.
         images: The training split.
-        company: The others, where torchrun started them; else they are started here.
+        company: The others, where there are some; else they are started here.
 
     Raises:
-        ShoestringError: One of the others died; says which and how. All have ended then.
+        LostError: One of the others died; says which and how. All have ended then.
     """
     if machine.processes == 1:
         yield ALONE
         return
-    try:
-        with started(machine) if company is ALONE else nullcontext(company) as processes:
-            processes.told(_Training.of(recipe, state, machine))
-            processes.sent(images.images)
-            processes.sent(images.labels)
-            yield processes
-    except LostError as lost:
-        saved = run.last_checkpoint()
-        where = f"from {saved}" if saved else "from the start: no checkpoint was saved yet"
-        raise ShoestringError(f"{lost}, after step {state.step:,}; the same command again goes on {where}") from None
+    with started(machine) if company is ALONE else nullcontext(company) as processes:
+        processes.told(_Training.of(recipe, state, machine))
+        processes.sent(images.images)
+        processes.sent(images.labels)
+        yield processes
 
 
 @contextmanager

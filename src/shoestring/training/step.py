@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ def make_optimiser_step(
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # pyright: ignore[reportUnknownMemberType]
             found = {f"{phase}/loss": loss.detach()} | more
-            processes.average([*_gradients(state.nets[phase]), *found.values()])
+            processes.average(chain(_gradients(state.nets[phase]), found.values()))
             hook("backward")
             with machine.autocast():  # Muon's matrix products, as Jordan et al. 2024 take them
                 optimiser.step()  # pyright: ignore[reportUnknownMemberType]

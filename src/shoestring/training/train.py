@@ -8,7 +8,7 @@ from typing import Any
 from shoestring.core.config import changed
 from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import DataError, RunError
-from shoestring.core.processes import ALONE, Processes
+from shoestring.core.processes import ALONE, LostError, Processes
 from shoestring.core.progress import Progress
 from shoestring.core.provenance import Session, seconds_so_far
 from shoestring.core.run import Run
@@ -73,11 +73,12 @@ def train(
         RecipeError: A step needs more memory than there is, or processes cannot share it.
         RunError: Steps were taken in the folder by another recipe, or on images that have changed; or all steps were
             taken, and the weights are not kept.
+        LostError: A process that shares the steps died; says which, and which checkpoint there is.
         Stopped: The watch wants no more steps; the state is saved.
     """
     built = build(recipe)
     # A device that is not there is refused before anything is written.
-    machine = replace(Machine.choose(recipe.engine, device), processes=count_of(recipe))
+    machine = replace(Machine.choose(recipe.engine, device), processes=count_of(recipe.engine))
     require_shareable(recipe, machine)
     started = run.started()
     if started:
@@ -103,7 +104,8 @@ def train(
     remember_code(recipe, progress)
     record_rules(run, in_force, departures)
     data.record(run)
-    machine = replace(Machine.choose(resolve(recipe, run, device, progress), device), processes=machine.processes)
+    engine = resolve(recipe, run, device, progress)
+    machine = replace(Machine.choose(engine, device), processes=count_of(engine))
     with machine.running():
         return _trained(recipe, run, built, data, machine, progress, watch, company)
 
@@ -127,8 +129,12 @@ def _trained(
     session = Session(run, machine, state, recipe.task.nfe, recipe.task.loss_unit)
     validate = make_validator(recipe, run, machine, data.train, data.tune)
     try:
-        with shared(recipe, run, state, machine, data.train, company) as processes:
+        with shared(recipe, state, machine, data.train, company) as processes:
             loop(recipe, run, state, machine, data.train, validate, progress, session.note, watch, processes)
+    except LostError as lost:
+        saved = run.last_checkpoint()
+        where = f"from {saved}" if saved else "from the start: no checkpoint was saved yet"
+        raise LostError(f"{lost}, after step {state.step:,}; the same command again goes on {where}") from None
     finally:
         session.note(state)
     model = ema_or_raw_model(recipe, state, machine)

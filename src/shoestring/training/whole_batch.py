@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +72,7 @@ class _WholeBatch(TorchFunctionMode):
                 kwargs["inplace"] = False
             return self.processes.share(func(self._whole(args[0]), *args[1:], **kwargs))
         if func in MAKING and args:
-            shape = tuple(args[0]) if isinstance(args[0], Sequence) else args
+            shape: tuple[int, ...] = tuple(args[0]) if isinstance(args[0], tuple | list) else args  # pyright: ignore
             if self._of_images(shape):
                 return self.processes.share(func(shape[0] * self.processes.count, *shape[1:], **kwargs))
         return func(*args, **kwargs)
@@ -109,7 +109,10 @@ def batch_norm(
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     scale = x.new_ones(x.shape[1], dtype=_wide(x)) if weight is None else weight
     shift = x.new_zeros(x.shape[1], dtype=_wide(x)) if bias is None else bias
-    normed, mean, variance, count = _BatchNorm.apply(processes, x, scale, shift, eps)  # pyright: ignore
+    normed, mean, variance, count = cast(
+        tuple[Tensor, Tensor, Tensor, Tensor],
+        _BatchNorm.apply(processes, x, scale, shift, eps),  # pyright: ignore[reportUnknownMemberType]
+    )
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
@@ -126,7 +129,8 @@ class _BatchNorm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         wide = _wide(x)
         unused = torch.zeros(2, x.shape[1], dtype=wide, device=x.device)  # it makes the statistics of bfloat16 float32
-        mean, variance = (each.double() for each in torch.batch_norm_update_stats(x, *unused, 0.0))
+        found = torch.batch_norm_update_stats(x, unused[0], unused[1], 0.0)
+        mean, variance = found[0].double(), found[1].double()
         count = torch.full_like(mean, x.numel() / x.shape[1])
         sums = processes.add(torch.stack((count, count * mean, count * (variance + mean.square()))))  # exact in float64
         count = sums[0, 0]
@@ -163,8 +167,8 @@ def _differentiable(ctx: Any, slope: Tensor, x: Tensor, weight: Tensor, count: T
     with torch.enable_grad():
         bias = torch.zeros_like(weight, requires_grad=True)
         wide, total = x.to(weight.dtype), count.to(weight.dtype)
-        centred = wide - (_Sum.apply(ctx.processes, wide.sum(over)) / total).view(each)  # pyright: ignore
-        variance = _Sum.apply(ctx.processes, centred.square().sum(over)) / total  # pyright: ignore
+        centred = wide - (_sum(ctx.processes, wide.sum(over)) / total).view(each)
+        variance = _sum(ctx.processes, centred.square().sum(over)) / total
         normed = centred * (variance + ctx.eps).rsqrt().view(each) * weight.view(each) + bias.view(each)
         inputs = [each for each, asked in zip((x, weight, bias), wanted, strict=True) if asked]
         found = iter(torch.autograd.grad(normed.to(x.dtype), inputs, slope, create_graph=True))
@@ -181,7 +185,11 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor]:  # pyright: ignore
-        return None, _Sum.apply(ctx.processes, slope)  # pyright: ignore
+        return None, _sum(ctx.processes, slope)
+
+
+def _sum(processes: Processes, here: Tensor) -> Tensor:
+    return cast(Tensor, _Sum.apply(processes, here))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _wide(x: Tensor) -> torch.dtype:
