@@ -38,7 +38,7 @@ def make_optimiser_step(
 
     With other processes, each takes its share of a batch, and gradients and metrics are those of the whole batch.
     """
-    parts = recipe.task.parts(recipe.batch_size)
+    parts = recipe.task.parts(recipe.batch_size) if processes.count > 1 else ()
 
     def take_optimiser_step(batch: Batch) -> dict[str, Tensor]:
         metrics: dict[str, Tensor] = {}
