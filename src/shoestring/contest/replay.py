@@ -26,7 +26,7 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.recipes.rules import Rules
 from shoestring.training.step import TrainStep
 
-SAME = ("device", "processor", "threads", "precision", "channels_last", "graphs", "compile")
+SAME = ("device", "processor", "threads", "precision", "channels_last", "graphs", "compile", "processes")
 """What of a machine must be equal for the same bits to be expected."""
 
 
@@ -163,7 +163,7 @@ def _flat(values: Mapping[Any, Any], path: str = "") -> dict[str, Any]:
 def _differences(environment: Mapping[str, Any], machine: Machine) -> str:
     """In what this machine is another than that of the training, in a few words; empty where it is the same kind."""
     there, here = environment.get("machine", {}), machine.describe()
-    differ = [name for name in SAME if there.get(name) != here[name]]
+    differ = [name for name in SAME if there.get(name) != here.get(name)]
     torch_there = environment.get("versions", {}).get("torch")
     differ += ["version of torch"] if torch_there != str(torch.__version__) else []
     return " and ".join(differ)
