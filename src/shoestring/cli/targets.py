@@ -84,7 +84,7 @@ def _require_known_options(verb: type[Options], name: str, words: Sequence[str])
     known = own.union(index.options(name))
     for word in words:
         option = word.partition("=")[0].replace("_", "-")
-        if option.startswith("--") and len(option) > 2 and option not in known:
+        if option.startswith("--") and len(option) > 2 and option not in known and not option.startswith("--anneal."):
             raise UsageError(
                 f"{did_you_mean('option', word.partition('=')[0], known)} `shoestring {verb.__name__.lower()} {name} "
                 "--help` lists all"

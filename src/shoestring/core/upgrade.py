@@ -60,15 +60,30 @@ def upgraded_recipe(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
         values: Nested, as in a recipe file; fields may be left out.
     """
     said: list[str] = []
-    return _upgraded_part(values, "", said), said
+    return _with_anneal(_upgraded_part(values, "", said), said), said
+
+
+def _with_anneal(values: dict[str, Any], said: list[str]) -> dict[str, Any]:
+    """Numbers that changed over the steps by fields of their own, as schedules of these numbers."""
+    task, augment = (values[part] if isinstance(values.get(part), dict) else {} for part in ("task", "augment"))
+    anneal: dict[str, Any] = {}
+    if task.get("noise_decay", 1) != 1:
+        anneal["task.instance_noise"] = {"kind": "step-decay", "decay": task["noise_decay"], "every": 1}
+    if fade := augment.get("fade", 0):
+        anneal["augment.strength"] = {"kind": "ramp", "end": augment.get("faded", 0.5), "over": [1 - fade, 1.0]}
+    said += [f"{field} has a schedule in anneal now, which its own field was before" for field in anneal]
+    found = dict(values)
+    for part, left in (("task", task), ("augment", augment)):
+        if left:
+            found[part] = {key: value for key, value in left.items() if key not in ("noise_decay", "fade", "faded")}
+    return found | {"anneal": found.get("anneal", {}) | anneal} if anneal else found
 
 
 def upgraded_overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides, {dotted field: [before, after]}, under today's names."""
     kept = {key: pair for key, pair in values.items() if key not in REMOVED}
-    return {
-        RECIPE_KEYS.get(key, key): [_upgraded_value(value, key, []) for value in pair] for key, pair in kept.items()
-    }
+    names = {**RECIPE_KEYS, "task.noise_decay": "anneal.task.instance_noise.decay"}
+    return {names.get(key, key): [_upgraded_value(value, key, []) for value in pair] for key, pair in kept.items()}
 
 
 def _upgraded_part(part: Mapping[str, Any], path: str, said: list[str]) -> dict[str, Any]:
@@ -77,10 +92,10 @@ def _upgraded_part(part: Mapping[str, Any], path: str, said: list[str]) -> dict[
         old = f"{path}{key}"
         if old in REMOVED and value == REMOVED[old]:
             continue
-        new = RECIPE_KEYS.get(old, old)
-        if new != old:
+        new = RECIPE_KEYS.get(old)
+        if new is not None:
             said.append(f"{old} is called {new} now")
-        found[new.rpartition(".")[2]] = _upgraded_value(value, old, said)
+        found[key if new is None else new.rpartition(".")[2]] = _upgraded_value(value, old, said)
     return found
 
 

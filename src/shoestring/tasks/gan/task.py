@@ -35,9 +35,7 @@ class Adversarial(Spec):
     """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for fake
     images."""
     instance_noise: NonNegativeFloat = 0.0
-    """Deviation, at step 0, of the normal noise added to all images the discriminator sees (arXiv 1610.04490)."""
-    noise_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor on that standard deviation at every step."""
+    """Standard deviation of the normal noise added to all images the discriminator sees (arXiv 1610.04490)."""
     augment: DiffAugment = DiffAugment()
     """Random changes to all images the discriminator sees; a real image and the fake one beside it get the same."""
     r1: NonNegativeFloat = 0.0
@@ -51,6 +49,7 @@ class Adversarial(Spec):
     sampling: DiscriminatorGuidance = DiscriminatorGuidance()
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    drawn: ClassVar[tuple[str, ...]] = ("label_bound", "instance_noise")
     generator_net: ClassVar[str | None] = "generator"
     net_output: ClassVar[Literal["images"]] = "images"
 
@@ -118,15 +117,14 @@ class Adversarial(Spec):
             soft = torch.rand(2, len(images), generator=generator, device=images.device) * self.label_bound
             drawn |= {"real_target": 1 - soft[0], "fake_target": soft[1]}
         if self.instance_noise:
-            std = self.instance_noise * self.noise_decay**step
-            drawn["real_noise"] = _normal(images, images.shape, generator) * std
-            drawn["fake_noise"] = _normal(images, images.shape, generator) * std
+            drawn["real_noise"] = _normal(images, images.shape, generator) * self.instance_noise
+            drawn["fake_noise"] = _normal(images, images.shape, generator) * self.instance_noise
         if self.augment.active:
             drawn["changes"] = self.augment.draw(len(images), generator)
         return batch | drawn
 
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        """The loss of one phase; both phases of a step share the fake images.
+        """The loss of one phase; both phases of a step share the fake images, and what the discriminator sees.
 
         The metrics are mean probabilities of being real, of real and fake images; by the relativistic rule, of being
         the real one of two. With penalties, also the mean squared gradients at both.
@@ -135,16 +133,17 @@ class Adversarial(Spec):
         labels = (batch["labels"],) if self.conditional else ()
         if phase == "discriminator":
             batch["fake"] = nets["generator"](batch["latent"], *labels)
+            batch |= {f"{kind}_seen": self._discriminator_input(batch, kind) for kind in ("real", "fake")}
             return self._discriminator_loss(discriminator, batch, *labels)
         with frozen(discriminator):
             if self.auxiliary:
-                logits, named = _named(discriminator, self._discriminator_input(batch, "fake"))
+                logits, named = _named(discriminator, batch["fake_seen"])
                 return F.softplus(-logits.float()).mean() + self._naming(named, batch["labels"]), {}
-            fake = discriminator(self._discriminator_input(batch, "fake"), *labels).float()
+            fake = discriminator(batch["fake_seen"], *labels).float()
             if self.rule == "bce":
                 return F.softplus(-fake).mean(), {}
             with torch.no_grad():
-                real = discriminator(self._discriminator_input(batch, "real"), *labels).float()
+                real = discriminator(batch["real_seen"], *labels).float()
         return F.softplus(real - fake).mean(), {}
 
     def _discriminator_loss(self, discriminator: nn.Module, batch: Batch, *labels: Tensor) -> Loss:
@@ -153,7 +152,7 @@ class Adversarial(Spec):
         named: dict[str, Tensor] = {}
 
         def score(kind: Literal["real", "fake"], weight: float) -> Tensor:
-            images = self._discriminator_input(batch, kind).detach()
+            images = batch[f"{kind}_seen"].detach()
             if self.auxiliary:
                 logits, named[kind] = _named(discriminator, images)
                 return logits.float()
@@ -188,7 +187,7 @@ class Adversarial(Spec):
         """The weighted cross-entropy of the classes (n,) by their logits (n, num_classes)."""
         return self.auxiliary * F.cross_entropy(logits.float(), labels)
 
-    def _discriminator_input(self, batch: Batch, kind: Literal["real", "fake"]) -> Tensor:
+    def _discriminator_input(self, batch: Batch, kind: str) -> Tensor:
         """Images as the discriminator sees them: with instance noise, augmented."""
         images = batch["images" if kind == "real" else "fake"]
         noise = batch.get(f"{kind}_noise")
