@@ -12,6 +12,7 @@ from shoestring.core.config import Spec
 from shoestring.core.device import Machine
 from shoestring.core.frozen import frozen
 from shoestring.tasks.contract import Batch, Loss
+from shoestring.tasks.gan.ada_augment import ADAugment
 from shoestring.tasks.gan.diffaugment import DiffAugment
 from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
 from shoestring.tasks.gan.gradient_penalty import logits_and_squared_gradients
@@ -38,6 +39,8 @@ class Adversarial(Spec):
     """Standard deviation of the normal noise added to all images the discriminator sees (arXiv 1610.04490)."""
     augment: DiffAugment = DiffAugment()
     """Random changes to all images the discriminator sees; a real image and the fake one beside it get the same."""
+    ada: ADAugment = ADAugment()
+    """More such changes, after these, each with a probability; by default none."""
     r1: NonNegativeFloat = 0.0
     """Weight of half the discriminator's squared gradient at the real images it sees (arXiv 1801.04406)."""
     r2: NonNegativeFloat = 0.0
@@ -49,7 +52,7 @@ class Adversarial(Spec):
     sampling: DiscriminatorGuidance = DiscriminatorGuidance()
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
-    drawn: ClassVar[tuple[str, ...]] = ("label_bound", "instance_noise")
+    drawn: ClassVar[tuple[str, ...]] = ("label_bound", "instance_noise", "ada")
     generator_net: ClassVar[str | None] = "generator"
     net_output: ClassVar[Literal["images"]] = "images"
 
@@ -109,7 +112,8 @@ class Adversarial(Spec):
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """Adds "latent" (n, *latent), and what is asked for.
 
-        That is soft targets (n,), instance noise like the images, and the draws of the augmentation (n, 7).
+        That is soft targets (n,), instance noise like the images, the draws of the augmentation (n, 7), and those of
+        ADA's.
         """
         images = batch["images"]
         drawn: Batch = {"latent": _normal(images, (len(images), *latent), generator)}
@@ -121,6 +125,8 @@ class Adversarial(Spec):
             drawn["fake_noise"] = _normal(images, images.shape, generator) * self.instance_noise
         if self.augment.active:
             drawn["changes"] = self.augment.draw(len(images), generator)
+        if self.ada.probability:
+            drawn |= self.ada.draw(images.shape, generator)
         return batch | drawn
 
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
@@ -195,7 +201,7 @@ class Adversarial(Spec):
             images = images + noise
         if self.augment.active:
             images = self.augment.apply(images, batch["changes"])
-        return images
+        return self.ada.apply(images, batch) if "places" in batch else images
 
     def sampler(self, nets: nn.ModuleDict, machine: Machine, *, mirrored: bool) -> GuidedSampler:
         """The nets as they make images; arguments as of `Task.sampler`."""
