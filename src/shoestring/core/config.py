@@ -117,7 +117,7 @@ def changed(before: Spec, after: Spec, path: str = "") -> dict[str, tuple[Any, A
         elif _are_specs(old) and _are_specs(new):
             for key in dict.fromkeys((*old, *new)):
                 one, other = old.get(key), new.get(key)
-                if one is not None and type(one) is type(other):
+                if one is not None and other is not None and type(one) is type(other):
                     differences |= changed(one, other, f"{dotted}.{key}.")
                 elif one != other:
                     differences[f"{dotted}.{key}"] = (one, other)

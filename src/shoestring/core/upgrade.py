@@ -65,18 +65,19 @@ def upgraded_recipe(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
 
 def _with_anneal(values: dict[str, Any], said: list[str]) -> dict[str, Any]:
     """Numbers that changed over the steps by fields of their own, as schedules of these numbers."""
-    task, augment = (values[part] if isinstance(values.get(part), dict) else {} for part in ("task", "augment"))
-    anneal: dict[str, Any] = {}
+    parts = {name: cast(dict[str, Any], part) for name, part in values.items() if isinstance(part, dict)}
+    task, augment, anneal = (parts.get(name, {}) for name in ("task", "augment", "anneal"))
+    new: dict[str, Any] = {}
     if task.get("noise_decay", 1) != 1:
-        anneal["task.instance_noise"] = {"kind": "step-decay", "decay": task["noise_decay"], "every": 1}
+        new["task.instance_noise"] = {"kind": "step-decay", "decay": task["noise_decay"], "every": 1}
     if fade := augment.get("fade", 0):
-        anneal["augment.strength"] = {"kind": "ramp", "end": augment.get("faded", 0.5), "over": [1 - fade, 1.0]}
-    said += [f"{field} has a schedule in anneal now, which its own field was before" for field in anneal]
+        new["augment.strength"] = {"kind": "ramp", "end": augment.get("faded", 0.5), "over": [1 - fade, 1.0]}
+    said += [f"{field} has a schedule in anneal now, which its own field was before" for field in new]
     found = dict(values)
-    for part, left in (("task", task), ("augment", augment)):
-        if left:
-            found[part] = {key: value for key, value in left.items() if key not in ("noise_decay", "fade", "faded")}
-    return found | {"anneal": found.get("anneal", {}) | anneal} if anneal else found
+    for name, fields in (("task", ("noise_decay",)), ("augment", ("fade", "faded"))):
+        if name in parts:
+            found[name] = {key: value for key, value in parts[name].items() if key not in fields}
+    return found | {"anneal": anneal | new} if new else found
 
 
 def upgraded_overrides(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ def flat(values: Any) -> Any:
         return values
     found: dict[str, Any] = {}
     for field, value in _leaves(cast(Mapping[str, Any], values)):
-        found[field] = merged(found[field], value) if isinstance(value, dict) and field in found else value
+        found = merged(found, {field: value})
+    ramp: dict[str, Any] = {"kind": "ramp"}
     return {
-        field: {"kind": "ramp"} | value if isinstance(value, dict) else value
+        field: ramp | cast(dict[str, Any], value) if isinstance(value, dict) else value
         for field, value in found.items()
         if value is not None
     }
@@ -58,7 +59,7 @@ def require_number(parts: Spec, field: str) -> None:
         return
     value: Any = parts
     for name in field.split("."):
-        value = getattr(value, name, None) if name in getattr(type(value), "model_fields", ()) else None
+        value = getattr(value, name, None) if isinstance(value, Spec) else None
     if isinstance(value, int):
         what = "is on or off" if isinstance(value, bool) else "is a whole number"
         raise ValueError(f"{field} {what}; only what may take any value in between can be annealed")

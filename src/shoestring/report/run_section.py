@@ -176,7 +176,9 @@ def charts(run_data: RunData, name: str) -> list[Picture]:
 
 def _by_heart(log: Sequence[dict[str, Any]]) -> str:
     """What the logits of held-out images say at the end."""
-    last = next((record["mean"] for record in reversed(log) if record.get("kind") == "logits"), {})
+    last: dict[str, float] = {}
+    for record in log:
+        last = record["mean"] if record.get("kind") == "logits" else last
     if "tune" not in last:
         return "Nothing was held out, so this does not show whether images of train are learnt by heart."
     away, whole = last["train"] - last["tune"], last["train"] - last["generated"]

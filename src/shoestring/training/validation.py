@@ -47,8 +47,9 @@ def make_validator(recipe: Recipe, run: Run, machine: Machine, train: Images, tu
     def look(state: State) -> list[dict[str, Any]]:
         training = state.nets.training
         try:
-            seen = look_at(ema_or_raw_model(recipe, state, machine), state.step)
-            return [seen] * (seen is not None) + ([logits(state.nets.eval())] if logits else [])
+            seen = [look_at(ema_or_raw_model(recipe, state, machine), state.step)]
+            seen += [logits(state.nets.eval())] if logits else []
+            return [record for record in seen if record is not None]
         finally:
             state.nets.train(training)
 
