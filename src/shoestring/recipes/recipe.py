@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -43,7 +44,7 @@ from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim.configs import Adam, Muon
 from shoestring.optim.custom import CustomSchedule, TorchOptimiser
 from shoestring.optim.lr_schedule import Constant, OneCycle, Ramp, StepDecay, WarmupStableDecay
-from shoestring.recipes.anneal import flat, require_number, scaled
+from shoestring.recipes.anneal import PARTS, flat, require_number, scaled
 from shoestring.tasks.classification import Classify
 from shoestring.tasks.custom import CustomLoss
 from shoestring.tasks.flow.flow_matching import Flow
@@ -131,6 +132,15 @@ class Published(Spec):
     """Who reported it."""
 
 
+@dataclass(frozen=True)
+class Annealed:
+    """The parts of a recipe whose numbers may change over the steps, as they are at one of them."""
+
+    task: Learning
+    augment: Augmentation
+    optimiser: Optimiser
+
+
 class Recipe(Spec):
     """Everything that decides what a training learns."""
 
@@ -197,18 +207,17 @@ class Recipe(Spec):
                 raise ValueError(f"anneal at step {step:,}: {error}") from error
         return self
 
-    def annealed(self, step: int) -> "Recipe":
-        """The recipe with the numbers that hold at a step of 0..steps-1.
+    def annealed(self, step: int) -> Annealed:
+        """The parts whose numbers may change, with those that hold at a step of 0..steps-1.
 
         Raises:
             RecipeError: One of them is out of its range.
         """
-        parts: dict[str, Any] = {}
+        parts: dict[str, Any] = {part: getattr(self, part) for part in PARTS}
         for field, schedule in self.anneal.items():
             part, *path = field.split(".")
-            factor = schedule.factor(step, self.budget.steps)
-            parts[part] = scaled(parts.get(part, getattr(self, part)), path, factor)
-        return self.model_copy(update=parts) if parts else self
+            parts[part] = scaled(parts[part], path, schedule.factor(step, self.budget.steps))
+        return Annealed(**parts)
 
     def anneals(self, part: str) -> bool:
         """Whether a number of a part, such as "optimiser", changes over the steps."""

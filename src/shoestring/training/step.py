@@ -13,7 +13,7 @@ from shoestring.data.dataset import Images
 from shoestring.data.loader import BatchLoader
 from shoestring.model.train_state import State
 from shoestring.optim.configs import set_learning_rate, set_options
-from shoestring.recipes.recipe import Recipe, has_outside
+from shoestring.recipes.recipe import Annealed, Recipe, has_outside
 from shoestring.tasks.contract import Batch
 
 OptimiserStep = Callable[[Batch], dict[str, Tensor]]
@@ -33,7 +33,7 @@ def make_optimiser_step(
     recipe: Recipe,
     state: State,
     machine: Machine,
-    annealed: Callable[[int], Recipe],
+    annealed: Callable[[int], Annealed],
     hook: ProfilerHook = no_hook,
 ) -> OptimiserStep:
     """The optimiser step that suits the machine; the hook hears of each forward, backward and step (not in a graph).
@@ -42,7 +42,7 @@ def make_optimiser_step(
         recipe: What to learn and how.
         state: Changed in place.
         machine: How the arithmetic is done.
-        annealed: The recipe with the numbers of a step.
+        annealed: The task with the numbers of a step.
         hook: As of `TrainStep`.
     """
 
