@@ -40,23 +40,21 @@ def make_optimiser_step(
     hook: ProfilerHook = no_hook,
     processes: Processes = ALONE,
 ) -> OptimiserStep:
-    """The optimiser step that suits the machine; the hook hears of each forward, backward and step (not in a graph).
-
-    With other processes, each takes its share of a batch, and gradients and metrics are those of the whole batch.
+    """The optimiser step that suits the machine.
 
     Args:
         recipe: What to learn and how.
         state: Changed in place.
         machine: How the arithmetic is done.
         annealed: The task with the numbers of a step.
-        hook: As of `TrainStep`.
-        processes: As of `TrainStep`.
+        hook: Hears of each forward, backward and step; not in a graph.
+        processes: Each takes its share of a batch, and gradients and metrics are those of the whole batch.
     """
-    parts = recipe.task.parts(recipe.batch_size) if processes.count > 1 else ()
 
     def take_optimiser_step(batch: Batch) -> dict[str, Tensor]:
         metrics: dict[str, Tensor] = {}
         batch, task = dict(batch), annealed(state.step).task
+        parts = task.parts(recipe.batch_size) if processes.count > 1 else ()
         for phase in task.phases:
             with machine.autocast(), whole_batch(processes, parts):
                 loss, more = task.loss(phase, state.nets, batch)
@@ -203,6 +201,5 @@ class TrainStep:
         """
         recipe, step = self.recipe, self.state.step
         noise = generator(recipe.seed, "noise", step, device=self.machine.device)
-        task = self.annealed(step).task
-        whole = task.draw(self.load_batch(step) | self.of_split, recipe.latent_shape, step, noise)
+        whole = self.annealed(step).task.draw(self.load_batch(step) | self.of_split, recipe.latent_shape, step, noise)
         return {name: each if name in self.of_split else self.processes.share(each) for name, each in whole.items()}
