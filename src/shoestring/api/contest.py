@@ -158,5 +158,5 @@ def grade(
         progress or usual_progress(),
     )
     pictures = {row.name: row.picture for row in board.rows if row.picture is not None}
-    build(board.to_json(), pictures, home / "index.html")
+    build(board.to_json(), pictures, board.page)
     return board

@@ -6,7 +6,7 @@ from pathlib import Path
 from shoestring.core.run import Run
 from shoestring.model.load import file_name, is_fixed, open_run, whole_recipe
 from shoestring.model.metrics_origin import metrics_origin
-from shoestring.model.run_rules import departures_of
+from shoestring.model.run_rules import departures_of, other_rules
 
 
 def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> Path:
@@ -29,4 +29,4 @@ def write_report(runs: Sequence[Run | Path | str], file: Path | None = None) -> 
         file = Path(f"{file_name(first)}.html")
     elif file is None:
         first.require_writable("name the file to write with --out")
-    return build(homes, file or first.report_file, Reader(whole_recipe, departures_of, metrics_origin))
+    return build(homes, file or first.report_file, Reader(whole_recipe, departures_of, other_rules, metrics_origin))
