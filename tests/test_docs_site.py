@@ -17,7 +17,7 @@ from shoestring.cli.main import parse
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES.remove(ROOT / "docs" / "log.md")  # a diary: what was run with the options of its day
-OTHERS = {"pip", "python", "pre-commit", "hf", "tensorboard"}
+OTHERS = {"pip", "python", "pre-commit", "hf", "tensorboard", "source", "ssh", "ray", "srun", "torchrun"}
 """Programs that pages call besides this one: they install, test, log in, or show pages until somebody ends them."""
 STANDS_FOR = {"RUN": "cifar100-best", "NAME": "cifar100-best", "X": "addnist-quick", "FOLDER": "photos"}
 

@@ -74,7 +74,7 @@ PAPERS: dict[str, dict[str, Any]] = {
         "optimiser.betas": [0.5, 0.999],
         "task.label_bound": 0.1,
         "task.instance_noise": 0.25,
-        "task.noise_decay": 0.9997,
+        "anneal": {"task.instance_noise": {"kind": "step-decay", "decay": 0.9997, "every": 1}},
         "published.value": 50.283,
     },
     "cifar100-dcgan-64": {
@@ -172,6 +172,7 @@ def test_file_with_a_base_says_only_what_differs(tmp_path: Path) -> None:
     [
         ('base = "cifar100-resnt"', r"mine\.toml: unknown base 'cifar100-resnt'; did you mean 'cifar100-resnet'\?"),
         ("base = 3", r"mine\.toml: unknown base '3'"),
+        ('base = "cifar100-resnet"\nnet = true', r"net=bool\(…\) is built already"),
         ("base = [1]", r"mine\.toml: unknown base '\[1\]'"),
         ('base = "cifar100-resnet"\nbatchsize = 3', r"mine\.toml is not valid:\n.*did you mean 'batch_size'"),
     ],

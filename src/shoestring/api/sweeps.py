@@ -84,7 +84,7 @@ def sweep(
     )  # fmt: skip
     name = given.name if isinstance(what, Recipe) else Path(what).stem
     home, progress = SweepFolder(Path(out) if out else Path("sweeps") / name), progress or usual_progress()
-    begin(located(given, data_folder), planned, home, storage, progress)
+    begin(located(given, data_folder), planned, home, storage, progress, launcher)
     if retry_failed:
         home.reopen()
     return _swept(home, data_folder, device, progress, workers, launcher, ray_address)

@@ -26,6 +26,7 @@ from shoestring.recipes.rules import rules as rules_of
 from shoestring.tracking.tracked_run import TrackedRun
 from shoestring.tracking.tracker import TrackerMaker, open_trackers
 from shoestring.training.loop import Watch
+from shoestring.training.sharing import company, serve
 from shoestring.training.train import train as train_run
 
 
@@ -43,7 +44,8 @@ def train(
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
 
-    Evaluates on the tune split; when the recipe holds none out, on the test split.
+    Evaluates on the tune split; when the recipe holds none out, on the test split. Of processes that torchrun started,
+    the first one writes; the others help it, and return when it does.
 
     Args:
         what: A recipe, or the name or file of one.
@@ -72,19 +74,25 @@ def train(
     split: Split = "tune" if holds_out(asked.data) else "test"
     # Of what was given: where the base's own folder of images lies, if anywhere, is of no concern.
     overrides = overrides_of(given, base)
-    with home.locked(progress), home.told():
-        model = train_run(asked, home, folder, device, progress, overrides, resolve_engine, in_force, watch)
-        with model.machine.running():
-            if isinstance(model, Generator):
-                if not home.has_pictures():
-                    draw_samples(model, home, progress)
-            elif split not in home.metrics():
-                found = evaluate_run(model, home, split, folder, progress)
-                record_classifier(home, found, model.recipe.data.classes)
-        try:
-            write_report([home])
-        except ShoestringError as error:  # a report can be made again any time
-            progress.say(f"no report: {error}. Then: shoestring report {home.folder}")
+    with company(asked, device) as processes:
+        if processes.rank:
+            serve(processes)
+            return Run(place)
+        with home.locked(progress), home.told():
+            model = train_run(
+                asked, home, folder, device, progress, overrides, resolve_engine, in_force, watch, processes
+            )
+            with model.machine.running():
+                if isinstance(model, Generator):
+                    if not home.has_pictures():
+                        draw_samples(model, home, progress)
+                elif split not in home.metrics():
+                    found = evaluate_run(model, home, split, folder, progress)
+                    record_classifier(home, found, model.recipe.data.classes)
+            try:
+                write_report([home])
+            except ShoestringError as error:  # a report can be made again any time
+                progress.say(f"no report: {error}. Then: shoestring report {home.folder}")
     return Run(place)
 
 

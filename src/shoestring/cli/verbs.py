@@ -120,12 +120,18 @@ class Train(Options):
 
         base = api.recipe(self.target)
         asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
-        result = trained(
-            display,
-            lambda: api.train(
+        from shoestring.core.processes import launched
+
+        def train() -> "Run":
+            return api.train(
                 asked, self.run, self.data_folder, self.device, display, base, self.rules, log_to=self.log_to
-            ),
-        )
+            )
+
+        here = launched()
+        if here and here.rank:  # the first process says all there is to say
+            train()
+            return None
+        result = trained(display, train)
         status = result.pop("status", None)
         display.result(result)
         return status

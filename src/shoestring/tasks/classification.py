@@ -22,6 +22,7 @@ class ClassifierTask(Spec):
     class_weights: bool = False
     """Weigh the loss of an image by the inverse frequency of its class in train, so that every class counts alike."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
+    drawn: ClassVar[tuple[str, ...]] = ("mixup",)
     generator_net: ClassVar[str | None] = None
     net_output: ClassVar[Literal["logits"]] = "logits"
     sampling: ClassVar[None] = None
@@ -57,6 +58,10 @@ class ClassifierTask(Spec):
     def of_split(self, labels: Tensor, num_classes: int) -> Batch:
         """With `class_weights`, "class_weights" (num_classes,), by the inverse frequency of each class."""
         return {"class_weights": inverse_frequency(labels, num_classes)} if self.class_weights else {}
+
+    def parts(self, images: int) -> tuple[int]:
+        """All of them."""
+        return (images,)
 
     def each(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of each image (n,), of logits (n, num_classes) and labels (n,)."""

@@ -129,13 +129,19 @@ function convolution(operator, values, activations) {
   const patch = new Int8Array(operator.kernelShape.reduce((a, b) => a * b));
   const sums = new Float64Array(height * width * outputs);
   const each = outputs / groups;
+  const depthwise = each === 1 && groups === shape[2];
   let place = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      for (let group = 0; group < groups; group++) {
-        gather(operator, values[operator.input], shape, group, y, x, patch);
-        products(patch, weight, bias, group * each, (group + 1) * each, sums, place);
-        place += each;
+      if (depthwise) {
+        productsOfChannels(operator, values[operator.input], shape, y, x, sums.subarray(place, place + outputs));
+        place += outputs;
+      } else {
+        for (let group = 0; group < groups; group++) {
+          gather(operator, values[operator.input], shape, group, y, x, patch);
+          products(patch, weight, bias, group * each, (group + 1) * each, sums, place);
+          place += each;
+        }
       }
     }
   }
@@ -194,6 +200,24 @@ function products(patch, weight, bias, start, end, sums, place) {
     let sum = 0;
     for (let k = 0, at = output * size; k < size; k++, at++) sum = (sum + patch[k] * weight[at]) | 0;
     sums[place++] = sum + bias[output];
+  }
+}
+
+/** Writes bias and sum of products at one pixel where each channel has a kernel of its own. */
+function productsOfChannels(operator, input, [height, width, channels], y, x, sums) {
+  const { weight, bias, stride, padding, dilation } = operator;
+  const [kernelHeight, kernelWidth] = operator.kernelShape;
+  const size = kernelHeight * kernelWidth;
+  sums.set(bias);
+  for (let k = 0; k < size; k++) {
+    const column = x * stride[1] - padding[1] + (k % kernelWidth) * dilation[1];
+    const row = y * stride[0] - padding[0] + Math.floor(k / kernelWidth) * dilation[0];
+    const inside = row >= 0 && row < height && column >= 0 && column < width;
+    const source = inside ? input : operator.padding_value;
+    const from = inside ? (row * width + column) * channels : 0;
+    for (let channel = 0; channel < channels; channel++) {
+      sums[channel] += source[from + channel] * weight[channel * size + k];
+    }
   }
 }
 
