@@ -17,7 +17,21 @@ from shoestring.cli.main import parse
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES.remove(ROOT / "docs" / "log.md")  # a diary: what was run with the options of its day
-OTHERS = {"pip", "python", "pre-commit", "hf", "tensorboard", "source", "ssh", "ray", "srun", "torchrun"}
+OTHERS = {
+    "pip",
+    "python",
+    "pre-commit",
+    "hf",
+    "tensorboard",
+    "source",
+    "ssh",
+    "ray",
+    "srun",
+    "torchrun",
+    "npm",
+    "cp",
+    "python3",
+}
 """Programs that pages call besides this one: they install, test, log in, or show pages until somebody ends them."""
 STANDS_FOR = {"RUN": "cifar100-best", "NAME": "cifar100-best", "X": "addnist-quick", "FOLDER": "photos"}
 
@@ -77,7 +91,7 @@ def test_commands_stand_where_the_tests_look(page: Path) -> None:
     blocks = re.findall(r"^([ >]*)```(\w*)\n(.*?)^[ >]*```", text, flags=re.DOTALL | re.MULTILINE)
     for indent, language, block in blocks:
         assert not indent, "blocks begin at the margin"
-        assert language in ("shell", "python", "toml", ""), language
+        assert language in ("shell", "python", "toml", "html", ""), language
         if language != "shell":
             assert not re.search(r"^(shoestring|pip) \w", block, flags=re.MULTILINE), block
 
