@@ -154,7 +154,7 @@ def test_evaluation_measures_the_whole_split_and_is_recorded(classifier_run: Run
     shutil.copytree(classifier_run.folder, run.folder)
     found = api.evaluate(run.folder, "test", device="cpu")
     model = api.load(run.folder, "cpu")
-    images = model.recipe.data.load("test", Path(), api.Progress())
+    images = model.recipe.data.load("test", Path(), shoestring.Progress())
     right = (model.logits(images.images).argmax(1) == images.labels).sum().item()
     accuracy = found["accuracy"]
     assert (accuracy.value, accuracy.n) == (right / 15, 15)
@@ -244,7 +244,7 @@ def test_shipped_systems_load_and_answer(name: str) -> None:
         images = shoestring.sample(name, 16, device="cpu")
         assert images.shape == (16, 3, 32, 32)
         assert images.float().std(0).mean() > 20  # not all the same
-        paths = model.interpolate(2, 3, 0, api.Progress())
+        paths = model.interpolate(2, 3, 0, shoestring.Progress())
         assert paths.shape == (2, 3, 3, 32, 32)
 
 

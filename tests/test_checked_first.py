@@ -72,7 +72,7 @@ def test_sample_interpolate_and_predict_refuse_counts_below_one(
     gan_run: Run, classifier_run: Run, pictures: Path, monkeypatch, count: int, capsys
 ) -> None:
     model = api.load(gan_run.folder, "cpu")
-    forbid(monkeypatch, "shoestring.api.load", "shoestring.model.generator.Generator.decode")
+    forbid(monkeypatch, "shoestring.api.samples.load", "shoestring.model.generator.Generator.decode")
     for call, said in (
         (lambda: api.sample(gan_run.folder, count), f"--count {count}"),
         (lambda: model.sample(count, 0, Progress()), f"--count {count}"),

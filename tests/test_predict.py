@@ -59,7 +59,7 @@ def written_pictures(folder: Path) -> list[Path]:
 def test_digits_and_sum_have_the_probabilities_of_the_closed_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "load", lambda *_, **__: model(DigitAdder(OfBrightness(), 3, 20)))
+    monkeypatch.setattr("shoestring.api.models.load", lambda *_, **__: model(DigitAdder(OfBrightness(), 3, 20)))
     for triple, found in zip(TRIPLES, api.predict("any", plain_pictures(tmp_path), top=20), strict=True):
         assert found["digits"] == [
             {"channel": channel, "digit": digit, "probability": pytest.approx(CERTAINTY, abs=1e-6)}

@@ -112,3 +112,22 @@ def test_measures_of_answers_that_were_replaced_meanwhile_are_not_recorded(tmp_p
     monkeypatch.undo()
     api.evaluate(run.folder, "tune", device="cpu", progress=Progress())
     assert run.metrics()["tune"]["accuracy"]["n"] == 6
+
+
+def test_a_classifier_killed_between_its_records_has_them_all_in_the_end(
+    pictures: Path, tmp_path: Path, monkeypatch
+) -> None:
+    recipe, write = tiny.classifier(pictures, budget__steps=2), Run.write_bytes
+
+    def killed(self: Run, name: str, content: bytes) -> Path:
+        if name == "samples/mistakes.png":
+            raise tiny.Crash
+        return write(self, name, content)
+
+    monkeypatch.setattr(Run, "write_bytes", killed)
+    with pytest.raises(tiny.Crash):
+        api.train(recipe, tmp_path / "run", device="cpu", progress=Progress())
+    monkeypatch.undo()
+    run = api.train(recipe, tmp_path / "run", device="cpu", progress=Progress())
+    assert (run.pictures / "mistakes.png").is_file()
+    assert {"train", "tune"} <= run.metrics().keys()

@@ -13,27 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from shoestring.api import (
-        check,
-        demo,
-        export,
-        fit,
-        grade,
-        inspect,
-        interpolate,
-        join_sweep,
-        layers,
-        load,
-        pack,
-        predict,
-        promote,
-        push,
-        sample,
-        sweep,
-        train,
-        trust,
-        write_report,
-    )
+    from shoestring.api.contest import check, grade, pack
+    from shoestring.api.exports import demo, export, push
+    from shoestring.api.folders import inspect
+    from shoestring.api.models import layers, load, predict, promote, trust
+    from shoestring.api.reports import write_report
+    from shoestring.api.samples import interpolate, sample
+    from shoestring.api.sweeps import join_sweep, sweep
+    from shoestring.api.training import fit, train
     from shoestring.core.budget import Budget
     from shoestring.core.errors import ShoestringError
     from shoestring.core.progress import Progress
@@ -59,30 +46,30 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "Run": "core.run",
     "ShoestringError": "core.errors",
-    "check": "api",
-    "grade": "api",
+    "check": "api.contest",
+    "grade": "api.contest",
     "Stopped": "training.loop",
-    "promote": "api",
+    "promote": "api.models",
     "compare_images": "evaluation.evaluate",
-    "demo": "api",
+    "demo": "api.exports",
     "evaluate": "evaluation.evaluate",
-    "interpolate": "api",
-    "join_sweep": "api",
-    "sweep": "api",
-    "export": "api",
-    "fit": "api",
-    "inspect": "api",
-    "layers": "api",
-    "load": "api",
+    "interpolate": "api.samples",
+    "join_sweep": "api.sweeps",
+    "sweep": "api.sweeps",
+    "export": "api.exports",
+    "fit": "api.training",
+    "inspect": "api.folders",
+    "layers": "api.models",
+    "load": "api.models",
     "open_run": "model.load",
-    "pack": "api",
-    "predict": "api",
-    "push": "api",
+    "pack": "api.contest",
+    "predict": "api.models",
+    "push": "api.exports",
     "recipe": "recipes.lookup",
-    "sample": "api",
-    "train": "api",
-    "trust": "api",
-    "write_report": "api",
+    "sample": "api.samples",
+    "train": "api.training",
+    "trust": "api.models",
+    "write_report": "api.reports",
 }
 
 __all__ = [

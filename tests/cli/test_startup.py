@@ -25,6 +25,18 @@ from shoestring.recipes import RECIPES
         (2, ["train"]),
         (2, ["bogus"]),
         (2, ["predict"]),
+        (1, ["predict", "nosuch", "a.png"]),
+        (1, ["evaluate", "nosuch"]),
+        (1, ["sample", "runs/nosuch", "--count", "4"]),
+        (1, ["report", "addnist-best", "nosuch"]),
+        (1, ["export", "nosuch", "--to", "onnx"]),
+        (1, ["pack", "addnist-quick"]),
+        (1, ["check", "nosuch"]),
+        (1, ["grade", "nosuch"]),
+        (1, ["list", "--rules", "nosuch.toml"]),
+        (1, ["sweep", "nosuch", "--grid", "seed=1"]),
+        (2, ["sample", "cifar100-flow", "--bogus", "3"]),
+        (2, ["evaluate", "addnist-best", "--bogus=3"]),
     ],
 )
 def test_no_torch_is_imported(status: int, words: list[str], tmp_path: Path) -> None:
@@ -56,6 +68,34 @@ def test_every_option_of_the_index_is_one_of_the_parser(name: str, capsys: pytes
 def test_an_unknown_option_is_an_error_of_usage_that_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "addnist-quick", "--budget.stepz", "3"]) == 2
     assert "did you mean '--budget.steps'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sample", "addnist-bst"], "did you mean 'addnist-best'?"),
+        (["predict", "addnist-quick", "a.png"], "no trained weights of addnist-quick are shipped"),
+        (["report", "."], "holds no run"),
+        (["sample", "cifar100-flow", "--cuont", "3"], "did you mean '--count'?"),
+        (["list", "--rules", "nosuch.toml"], "there is no file of rules nosuch.toml"),
+    ],
+)
+def test_an_error_of_usage_says_what_there_is(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sample", "cifar100-flow", "--class", "rose", "--sampling.steps", "9", "--ema-decay=0.5"],
+        ["interpolate", "cifar100-flow", "--to_class", "rose", "--json"],
+        ["evaluate", "cifar100-gan-best", "--inception", "none", "--seeds", "2"],
+        ["evaluate", "addnist-best", "--split", "tune", "--data-folder", "."],
+    ],
+)
+def test_options_of_a_run_that_there_are_pass(words: list[str]) -> None:
+    parse(words)
 
 
 @pytest.mark.parametrize(

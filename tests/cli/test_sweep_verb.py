@@ -30,8 +30,9 @@ def test_a_file_is_swept_shown_and_joined(file, tmp_path, monkeypatch, capsys):
     assert base["optimiser"]["learning_rate"] == 0.02
     assert main(["sweep", "--join", "sweeps/mine", "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
-    for said in ("Sweep of tiny-classifier", "batch_size", "tune accuracy", "The best with 1 new seeds", "best.toml"):
+    for said in ("Sweep of tiny-classifier", "batch_size", "tune accuracy", "The best with 1 new seeds: ", "best.toml"):
         assert said in shown
+    assert "95 % interval ." not in shown  # of one there is none
     assert "Spent: 6 steps in 3 trainings" in shown
 
 

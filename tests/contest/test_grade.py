@@ -2,7 +2,12 @@
 
 import csv
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,9 @@ import pytest
 import torch
 from forgery import forged
 
+from shoestring import api
 from shoestring.cli.main import main
+from shoestring.contest import grade
 from shoestring.contest.grade import Graded, ranked
 from shoestring.core.packed import pack
 from shoestring.core.run import Run
@@ -143,3 +150,90 @@ def test_an_empty_or_missing_folder_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "holds no submissions" in capsys.readouterr().err
     assert main(["grade", str(tmp_path / "nowhere")]) == 1
     assert "there is no folder" in capsys.readouterr().err
+
+
+class StartedError(Exception):
+    """A submission would be checked by a process."""
+
+
+@pytest.fixture
+def none_started(monkeypatch: pytest.MonkeyPatch):
+    """Makes the start of a process an error that names the submission; to be asked for when there was one."""
+
+    def forbid() -> None:
+        def start(self: Any) -> None:
+            raise StartedError(self.name)
+
+        monkeypatch.setattr(grade._Process, "start", start)
+
+    return forbid
+
+
+def test_what_was_graded_is_not_graded_again_unless_it_or_the_rules_changed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], none_started
+) -> None:
+    rules, out = tmp_path / "rules.json", tmp_path / "board"
+    words = ["grade", str(folder), "--rules", str(rules), "--out", str(out), "--json"]
+    for name in ("twin", "liar"):
+        (folder / f"{name}.safetensors").unlink()
+    assert main(words) == 0
+    first = capsys.readouterr().out
+    none_started()
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.out == first
+    assert "1 of 1 submissions were graded before and have not changed" in said.err
+    content = json.loads(rules.read_text())
+    rules.write_text(json.dumps(content | {"classifier": {"parameters": 2_000, "steps": 13}}))
+    with pytest.raises(StartedError, match="honest"):
+        api.grade(folder, rules, out)
+    rules.write_text(json.dumps(content))
+    api.grade(folder, rules, out)
+    honest = folder / "honest.safetensors"
+    before = honest.stat().st_mtime_ns
+    honest.write_bytes(honest.read_bytes())
+    os.utime(honest, ns=(before, before))  # as large and as old as before
+    with pytest.raises(StartedError, match="honest"):
+        api.grade(folder, rules, out)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_keeps_what_is_graded_and_the_same_command_goes_on(folder: Path, tmp_path: Path, none_started) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        pytest.skip("started by nohup, or in the background of a shell")
+    out, program = tmp_path / "board", "import sys; from shoestring.cli import main; sys.exit(main())"
+    words = ["grade", str(folder), "--rules", str(tmp_path / "rules.json"), "--out", str(out), "--workers", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while process.poll() is None and not (out / "submissions" / "honest.safetensors" / "graded.json").is_file():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        stdout, err = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert err.strip().splitlines()[-1] == (
+        "stopped by SIGINT; 1 of 3 submissions are graded, which is kept. The same command again goes on from there."
+    )
+    assert not (out / "results.json").exists()
+    none_started()
+    with pytest.raises(StartedError, match="liar"):  # the second one
+        api.grade(folder, tmp_path / "rules.json", out)
+
+
+def test_names_are_shown_as_they_are_and_computed_by_no_spreadsheet(tmp_path: Path) -> None:
+    rows = ranked([graded(name, 0.5) for name in ("=cmd|' /C calc'!A0", "+1", "-1", "@sum", "plain")])
+    names = [line["name"] for line in csv.DictReader(grade._table(rows).splitlines())]
+    assert sorted(names) == ["'+1", "'-1", "'=cmd|' /C calc'!A0", "'@sum", "plain"]
+    assert [line["value"] for line in csv.DictReader(grade._table(rows).splitlines())] == ["0.5"] * 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_name_that_is_no_text_and_a_link_to_nowhere_cost_only_themselves(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.safetensors")).write_bytes(b"?")
+    (folder / "nowhere.onnx").symlink_to(tmp_path / "nowhere")
+    assert main(["grade", str(folder), "--out", str(tmp_path / "board"), "--level", "1"]) == 0
+    rows = json.loads((tmp_path / "board" / "results.json").read_text())["submissions"]
+    assert {row["name"]: row["verdict"] for row in rows} == {"\\xff.safetensors": "failed", "nowhere.onnx": "failed"}
+    assert "\\xff.safetensors" in (tmp_path / "board" / "index.html").read_text()

@@ -1,5 +1,9 @@
 """Nets of one's own as ONNX: every number in the file counts, wherever it is; nothing else runs it than onnxruntime."""
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +134,47 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.onnx").write_bytes(b"\x80\x04 a pickle")
     with pytest.raises(RunError, match="cannot be read as ONNX"):
         read_onnx(tmp_path / "no.onnx")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of processor time")
+def test_a_loop_without_end_is_ended_by_the_limit_of_its_process(in_force: Rules, tmp_path: Path) -> None:
+    one, yes = (
+        numpy_helper.from_array(torch.tensor(value).numpy(), name) for value, name in ((1, "one"), (True, "yes"))
+    )
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go_on"], ["still"]), helper.make_node("Add", ["sum", "one"], ["more"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum", TensorProto.INT64, []),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("more", TensorProto.INT64, []),
+        ],
+    )
+    nodes = [
+        helper.make_node("Loop", ["", "yes", "one"], ["turns"], body=body),
+        helper.make_node("Cast", ["turns"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["products", "number"], ["logits"]),
+    ]
+    file = linear(tmp_path / "loop.onnx", *nodes, logits="logits", initializers=(one, yes))
+    asked = {"path": str(file), "rules": in_force.model_dump(mode="json"), "level": 2, "data_folder": str(tmp_path)}
+    asked |= {"folder": str(tmp_path), "samples": None, "inception": None, "memory": 4 * 2**30, "seconds": 6}
+    words = [sys.executable, "-m", "shoestring.contest.worker", json.dumps(asked)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode in (-signal.SIGXCPU, -signal.SIGKILL), done.stderr
+    assert (tmp_path / "doing.txt").read_text() == "evaluating on test"
+    assert not (tmp_path / "check.json").exists()
+
+
+def test_one_that_wants_more_memory_than_there_is_gives_no_answers(judge, tmp_path: Path) -> None:
+    shape = numpy_helper.from_array(torch.tensor([2**29, 2**29]).numpy(), "shape")
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["large"]),
+        helper.make_node("ReduceMax", ["large"], ["most"], keepdims=0),
+        helper.make_node("Add", ["products", "most"], ["logits"]),
+    ]
+    found = judge(linear(tmp_path / "large.onnx", *nodes, logits="logits", initializers=(shape,)))
+    assert "it gives no answers to judge: onnxruntime cannot run it" in caught(found)["measured"]

@@ -1,3 +1,5 @@
+import hashlib
+import io
 import json
 import os
 import re
@@ -60,10 +62,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(failing: str, t
 def test_the_content_is_on_disk_before_the_name_points_to_it(tmp_path: Path, monkeypatch) -> None:
     order: list[str] = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("fsync"), fsync(handle))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("replace"), replace(self, target))[1])
+
+    def noted(handle: int) -> None:
+        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "content")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("name"), replace(self, target))[1])
     path = write_atomic(tmp_path / "deep" / "file", b"content")
-    assert order[:2] == ["fsync", "replace"]
+    assert order == ["folder", "content", "name", "folder"]  # first of the folder that was made
     assert path.read_bytes() == b"content"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
@@ -225,3 +232,56 @@ def test_measures_are_added_by_split_and_replaced_by_name(tmp_path: Path) -> Non
     expected = {"tune": {"accuracy": {"value": 1}, "loss": {"value": 4}}, "test": {"accuracy": {"value": 3}}}
     assert run.metrics() == expected
     assert json.loads((tmp_path / "metrics.json").read_text()) == expected
+
+
+def test_what_a_killed_process_was_writing_goes_when_the_next_one_has_the_folder(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.write_checkpoint(1, {"step": 1})
+    for file in (
+        ".recipe.json.abc12345.unfinished",
+        "checkpoints/.step-00000002.pt.abc12345.unfinished",
+        ".mine.settings",
+    ):
+        (run.folder / file).write_bytes(b"half")
+    with run.locked(tiny.Heard()):
+        assert {name for name in names(run.folder) if "unfinished" in name} == set()
+    assert (run.folder / ".mine.settings").is_file()
+
+
+def test_older_checkpoints_of_a_process_killed_before_it_forgot_them_go_but_those_of_the_cadence_stay(
+    tmp_path: Path, monkeypatch
+) -> None:
+    run = Run(tmp_path)
+    monkeypatch.setattr(Run, "_forget_older", lambda *_: None)  # as if it were killed there every time
+    for step in (2, 4, 6, 8):
+        run.write_checkpoint(step, {"step": step})
+    monkeypatch.undo()
+    run.rewind(8, keep=4)
+    assert list(run.checkpoints()) == [4, 6, 8]
+    run.rewind(8)
+    assert list(run.checkpoints()) == [6, 8]
+
+
+def test_a_checkpoint_without_its_link_gets_it_before_training_goes_on(tmp_path: Path) -> None:
+    run, whole = Run(tmp_path / "run"), []
+    for step in (2, 4):
+        run.append_log([{"step": step, "kind": "train"}])
+        run.write_checkpoint(step, {"step": step})
+        whole = run.chain()
+    run.write_json("chain.json", whole[:1])  # as a process leaves it that is killed between the two files
+    run.append_log([{"step": 5, "kind": "train"}])
+    run.rewind(4)
+    assert run.chain() == whole
+    assert broken_links(run.chain(), run.log()) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"no archive", b"", {"step": Path("x")}, [1, 2]], ids=["bytes", "empty", "code", "list"]
+)
+def test_a_checkpoint_that_is_none_is_an_error_though_its_checksum_is_right(content: object, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    found = content if isinstance(content, bytes) else buffer.getvalue()
+    file = write_atomic(tmp_path / f"checkpoints/step-00000001-{hashlib.sha256(found).hexdigest()[:16]}.pt", found)
+    with pytest.raises(RunError, match=f"{re.escape(str(file))} is no checkpoint that `train` wrote"):
+        Run(tmp_path).read_checkpoint(tiny.Heard(), CPU)

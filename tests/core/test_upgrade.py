@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shoestring import api
+from shoestring.core.errors import ShoestringError
 from shoestring.core.run import Run
 from shoestring.core.upgrade import RECIPE_KEYS, RECIPE_VALUES, upgraded_overrides, upgraded_recipe
 from shoestring.recipes import RECIPES
@@ -52,7 +53,7 @@ def test_a_field_that_is_gone_is_refused_where_it_did_something(tmp_path: Path) 
     assert (values, said) == ({"task": {"whitening": 1.25}}, [])
     file = tmp_path / "white.toml"
     file.write_text('base = "cifar100-gan-best"\nname = "white"\n[task]\nwhitening = 1.25\n', encoding="utf-8")
-    with pytest.raises(api.ShoestringError, match="unknown key of Adversarial 'whitening'"):
+    with pytest.raises(ShoestringError, match="unknown key of Adversarial 'whitening'"):
         api.recipe(file)
 
 

@@ -168,6 +168,7 @@ def test_a_table_that_does_not_fit_is_refused_with_its_columns(tmp_path: Path) -
         "photo,label\na.png,ant": "has the columns photo, label; it should have one of files",
         "file,label,split\na.png,ant,holdout": "puts a.png into the split 'holdout'; known are train",
         "file,label,split\na.png,ant,test": "has no image of ant to train on",
+        "file,label\na\0.png,ant\nb.png,bee": "it has a NUL character",
     }.items():
         with pytest.raises(DataError, match=said):
             listing(table(tmp_path, text))

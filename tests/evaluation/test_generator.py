@@ -19,6 +19,7 @@ from shoestring.evaluation.extractors import FeatureExtractors, open_classifier_
 from shoestring.evaluation.generator import evaluate_generator, record_generator
 from shoestring.metrics.features.extractor import FeatureSet, FunctionExtractor
 from shoestring.metrics.generative.suite import ImageFeatures, scores
+from shoestring.recipes.recipe import Recipe
 
 N = 60
 
@@ -279,7 +280,7 @@ def test_the_judge_gives_the_classifiers_own_features_and_classes(classifier_run
 def test_weights_of_another_net_are_no_judge(classifier_run, tmp_path):
     run = Run(tmp_path / "run")
     shutil.copytree(classifier_run.folder, run.folder)
-    run.write_json("recipe.json", tiny.changed(api.Recipe.from_json(run.read_recipe()), {"net__stem": 5}).to_json())
+    run.write_json("recipe.json", tiny.changed(Recipe.from_json(run.read_recipe()), {"net__stem": 5}).to_json())
     with pytest.raises(RunError, match=r"weights.safetensors does not fit .*recipe.json"):
         open_classifier_extractor((3, 8, 8), torch.device("cpu"), run)
 
@@ -288,9 +289,7 @@ def test_weights_of_another_net_are_no_judge(classifier_run, tmp_path):
 def test_the_fast_distance_to_what_is_held_out_or_else_to_train_is_logged_during_a_training(
     run, tmp_path, split, changes
 ):
-    recipe = tiny.changed(
-        api.Recipe.from_json(run.read_recipe()), {"cadence__evaluate": 1, "budget__steps": 2, **changes}
-    )
+    recipe = tiny.changed(Recipe.from_json(run.read_recipe()), {"cadence__evaluate": 1, "budget__steps": 2, **changes})
     logged = api.train(recipe, tmp_path / "run", device="cpu").log("distance")
     assert [record["step"] for record in logged] == [1, 2]
     images = recipe.data.load(split, tmp_path, Progress()).images

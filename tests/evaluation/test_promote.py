@@ -119,7 +119,7 @@ def test_a_kill_between_any_two_writes_leaves_nothing_stale_and_the_same_call_co
         runs[0].write_bytes("report.html", answers(runs[0]))
 
     monkeypatch.setattr("shoestring.evaluation.promote.draw_samples", draw)
-    monkeypatch.setattr("shoestring.api.write_report", report)
+    monkeypatch.setattr("shoestring.api.models.write_report", report)
     shutil.rmtree(gan.pictures)
     draw(api.load(gan.folder, "cpu"), gan, Progress())
     report([gan])

@@ -59,6 +59,8 @@ def test_what_is_pushed_comes_back_as_it_was(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run.write_json("source.json", {"net": {"kind": "other", "origin": "/home/me/secret/net.py"}})
+    run.write_json("rules.json", {"rules": {"name": "loose", "classifier": {"parameters": 10**6, "steps": 10**6}}})
+    run.write_json("chain.json", [{"step": 10_000, "sha256": "0" * 64}])
     url = shoestring.push(run.folder, "me/digits", private=True)
     assert url == f"{hub.url}/me/digits"
     assert hub.private == {"me/digits"}
@@ -71,11 +73,13 @@ def test_what_is_pushed_comes_back_as_it_was(
     assert back.read_recipe() == run.read_recipe()
     assert back.metrics() == run.metrics()
     assert back.log() == run.log()
+    assert (back.chain(), back.read_json("rules.json")) == (run.chain(), run.read_json("rules.json"))
     images = torch.randint(0, 256, (4, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     mine, theirs = (shoestring.load(what, "cpu").logits(images) for what in (run.folder, "hf://me/digits@main"))
     assert torch.equal(mine, theirs)
     page = shoestring.write_report(["hf://me/digits"])
     assert page.resolve() == (tmp_path / "digits.html").resolve()
+    assert "held against the rules &#39;loose&#39;" in page.read_text()
     assert shoestring.push(run.folder, "me/digits") == url  # again, into the same repository
 
 

@@ -11,12 +11,13 @@ from shoestring.model.build import build
 from shoestring.model.generator import Generator
 from shoestring.model.load import inference_state_dict
 from shoestring.model.train_state import State
+from shoestring.recipes.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     pictures = tiny.write_pictures(tmp_path_factory.mktemp("pictures"), size=32)
-    return api.Recipe.from_json(tiny.gan(pictures, ema=(0.9, 0.5)).to_json())
+    return Recipe.from_json(tiny.gan(pictures, ema=(0.9, 0.5)).to_json())
 
 
 def machine_of(recipe):

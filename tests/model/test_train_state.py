@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from shoestring.core.device import Engine, Machine
-from shoestring.core.errors import DivergedError
+from shoestring.core.errors import DivergedError, RunError
 from shoestring.model.build import build
 from shoestring.model.train_state import State
 
@@ -78,3 +78,18 @@ def test_anything_not_finite_is_found_and_named(where: str, value: float, pictur
     spoilt.data[0, 0, 0, 0] = value
     with pytest.raises(DivergedError, match=rf"{where}/.* became NaN or infinite by step 0"):
         state.require_finite()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": "3"}, {"step": -1}, {"nets": {}}, {"nets": None}, {"optimisers": {}}, {"ema": []}, {"seconds": "long"},
+        {"optimisers": {"classifier": {"state": {}, "param_groups": []}}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_state_of_another_kind_is_refused_in_one_line(change: dict[str, object], pictures: Path) -> None:
+    recipe = tiny.classifier(pictures)
+    saved = State.start(recipe, build(recipe).nets, MACHINE).state_dict()
+    with pytest.raises(RunError, match=r"^a checkpoint does not fit the run's recipe \(.*\)$"):
+        State.start(recipe, build(recipe).nets, MACHINE).load_state_dict(saved | change)

@@ -172,6 +172,7 @@ def test_file_with_a_base_says_only_what_differs(tmp_path: Path) -> None:
     [
         ('base = "cifar100-resnt"', r"mine\.toml: unknown base 'cifar100-resnt'; did you mean 'cifar100-resnet'\?"),
         ("base = 3", r"mine\.toml: unknown base '3'"),
+        ('base = "cifar100-resnet"\nnet = true', r"net=bool\(…\) is built already"),
         ("base = [1]", r"mine\.toml: unknown base '\[1\]'"),
         ('base = "cifar100-resnet"\nbatchsize = 3', r"mine\.toml is not valid:\n.*did you mean 'batch_size'"),
     ],

@@ -10,7 +10,7 @@ from shoestring import api
 from shoestring.cli.main import main
 from shoestring.core.errors import OverBudgetError, RecipeError
 from shoestring.core.run import Run
-from shoestring.model.run_rules import departures_of
+from shoestring.model.run_rules import departures_of, other_rules
 from shoestring.recipes import RECIPES
 from shoestring.recipes.lookup import recipe
 from shoestring.recipes.rules import Rules, rules
@@ -120,7 +120,11 @@ def test_a_departure_is_said_recorded_and_reported(pictures: Path, tmp_path: Pat
     assert [line for line in heard.messages if "rules" in line] == sentences
     assert run.read_json("rules.json")["departures"] == [sentences[0].partition(": ")[2]]
     assert departures_of(run) == sentences
-    assert sentences[0].replace("'", "&#39;") in run.report_file.read_text()
+    page = run.report_file.read_text().replace("&#39;", "'")
+    assert sentences[0] in page
+    assert (
+        "held against the rules 'strict', which are not the shipped ones: a classifier may have 500 parameters" in page
+    )
     forged = run.read_json("rules.json") | {"departures": []}
     run.write_json("rules.json", forged)
     assert departures_of(run) == sentences  # the rules are asked again, not the record
@@ -130,6 +134,19 @@ def test_nothing_is_said_where_the_rules_are_kept(classifier_run: Run) -> None:
     assert classifier_run.read_json("rules.json") == {"rules": rules().model_dump(mode="json"), "departures": []}
     assert departures_of(classifier_run) == []
     assert "departs" not in classifier_run.report_file.read_text()
+    assert "held against" not in classifier_run.report_file.read_text()
+
+
+def test_rules_that_only_bear_the_name_of_the_shipped_ones_are_told_apart(classifier_run: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.write_recipe(classifier_run.read_recipe(), [], {})
+    assert other_rules(run) == ""
+    loose = rules().model_dump(mode="json") | {"classifier": {"parameters": 10**6, "steps": 10**5}}
+    run.write_json("rules.json", {"rules": loose, "departures": []})
+    assert other_rules(run) == (
+        "held against the rules 'shoestring', which are not the shipped ones: a classifier may have 1,000,000 "
+        "parameters, 100,000 steps; a generator may have 1,000,000 parameters, 50,000 steps"
+    )
 
 
 def test_a_run_of_before_is_held_against_the_shipped_rules(classifier_run: Run, tmp_path: Path) -> None:

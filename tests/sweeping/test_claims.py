@@ -94,7 +94,7 @@ def test_one_that_was_taken_for_dead_sees_it_and_leaves_the_other_alone(claims, 
         if followed:
             other = of(claims, "a", 2, "elsewhere", 1)
         else:  # the other one has ended meanwhile, and removed all claims
-            claims.forget("a")
+            claims.forget(["a"])
         deadline = time.monotonic() + 5
         while not claim.lost:
             assert time.monotonic() < deadline
@@ -143,7 +143,18 @@ def test_one_given_back_while_it_is_looked_at_is_not_taken_for_dead(claims, monk
     assert claims.take("a").file.name == "a.1"
 
 
+def test_one_look_shows_all_that_somebody_holds(claims):
+    of(claims, "a", 1, this_machine(), gone())
+    of(claims, "b", 1, "elsewhere", 1)
+    of(claims, "c", 1, "elsewhere", 1, age=0.7)
+    of(claims, "d", 9, this_machine(), gone())
+    of(claims, "d", 10, this_machine(), os.getpid())
+    assert claims.living() == ({"b", "d"} if os.name != "nt" else {"a", "b", "d"})
+    claims.forget(["b", "d"])
+    assert claims.living() == (set() if os.name != "nt" else {"a"})
+
+
 def test_names_that_begin_alike_are_different(claims):
     with claims.take("point-1"), claims.take("point-10") as other:
-        claims.forget("point-1")
+        claims.forget(["point-1"])
         assert other.file.exists()

@@ -34,6 +34,15 @@ def optuna():
     return pytest.importorskip("optuna", reason="the extra sweep is not installed")
 
 
+@pytest.mark.parametrize("url", ["nowhere", "nosuch://x", "sqlite:////not/there/study.db"])
+def test_a_database_that_does_not_open_is_said_before_anything_is_written(url, optuna, pictures, tmp_path):
+    with pytest.raises(ShoestringError, match="--storage: that database does not open"):
+        api.sweep(tiny.classifier(pictures), tmp_path / "out", over=OVER, search="tpe", trials=2, storage=url)
+    with pytest.raises(ShoestringError, match="--storage is of Optuna's study"):
+        api.sweep(tiny.classifier(pictures), tmp_path / "out", grid={"batch_size": [4, 8]}, storage=url)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def home(pictures, tmp_path):
     """A function that begins a sweep, of so many points."""

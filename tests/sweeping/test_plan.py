@@ -43,7 +43,7 @@ def test_random_points_are_all_different_or_too_many():
         ({"grid": {"net": "basic", "net.width": "1,2"}}, "net.width is a part of net"),
         ({"grid": {"batch_size": "1,2", "batch_size,ema": [[1, []]]}}, "batch_size varies twice"),
         ({"grid": {"batch_size": "1,2"}, "prune": "median"}, "goes with its samplers"),
-        ({"grid": {"batch_size": "1,2"}, "sedes": 3}, "did you mean 'seeds'"),
+        ({"grid": {"batch_size": "1,2"}, "sedes": 3}, r"key of \[sweep\] 'sedes'; did you mean 'seeds'"),
         ({"grid": {"batch_size": "1,2"}, "search": "gird"}, "'grid'"),
         ({"grid": 5}, "grid: Input should be a valid dictionary"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,20 @@ def test_without_ray_it_says_what_to_install(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
     with pytest.raises(ShoestringError, match=r"--launcher ray needs Ray: pip install 'shoestring\[ray\]'"):
         api.sweep(tiny.classifier(pictures), tmp_path / "out", grid={"batch_size": [4, 8]}, launcher="ray")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [(None, "Ray did not start here (it took too long)"), ("far:1", "--ray-address far:1: no Ray cluster is reached")],
+)
+def test_a_cluster_that_is_not_reached_is_one_line(address, said):
+    class NoRay:
+        def init(self, **options):
+            raise Exception("it took too long\nto start")
+
+    with pytest.raises(ShoestringError, match=re.escape(said)):
+        ray_cluster._connect(NoRay(), address)
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")

@@ -126,6 +126,26 @@ def test_a_sweep_can_grow_but_not_become_another(swept, pictures, tmp_path):
         api.join_sweep(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_of_machines_that_begin_at_once_one_writes_the_sweep(links, pictures, tmp_path, monkeypatch):
+    def no_links(*_):
+        raise PermissionError
+
+    base, asked = small(pictures), plan({}, grid=GRID)
+    first, second = SweepFolder(tmp_path / "out"), SweepFolder(tmp_path / "out")
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    first.begin(asked, base, None)
+    begun = (first.folder / "sweep.json").read_bytes()
+    if links:
+        monkeypatch.setattr(SweepFolder, "exists", lambda _: False)  # as the second saw it a moment before
+    second.begin(asked, base, None)
+    assert (first.folder / "sweep.json").read_bytes() == begun
+    assert sorted(file.name for file in first.folder.iterdir()) == ["base", "sweep.json"]
+    with pytest.raises(RunError, match="another sweep"):
+        second.begin(plan({}, grid={"batch_size": [4, 9]}), base, None)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_two_workers_killed_at_any_instant_and_started_again_end_with_the_same_bits(swept, pictures, tmp_path):
     found = swept

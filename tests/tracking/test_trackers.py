@@ -1,7 +1,11 @@
 """Trackers are told what a run records: once each, also after an interruption, and however it ends."""
 
+import contextlib
 import importlib.util
+import json
 import re
+import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +136,43 @@ def test_the_example_for_weights_and_biases_works_offline(
     run = api.train(recipe, tmp_path / "run", device="cpu", log_to=f"{EXAMPLES / 'wandb_tracker.py'}:WandbTracker")
     (file,) = (run.folder / "wandb").glob("offline-run-*/*.wandb")
     assert b"train/classifier/loss" in file.read_bytes()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")
+def test_the_example_for_mlflow_works_with_a_folder(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path / 'mlruns'}")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    kind, recipe = f"{EXAMPLES / 'mlflow_tracker.py'}:MlflowTracker", tiny.classifier(pictures)
+    with pytest.raises(tiny.Crash):
+        api.train(recipe, tmp_path / "run", device="cpu", progress=tiny.Crashing(8), log_to=kind)
+    run = api.train(recipe, tmp_path / "run", device="cpu", log_to=kind)
+    client = importlib.import_module("mlflow").MlflowClient()
+    (told,) = client.search_runs(["0"])
+    assert told.data.params["net.widths"] == str(list(recipe.net.model_dump()["widths"]))
+    history = client.get_metric_history(told.info.run_id, "train/classifier/loss")
+    expected = {(one["step"], one["mean"]["classifier/loss"]) for one in run.log("train")}
+    assert {(one.step, one.value) for one in history} == expected
+    assert told.data.metrics["final/tune/accuracy"] == run.metrics()["tune"]["accuracy"]["value"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trackio") is None, reason="trackio is not installed")
+def test_the_example_for_trackio_works_without_a_network(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utilities = pytest.importorskip("trackio.utils")
+    for module in [one for name, one in sys.modules.items() if name.startswith("trackio")]:
+        if hasattr(module, "TRACKIO_DIR"):
+            monkeypatch.setattr(module, "TRACKIO_DIR", tmp_path)
+    assert tmp_path == utilities.TRACKIO_DIR
+    recipe = tiny.classifier(pictures)
+    run = api.train(recipe, tmp_path / "run", device="cpu", log_to=f"{EXAMPLES / 'trackio_tracker.py'}:TrackioTracker")
+    with contextlib.closing(sqlite3.connect(tmp_path / "shoestring.db")) as database:
+        rows = [(step, json.loads(told)) for step, told in database.execute("SELECT step, metrics FROM metrics")]
+    name = "train/classifier/loss"
+    expected = {(one["step"], one["mean"]["classifier/loss"]) for one in run.log("train")}
+    assert {(step, told[name]) for step, told in rows if name in told} == expected
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda file: file.name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options, RunOrName
+from shoestring.cli.options import Options, RunOrName, require_rules, require_run
 from shoestring.core.errors import ShoestringError, require_at_least
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Pack(Options):
 
     def do(self, display: Display) -> None:
         """Writes the file."""
+        require_run(self.target)
         from shoestring import api
 
         file = api.pack(self.target, self.out, display)
@@ -65,11 +66,15 @@ class Check(Options):
 
     def do(self, display: Display) -> int:
         """Prints what was found."""
+        if not self.targets:
+            raise ShoestringError("name at least one: shoestring check FILE_OR_RUN")
+        require_rules(self.rules)
+        for target in self.targets:
+            if not Path(target).exists():
+                require_run(target)
         from shoestring import api
         from shoestring.contest.finding import verdict
 
-        if not self.targets:
-            raise ShoestringError("name at least one: shoestring check FILE_OR_RUN")
         found = [
             api.check(
                 target,
@@ -127,27 +132,35 @@ class Grade(Options):
     inception: Path | None = None
     """Of a generator, a file with the FID Inception, or "none" to do without. By default as of `evaluate`."""
 
-    def do(self, display: Display) -> None:
-        """Prints the board."""
-        from shoestring import api
-        from shoestring.contest.grade import Limits
-
+    def do(self, display: Display) -> int | None:
+        """Prints the board; on a signal gives 128 plus its number."""
         require_at_least(1, workers=self.workers)
         if self.minutes <= 0 or self.memory <= 0:
             raise ShoestringError("--minutes and --memory must be above 0")
+        if not self.folder.is_dir():
+            raise ShoestringError(f"there is no folder {self.folder}; name one with submissions")
+        require_rules(self.rules)
+        from shoestring import api
+        from shoestring.contest.grade import GradingStopped, Limits
+
         limits = Limits(self.minutes, int(self.memory * 2**30), self.workers)
-        board = api.grade(
-            self.folder,
-            self.rules,
-            self.out,
-            self.level,
-            self.data_folder,
-            display,
-            limits=limits,
-            samples=self.samples,
-            inception=self.inception,
-        )
-        display.result(board.to_json())
+        try:
+            board = api.grade(
+                self.folder,
+                self.rules,
+                self.out,
+                self.level,
+                self.data_folder,
+                display,
+                limits=limits,
+                samples=self.samples,
+                inception=self.inception,
+            )
+        except GradingStopped as stop:
+            display.say(f"{stop}. The same command again goes on from there.")
+            display.result({"finished": False})
+            return 128 + stop.signal_number
+        display.result(board.to_json() | {"page": str(board.page.resolve())})
         rows = [
             [
                 str(row.rank or ""),
@@ -161,3 +174,5 @@ class Grade(Options):
         ]
         columns = ("rank", "submission", "verdict", "value", "with the one above", "reasons")
         display.table(f"Graded by {board.rules.name}", columns, rows, numbers=("rank", "value"))
+        display.line(f"page  {board.page.resolve()}")
+        return None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import FlagCreatePairsOff, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options, RunOrName
+from shoestring.cli.options import Options, RunOrName, require_run
 from shoestring.report.format import number, percent, points, points_interval
 
 FormName = Literal["onnx", "torch", "int8", "onnx-int8", "c", "web"]
@@ -33,6 +33,7 @@ class Export(Options):
 
     def do(self, display: Display) -> None:
         """Writes the folder."""
+        require_run(self.target)
         from shoestring import api
 
         folder = api.export(self.target, self.to, self.out, self.data_folder, display, force=self.force)
@@ -50,6 +51,7 @@ class Demo(Options):
 
     def do(self, display: Display) -> None:
         """Writes the page, unless there is a current one, and opens it."""
+        require_run(self.target)
         from shoestring import api
 
         page = api.demo(self.target, self.out, self.data_folder, display).resolve()

@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options, RunOrName
+from shoestring.cli.options import Options, RunOrName, require_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class Push(Options):
 
     def do(self, display: Display) -> None:
         """Pushes, and prints the web address."""
+        require_run(self.target)
         from shoestring import api
 
         url = api.push(self.target, self.repository, display, private=self.private)

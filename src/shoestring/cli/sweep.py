@@ -137,7 +137,7 @@ def show(found: dict[str, Any], display: Display) -> None:
     confirmation, cost = found["confirmation"], found["cost"]
     if confirmation and confirmation["metric"]:
         value, within, seeds = _measured(confirmation, say)
-        display.line(f"The best with {seeds} new seeds: {value}, 95 % interval {within}.")
+        display.line(f"The best with {seeds} new seeds: {value}{within and f', 95 % interval {within}'}.")
     spent = f"{integer(cost['steps'])} steps in {cost['trainings']} trainings, {duration(cost['seconds'])} of training"
     display.line(f"Spent: {spent}; {cost['failed']} failed, {cost['pruned']} stopped early.")
     for note in found["notes"]:

@@ -1,18 +1,24 @@
 """Verbs whose options depend on what they are called with: a recipe's fields, or the options of a run's sampler."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from tyro.conf import Suppress, arg
 
 from shoestring.cli.evaluate import EvaluateClassifier, EvaluateGenerator
-from shoestring.cli.options import Options, Verb
+from shoestring.cli.options import Options, Verb, require_run
 from shoestring.cli.sample import Interpolate, Promote, Sample
 from shoestring.cli.sweep import Sweep
 from shoestring.core.did_you_mean import did_you_mean
 from shoestring.core.errors import RecipeError, UsageError
-from shoestring.zoo import index
+from shoestring.core.upgrade import RECIPE_KEYS
+from shoestring.sweeping.shipped import SWEEPS
+from shoestring.zoo import FOLDER, index
+from shoestring.zoo.run_folder import RECIPE
 
 if TYPE_CHECKING:
     from shoestring.core.config import Spec
@@ -33,13 +39,12 @@ def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:
         RecipeError: There is no such recipe, or the options make none that fits.
         UsageError: The recipe has no such option.
     """
-    if verb is not Sweep:  # which also takes shipped sweeps
+    if verb is not Sweep or name not in SWEEPS:
         index.require_recipe(name)
         _require_known_options(verb, name, words)
     from shoestring import api
     from shoestring.cli.parts import with_kinds
     from shoestring.recipes.recipe import Recipe
-    from shoestring.sweeping.shipped import SWEEPS
 
     fields = [("target", Suppress[str]), ("recipe", Annotated[Recipe, arg(name="")])]
     whole = dataclasses.make_dataclass(verb.__name__, fields, bases=(verb,), frozen=True, kw_only=True)
@@ -57,7 +62,10 @@ def with_run(word: str, name: str, words: Sequence[str]) -> Verb:
 
     Raises:
         RunError: There is no such run, or its code may not run.
+        UsageError: No run has such an option.
     """
+    require_run(name)
+    _require_options_of_a_run(word, name, words)
     from shoestring.model.load import open_run, recipe_of
 
     sampling = recipe_of(open_run(name)).task.sampling
@@ -80,21 +88,40 @@ def _require_known_options(verb: type[Options], name: str, words: Sequence[str])
     kinds = ("--data", "--augment", "--net", "--task", "--optimiser", "--schedule")
     if name not in index.names() or any(word.partition("=")[0] in kinds for word in words):
         return
-    own = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(verb)} | {"--help", "--no-json"}
-    known = own.union(index.options(name))
+    known = _own_options(verb).union(index.options(name))
+    _require_options(known, words, f"shoestring {verb.__name__.lower()} {name}")
+
+
+def _require_options_of_a_run(word: str, name: str, words: Sequence[str]) -> None:
+    """Refuses an option that no run's verb has, before torch is imported; only the parser knows those of samplers."""
+    known = {f"--{key.rpartition('.')[2]}" for key in (*RECIPE_KEYS, "average") if not key.startswith("budget")}
+    file = Path(name) / RECIPE if (Path(name) / RECIPE).is_file() else FOLDER / name / RECIPE
+    with suppress(OSError, ValueError, LookupError, TypeError):  # whatever is wrong with it is said later
+        known |= {f"--{key}" for key in json.loads(file.read_text(encoding="utf-8"))["task"]["sampling"]}
+    for verb in (OF_A_RUN[word], *([EvaluateClassifier] if word == "evaluate" else [])):
+        known |= _own_options(verb)
+    others = [one for one in words if not one.startswith("--sampling.")]
+    _require_options({one.replace("_", "-") for one in known}, others, f"shoestring {word} {name}")
+
+
+def _own_options(verb: type[Options]) -> set[str]:
+    """The options of a verb itself, as they are written."""
+    renamed, none = {"class_name": "class"}, ("target", "recipe", "sampling")
+    names = {renamed.get(field.name, field.name) for field in dataclasses.fields(verb) if field.name not in none}
+    return {f"--{name.replace('_', '-')}" for name in names} | {"--help", "--no-json"}
+
+
+def _require_options(known: Collection[str], words: Sequence[str], command: str) -> None:
+    """Raises UsageError at the first option that is not known."""
     for word in words:
-        option = word.partition("=")[0].replace("_", "-")
-        if option.startswith("--") and len(option) > 2 and option not in known:
-            raise UsageError(
-                f"{did_you_mean('option', word.partition('=')[0], known)} `shoestring {verb.__name__.lower()} {name} "
-                "--help` lists all"
-            )
+        option = word.partition("=")[0]
+        plain = option.replace("_", "-")
+        if plain.startswith("--") and len(plain) > 2 and plain not in known:
+            raise UsageError(f"{did_you_mean('option', option, known)} `{command} --help` lists all")
 
 
 def _require_todays_options(words: Sequence[str], verb: type[Options], sampling: "Spec | None") -> None:
     """Refuses options of version 0.1 by their names of today."""
-    from shoestring.core.upgrade import RECIPE_KEYS
-
     own = {field.name for field in dataclasses.fields(verb)}
     of_sampler: set[str] = set(type(sampling).model_fields) if sampling is not None else set()
     for word in words:

@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.options import Options
+from shoestring.cli.options import Options, require_run
 
 FIRST_LINES = 12
 
@@ -24,6 +24,7 @@ class Trust(Options):
 
     def do(self, display: Display) -> None:
         """Shows each file, and allows all."""
+        require_run(self.target)
         from shoestring import api
         from shoestring.core.trust import trust_file
 

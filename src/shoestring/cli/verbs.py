@@ -9,7 +9,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, Suppress, UseAppendAction,
 
 from shoestring.cli.display import Display
 from shoestring.cli.evaluate import scalars, show_metrics
-from shoestring.cli.options import Options, RunOrName
+from shoestring.cli.options import Options, RunOrName, require_rules, require_run
 from shoestring.core.errors import ShoestringError, require_at_least
 from shoestring.report.format import percent
 from shoestring.zoo import index
@@ -50,6 +50,7 @@ class List(Options):
             display.table("Parts", ("part", "kind", "package", "what it is"), [list(row.values()) for row in found])
             display.line("One of your own is file.py:Name or module:Name, such as --net my_net.py:TinyNet.")
             return
+        require_rules(self.rules)
         if self.rules is None:
             rules, rows = index.rules(), index.rows()
         else:
@@ -85,6 +86,7 @@ class Show(Options):
 
     def do(self, display: Display) -> None:
         """Prints recipe and layer table."""
+        require_rules(self.rules)
         from shoestring import api
         from shoestring.cli.overview import show
 
@@ -113,16 +115,23 @@ class Train(Options):
 
     def do(self, display: Display) -> int | None:
         """Trains; on SIGINT, SIGTERM and SIGHUP saves and gives 128 plus the signal's number."""
+        require_rules(self.rules)
         from shoestring import api
 
         base = api.recipe(self.target)
         asked = self.recipe.replace(data={"skip_bad": True}) if self.skip_bad else self.recipe
-        result = trained(
-            display,
-            lambda: api.train(
+        from shoestring.core.processes import launched
+
+        def train() -> "Run":
+            return api.train(
                 asked, self.run, self.data_folder, self.device, display, base, self.rules, log_to=self.log_to
-            ),
-        )
+            )
+
+        here = launched()
+        if here and here.rank:  # the first process says all there is to say
+            train()
+            return None
+        result = trained(display, train)
         status = result.pop("status", None)
         display.result(result)
         return status
@@ -173,11 +182,12 @@ class Predict(Options):
 
     def do(self, display: Display) -> None:
         """Prints the likeliest classes of each image."""
-        from shoestring import api
-
         if not self.images:
             raise ShoestringError("name at least one picture: shoestring predict RUN_OR_NAME IMAGE")
         require_at_least(1, top=self.top)
+        require_run(self.target)
+        from shoestring import api
+
         predictions = api.predict(self.target, self.images, self.top, self.device, display)
         display.result({"predictions": predictions})
         rows = ([p["image"], c["class"], percent(c["probability"])] for p in predictions for c in p["classes"])
@@ -200,12 +210,14 @@ class Report(Options):
 
     def do(self, display: Display) -> None:
         """Writes the page."""
-        from shoestring import api
-
         if not self.runs:
             raise ShoestringError("name at least one run: shoestring report RUN")
         if self.out and self.out.suffix.lower() not in (".html", ".htm"):
             raise ShoestringError(f"--out {self.out}: reports are written as HTML; end the name in .html")
+        for run in self.runs:
+            require_run(run)
+        from shoestring import api
+
         file = api.write_report(self.runs, self.out)
         display.result({"report": str(file.resolve())})
         display.line(f"report  {file.resolve()}")

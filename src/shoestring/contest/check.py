@@ -17,7 +17,7 @@ from shoestring.core.progress import Progress
 from shoestring.recipes.rules import Rules
 
 WINDOWS = 3
-UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError)
 """What reading a record raises that holds other things than a run does: nothing of it was checked before."""
 
 
@@ -95,8 +95,9 @@ def check(
         submission = open_submission(path)
     except ExportError:
         raise
-    except ShoestringError as error:
-        return Checked(path.stem, "", [Finding(1, "form", "failed", str(error))], Measured([]), [])
+    except (ShoestringError, *UNREADABLE) as error:
+        reason = str(error) if isinstance(error, ShoestringError) else f"{type(error).__name__}: {error}"
+        return Checked(path.stem, "", [Finding(1, "form", "failed", reason)], Measured([]), [])
     found, measured = list[Finding](), Measured([])
     reached: Level = 1
     try:

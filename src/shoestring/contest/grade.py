@@ -5,12 +5,14 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,15 +21,30 @@ from torch import Tensor
 
 from shoestring.contest.finding import Finding, Level
 from shoestring.contest.measured import Sampled
+from shoestring.contest.worker import DOING
 from shoestring.core.errors import RunError
+from shoestring.core.packed import digest
 from shoestring.core.progress import Progress
 from shoestring.core.run import write_atomic
 from shoestring.metrics.statistics import computed_by, paired_difference
 from shoestring.recipes.rules import Rules
+from shoestring.training.loop import caught_signals
 
 PASSED_OVER = (".toml", ".md", ".txt")
 """Files beside submissions that are none."""
 TWO_SIDED = 1.96
+LOOK_SECONDS = 0.05
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a text begins with that a spreadsheet would compute."""
+
+
+class GradingStopped(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Grading was stopped by a signal; what was graded is kept, and graded again only if it has changed."""
+
+    def __init__(self, signal_number: int, graded: int, of: int) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name}; {graded:,} of {of:,} submissions are graded, which is kept")
+        self.signal_number = signal_number
 
 
 @dataclass(frozen=True)
@@ -107,10 +124,12 @@ class Board:
     Attributes:
         rules: What they were held against.
         rows: The submissions.
+        page: The HTML file that shows them.
     """
 
     rules: Rules
-    rows: list[Graded] = field(default_factory=list[Graded])
+    rows: list[Graded]
+    page: Path
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -139,6 +158,7 @@ def grade(
     Raises:
         RunError: There is no such folder, or nothing in it.
         DataError: The rules' images are not there.
+        GradingStopped: A signal came. The same call goes on: what was graded and has not changed is taken as it is.
     """
     if not folder.is_dir():
         raise RunError(f"there is no folder {folder}; name one with submissions")
@@ -160,58 +180,149 @@ def grade(
         "memory": limits.memory,
         "seconds": math.ceil(60 * limits.minutes) + 1,
     }
-    with progress.task("grading", len(found), "submissions") as advance:
-
-        def graded(path: Path) -> Graded:
-            own = asked | {"path": str(path.absolute()), "folder": str((out / "submissions" / path.name).absolute())}
-            row = _in_a_process(path.name, own, limits)
-            advance(last=path.name)
-            return row
-
-        pool = ThreadPoolExecutor(limits.workers)
-        try:
-            rows = list(pool.map(graded, found))
-        finally:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C reaches the processes too, and no other one is started
-    board = Board(rules, ranked(rows))
-    _write(board, out)
+    rows, waiting = list[Graded](), list[_Process]()
+    for path in found:
+        process = _Process(path, asked, out, limits)
+        before = process.kept()
+        if before is None:
+            waiting.append(process)
+        else:
+            rows.append(before)
+    if rows:
+        progress.say(f"{len(rows):,} of {len(found):,} submissions were graded before and have not changed")
+    rows += _graded(waiting, limits.workers, len(found), progress)
+    board = Board(rules, ranked(rows), out / "index.html")
+    write(board, out)
     return board
 
 
-def _in_a_process(name: str, asked: dict[str, Any], limits: Limits) -> Graded:
-    """What a process of its own finds out about a submission; its end, however it comes, is a finding."""
-    folder, began = Path(asked["folder"]), time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
-    result, answers, picture = (folder / each for each in ("check.json", "correct.bin", "samples.png"))
-    for file in (result, answers, picture):
-        file.unlink(missing_ok=True)  # of another time
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "shoestring.contest.worker", json.dumps(asked)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=os.environ | threads,
-    )
-    try:
-        _, said = process.communicate(timeout=60 * limits.minutes)
-        last = (said.strip().splitlines() or [f"exit status {process.returncode}"])[-1][:300]
-        reason = f"its check ended early: {last}" if process.returncode or not result.is_file() else ""
-    except subprocess.TimeoutExpired:
-        reason = f"it took more than {limits.minutes:g} minutes"
-        process.kill()
-        process.communicate()
-    seconds = time.monotonic() - began
-    if reason:
+def _graded(waiting: Sequence["_Process"], workers: int, of: int, progress: Progress) -> list[Graded]:
+    """A row for each, so many processes at a time.
+
+    Raises:
+        GradingStopped: A signal came; no process is left.
+    """
+    rows, running, next_ones = list[Graded](), list[_Process](), iter(waiting)
+    with caught_signals() as caught, progress.task("grading", len(waiting), "submissions") as advance:
+        try:
+            while len(rows) < len(waiting) and not caught:
+                for one in [process for process in running if process.over()]:
+                    running.remove(one)
+                    rows.append(one.row())
+                    advance(last=one.name)
+                while len(running) < workers and (another := next(next_ones, None)):
+                    another.start()
+                    running.append(another)
+                time.sleep(LOOK_SECONDS)
+        finally:
+            for one in running:
+                one.end()
+    if caught:
+        raise GradingStopped(caught[0], of - len(waiting) + len(rows), of)
+    return rows
+
+
+class _Process:
+    """A submission checked by a process of its own; its end, however it comes, is a finding."""
+
+    def __init__(self, path: Path, asked: Mapping[str, Any], out: Path, limits: Limits) -> None:
+        # Bytes of a name that are no text are written out, so that every file can hold it.
+        self.name = os.fsencode(path.name).decode(errors="backslashreplace")
+        self.path = path
+        self.limits = limits
+        self.folder = (out / "submissions" / self.name).absolute()
+        self.asked = {**asked, "path": str(path.absolute()), "folder": str(self.folder)}
+        self.files = {
+            name: self.folder / name for name in ("check.json", "correct.bin", "samples.png", "graded.json", DOING)
+        }
+
+    def start(self) -> None:
+        """Begins, after what was found another time is gone. The process hears of Ctrl-C through this one alone."""
+        self.key = self._key()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for file in self.files.values():
+            file.unlink(missing_ok=True)
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it is over)
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "shoestring.contest.worker", json.dumps(self.asked)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self.said,
+            env=os.environ | threads,
+            start_new_session=True,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self.began
+
+    def over(self) -> bool:
+        """Whether it has ended, or has had its time."""
+        return self.process.poll() is not None or self.seconds > 60 * self.limits.minutes
+
+    def end(self) -> None:
+        """Ends it, if it has not."""
+        self.process.kill()
+        self.process.wait()
+        self.said.close()
+
+    def row(self) -> Graded:
+        """What it found; once it is over."""
+        seconds, status = self.seconds, self.process.poll()
+        last = self._last_line()
+        self.end()
+        if status == 0 and self.files["check.json"].is_file():
+            row = self._read(seconds)
+            decided = row.value is not None or row.found["verdict"] == "failed" or self.asked["level"] == 1
+            if decided and self.key:
+                content = {"of": self.key, "seconds": seconds}
+                write_atomic(self.files["graded.json"], (json.dumps(content) + "\n").encode())
+            return row
+        doing = self.files[DOING].read_text(encoding="utf-8") if self.files[DOING].is_file() else "starting"
+        reason = f"its check ended early, {doing}: {last or f'exit status {status}'}"
+        if status is None:
+            reason = f"it took more than {self.limits.minutes:g} minutes and was still {doing}"
         failure = Finding(1, "process", "failed", reason)
-        found = {"name": name, "kind": "", "verdict": "failed", "findings": [failure.to_json()], "metric": None,
+        found = {"name": self.name, "kind": "", "verdict": "failed", "findings": [failure.to_json()], "metric": None,
                  "measured": None, "not_shown": []}  # fmt: skip
-        write_atomic(result, (json.dumps(found, indent=1) + "\n").encode())
-        return Graded(name, found, seconds)
-    correct = torch.tensor(list(answers.read_bytes()), dtype=torch.bool) if answers.is_file() else None
-    found = cast("dict[str, Any]", json.loads(result.read_text(encoding="utf-8")))
-    return Graded(name, found, seconds, correct, picture.read_bytes() if picture.is_file() else None)
+        write_atomic(self.files["check.json"], (json.dumps(found, indent=1) + "\n").encode())
+        return Graded(self.name, found, seconds)
+
+    def kept(self) -> Graded | None:
+        """What was found another time of the same files by the same rules; None where nothing was, or it crashed."""
+        try:
+            content = json.loads(self.files["graded.json"].read_text(encoding="utf-8"))
+            return self._read(content["seconds"]) if content["of"] == self._key() else None
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def _key(self) -> str:
+        """What decides the findings, of files by their size and when they were changed, which nobody sets at will.
+
+        Empty where a file cannot be looked at.
+        """
+        asked = {name: value for name, value in self.asked.items() if name not in ("memory", "seconds", "folder")}
+        try:
+            files = sorted([self.path, *(self.path.rglob("*") if self.path.is_dir() else ())])
+            stats = [(str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+                     for file in files if not file.is_dir() and (stat := file.stat())]  # fmt: skip
+        except OSError:
+            return ""
+        return digest([version("shoestring"), asked, stats])
+
+    def _read(self, seconds: float) -> Graded:
+        found = cast("dict[str, Any]", json.loads(self.files["check.json"].read_text(encoding="utf-8")))
+        answers, picture = self.files["correct.bin"], self.files["samples.png"]
+        correct = torch.tensor(list(answers.read_bytes()), dtype=torch.bool) if answers.is_file() else None
+        return Graded(self.name, found, seconds, correct, picture.read_bytes() if picture.is_file() else None)
+
+    def _last_line(self) -> str:
+        self.said.seek(max(0, self.said.seek(0, os.SEEK_END) - 4096))
+        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else ""
 
 
 def ranked(rows: Sequence[Graded]) -> list[Graded]:
@@ -249,7 +360,8 @@ def _difference(before: Graded, row: Graded) -> dict[str, Any] | None:
     return {"value": value, "interval": [value - half, value + half]}
 
 
-def _write(board: Board, out: Path) -> None:
+def write(board: Board, out: Path) -> None:
+    """The files of a board but its page: results.json, results.csv and scores.json of each."""
     write_atomic(out / "results.json", (json.dumps(board.to_json(), indent=1) + "\n").encode())
     write_atomic(out / "results.csv", _table(board.rows).encode())
     for row in board.rows:
@@ -277,7 +389,13 @@ def _table(rows: Sequence[Graded]) -> str:
         measured: dict[str, Any] = one["measured"] or {}
         interval: list[float | None] = measured.get("interval") or [None, None]
         above = row.above["value"] if row.above else None
-        lines.writerow([one["rank"], one["name"], one["kind"], one["verdict"], one["metric"], measured.get("value"),
-                        *interval, measured.get("n"), one["parameters"], one["steps"], above, one["tied"],
-                        one["seconds"], "; ".join(row.reasons)])  # fmt: skip
+        cells = [one["rank"], one["name"], one["kind"], one["verdict"], one["metric"], measured.get("value"),
+                 *interval, measured.get("n"), one["parameters"], one["steps"], above, one["tied"],
+                 one["seconds"], "; ".join(row.reasons)]  # fmt: skip
+        lines.writerow(_plain(cell) for cell in cells)
     return text.getvalue()
+
+
+def _plain(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

@@ -14,7 +14,7 @@ from shoestring.contest.submission import Submission
 from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import ShoestringError
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run
+from shoestring.core.run import Run, load_checkpoint
 from shoestring.data.download import checksum_of
 from shoestring.data.manifest import manifest
 from shoestring.model.bn_recalibration import ema_or_raw_model
@@ -26,7 +26,7 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.recipes.rules import Rules
 from shoestring.training.step import TrainStep
 
-SAME = ("device", "processor", "threads", "precision", "channels_last", "graphs", "compile")
+SAME = ("device", "processor", "threads", "precision", "channels_last", "graphs", "compile", "processes")
 """What of a machine must be equal for the same bits to be expected."""
 
 
@@ -108,7 +108,7 @@ def _replayed(
                 for _ in range(end - start):
                     take_step()
                     advance()
-            saved = _load(there[end], machine)
+            saved = load_checkpoint(there[end], there[end].read_bytes(), machine.device)
             yield _compared(f"steps {start:,} to {end:,}", _flat(state.state_dict()), _flat(saved), other)
         last = max(there)
         if last == recipe.budget.steps:
@@ -125,12 +125,8 @@ def _state(recipe: Recipe, machine: Machine, checkpoint: Path | None) -> State:
         start_from(recipe, nets)
     state = State.start(recipe, nets, machine)
     if checkpoint is not None:
-        state.load_state_dict(_load(checkpoint, machine))
+        state.load_state_dict(load_checkpoint(checkpoint, checkpoint.read_bytes(), machine.device))
     return state
-
-
-def _load(checkpoint: Path, machine: Machine) -> dict[str, Any]:
-    return torch.load(checkpoint, map_location=machine.device, weights_only=True)
 
 
 def _compared(what: str, made: Mapping[str, Any], there: Mapping[str, Any], other: str) -> Finding:
@@ -167,7 +163,7 @@ def _flat(values: Mapping[Any, Any], path: str = "") -> dict[str, Any]:
 def _differences(environment: Mapping[str, Any], machine: Machine) -> str:
     """In what this machine is another than that of the training, in a few words; empty where it is the same kind."""
     there, here = environment.get("machine", {}), machine.describe()
-    differ = [name for name in SAME if there.get(name) != here[name]]
+    differ = [name for name in SAME if there.get(name) != here.get(name)]
     torch_there = environment.get("versions", {}).get("torch")
     differ += ["version of torch"] if torch_there != str(torch.__version__) else []
     return " and ".join(differ)

@@ -111,6 +111,8 @@ def open_submission(path: Path) -> Submission:
         run = Run(path)
         tensors, _ = _header(run.weights_file) if run.has_weights() else ({}, {})
         return Submission(path, record_of(run), tensors, run=run)
+    if not path.is_file():
+        raise RunError(f"{path} is neither a file nor a folder")  # a pipe would be read for ever
     if path.suffix == ".onnx":
         graph = read_onnx(path)
         values = graph.facts.get("run")
@@ -125,7 +127,7 @@ def open_submission(path: Path) -> Submission:
 def _header(file: Path) -> tuple[dict[str, TensorFacts], dict[str, str]]:
     """Tensors and metadata of a safetensors file. The library refuses one with gaps or with bytes left over."""
     try:
-        with safetensors.safe_open(file, "pt"):  # pyright: ignore[reportUnknownMemberType]
+        with safetensors.safe_open(file, "np"):  # pyright: ignore[reportUnknownMemberType]
             pass
         with file.open("rb") as content:
             header = json.loads(content.read(int.from_bytes(content.read(8), "little")))

@@ -5,9 +5,27 @@
 
 import json
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from shoestring.core.progress import Advance, Progress
+
+DOING = "doing.txt"
+
+
+class Told(Progress):
+    """Writes into a file what is being done, so that one who ends the process knows at what it was."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @contextmanager
+    def task(self, title: str, total: int, unit: str = "", start: int = 0) -> Generator[Advance]:
+        """A piece of work."""
+        self.file.write_text(title, encoding="utf-8")
+        yield Advance()
 
 
 def limit(memory: int, seconds: int) -> None:
@@ -35,7 +53,6 @@ def main() -> None:
     from shoestring.contest.check import check
     from shoestring.contest.measured import Sampled
     from shoestring.core.image_grid import grid
-    from shoestring.core.progress import Progress
     from shoestring.core.run import Run
     from shoestring.recipes.rules import Rules
 
@@ -45,7 +62,7 @@ def main() -> None:
         rules,
         asked["level"],
         Path(asked["data_folder"]),
-        Progress(),
+        Told(folder.folder / DOING),
         sampled=Sampled(asked["samples"], asked["inception"] and Path(asked["inception"])),
     )
     if found.measured.samples is not None:

@@ -32,6 +32,9 @@ class Engine(Spec):
     """Fuse operators with torch.compile; pays on a GPU, in long trainings."""
     threads: PositiveInt | None = None
     """CPU threads; by default what torch finds."""
+    processes: PositiveInt | None = None
+    """Processes of this machine that share the images of each step, on a GPU each. By default one, or what torchrun
+    started."""
     autotune: bool = False
     """Before training, time a few steps of each choice left open and take the fastest; the run records it."""
     deterministic: bool = False
@@ -54,6 +57,7 @@ class Machine:
     compile: bool
     threads: int | None = None
     deterministic: bool = False
+    processes: int = 1
 
     @staticmethod
     def choose(engine: Engine, device: str | None) -> "Machine":
@@ -116,7 +120,8 @@ class Machine:
 
     def describe(self) -> dict[str, object]:
         """Hardware and choices, as a run records them."""
-        return {
+        shared: dict[str, object] = {"processes": self.processes} if self.processes > 1 else {}
+        return shared | {
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
             "processor": _processor(),
             "cores": os.cpu_count(),

@@ -72,7 +72,7 @@ def record_of(run: Run) -> Record:
     log = run.log()
     hashes = {"recipe": digest(files["recipe.json"]), "log": digest(log), "weights": weights_digest(tensors)}
     source = {file.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py"))}
-    with safetensors.safe_open(run.weights_file, "pt") as weights:  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    with safetensors.safe_open(run.weights_file, "np") as weights:  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         metadata = cast("dict[str, str]", weights.metadata() or {})  # pyright: ignore[reportUnknownMemberType]
     return Record(files, log, source, dict(sorted(metadata.items())), hashes)
 
@@ -94,7 +94,7 @@ def read_record(file: Path) -> Record:
         RunError: It is no such file, or damaged.
     """
     try:
-        with safetensors.safe_open(file, "pt") as content:  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        with safetensors.safe_open(file, "np") as content:  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
             metadata = cast("dict[str, str]", content.metadata() or {})  # pyright: ignore[reportUnknownMemberType]
         values = json.loads(metadata.get(KEY, "null"))
     except (OSError, ValueError, safetensors.SafetensorError) as error:

@@ -1,16 +1,18 @@
 """A run: one folder that holds all there is to know of one training. The only module that knows file names."""
 
+import errno
 import hashlib
 import io
 import itertools
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import torch
@@ -53,13 +55,19 @@ RECORDS = (
     "one_call.json",
 )
 """The JSON files that tell of a run, those that it begins with first."""
+UNFINISHED = ".unfinished"  # ends the names of temporary files
+NO_SYNC = (errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # of folders that may not be read, or file systems
 DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder; every write is atomic, so a reader or a resumed training never sees half a file."""
+    """A run's folder.
+
+    Every write is atomic, so that a reader or a resumed training never sees half a file, and on the disk before the
+    next one begins, so that a power failure costs no more than a killed process does.
+    """
 
     folder: Path
 
@@ -89,11 +97,12 @@ class Run:
         """
         made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
+            make_folder(self.folder)
+        except (FileExistsError, NotADirectoryError):
             raise RunError(f"{self.folder} is a file; name a folder with --run") from None
         try:
             with locked(self.folder / ".lock", progress):
+                _forget_unfinished_writes(self.folder)
                 yield
         finally:
             with suppress(OSError):  # the first that is not empty ends it
@@ -140,9 +149,15 @@ class Run:
 
     def append_log(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Adds records to the log; each has at least "step" and "kind"."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
+        make_folder(self.folder)
+        log = self.folder / "log.jsonl"
+        new = not log.exists()
+        with log.open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint on the disk has its log there too
+        if new:
+            _sync_folder(self.folder)
 
     def log(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The log's records in order, of one kind if given; a torn last line is left out."""
@@ -155,15 +170,26 @@ class Run:
         for name in ("environment", "autotune", "trial", "splits", "inspection", "pretrained", "rules", "chain"):
             (self.folder / f"{name}.json").unlink(missing_ok=True)
 
-    def rewind(self, step: int) -> None:
-        """Forgets all that was logged and saved after a step, before it is trained again."""
+    def rewind(self, step: int, keep: int | None = None) -> None:
+        """Forgets all that was logged and saved after a step, before it is trained again; its link is in the chain.
+
+        Args:
+            step: Of the checkpoint that training goes on from.
+            keep: As of `write_checkpoint`, which may have been killed before it forgot older ones.
+        """
         for path in self._checkpoints():
             if _step_of(path) > step:
                 path.unlink()  # a damaged one, which would outlive the next ones as one of the last two
+        self._forget_older(keep)
         kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
         self._write("log.jsonl", "".join(kept).encode())
-        if chain := self.chain():
-            self.write_json(checkpoint_chain.FILE, [link for link in chain if link["step"] <= step])
+        chain = [link for link in self.chain() if link["step"] <= step]
+        reached = self.checkpoints().get(step)
+        if reached and (not chain or chain[-1]["step"] < step):  # killed after the checkpoint, before its link
+            sha256 = hashlib.sha256(reached.read_bytes()).hexdigest()
+            chain.append(next_link(chain, step, sha256, self.log()))
+        if chain:
+            self.write_json(checkpoint_chain.FILE, chain)
 
     def autotuned(self) -> dict[str, Any]:
         """The engine that was the fastest, "chosen", on a "device"; empty where none was looked for."""
@@ -193,10 +219,15 @@ class Run:
         path = self._write(f"checkpoints/step-{step:08d}-{sha256[:16]}.pt", content)
         before = [link for link in self.chain() if link["step"] < step]
         self.write_json(checkpoint_chain.FILE, [*before, next_link(before, step, sha256, self.log())])
-        for old in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-            if not keep or _step_of(old) % keep:
-                old.unlink()
+        self._forget_older(keep)
         return path
+
+    def _forget_older(self, keep: int | None) -> None:
+        older = [old for old in self._checkpoints()[:-KEPT_CHECKPOINTS] if not keep or _step_of(old) % keep]
+        for old in older:
+            old.unlink()
+        if older:
+            _sync_folder(older[0].parent)
 
     def chain(self) -> list[dict[str, Any]]:
         """The chain of checkpoints; empty of runs of before there was one."""
@@ -211,7 +242,7 @@ class Run:
         for path in reversed(self._checkpoints()):
             content = path.read_bytes()
             if path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
-                return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+                return load_checkpoint(path, content, device)
             progress.say(f"{path} is damaged (its content does not match its checksum); using the one before")
         return None
 
@@ -414,9 +445,12 @@ class Run:
 
 
 def write_atomic(path: Path, content: bytes) -> Path:
-    """Replaces a file so that no reader ever sees half of it, and a crash leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replaces a file so that no reader ever sees half of it, and a crash leaves the old one.
+
+    Once it returns, the new one is on the disk.
+    """
+    make_folder(path.parent)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -427,7 +461,42 @@ def write_atomic(path: Path, content: bytes) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
     return path
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those it lies in, so that a power failure does not take it away with what is in it.
+
+    Raises:
+        FileExistsError: It is a file.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_folder(each.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Brings the names in a folder to the disk, where the system can."""
+    if sys.platform == "win32":
+        return  # it opens no folders; NTFS keeps a journal of names
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+
+
+def _forget_unfinished_writes(folder: Path) -> None:
+    """Removes what `write_atomic` left of writes that a killed process did not end; nobody else may be writing."""
+    for file in folder.rglob(f".*{UNFINISHED}"):
+        with suppress(OSError):
+            file.unlink()
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -447,6 +516,24 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         return safetensors.torch.load(file.read_bytes())
     except safetensors.SafetensorError as error:
         raise RunError(f"{file} is damaged ({error}); delete it and run the same `train` command again") from error
+
+
+def load_checkpoint(path: Path, content: bytes, device: torch.device) -> dict[str, Any]:
+    """The state in a checkpoint; tensors and plain values only, so that reading it runs no code.
+
+    Raises:
+        RunError: It holds anything else.
+    """
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except Exception as error:  # whatever a strange file makes torch and pickle raise
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise RunError(
+            f"{path} is no checkpoint that `train` wrote ({first}); delete it to go on without it"
+        ) from error
+    if not isinstance(state, dict):
+        raise RunError(f"{path} is no checkpoint that `train` wrote; delete it to go on without it")
+    return cast("dict[str, Any]", state)
 
 
 def _step_of(checkpoint: Path) -> int:

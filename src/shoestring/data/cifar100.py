@@ -4,6 +4,7 @@
 """
 
 import io
+import os
 import tarfile
 import zlib
 from importlib import import_module
@@ -224,6 +225,8 @@ def unpack(archive: Path, target: Path, progress: Progress) -> None:
                 with content, partial.open("wb") as file:
                     while block := content.read(1 << 20):
                         file.write(block)
+                    file.flush()
+                    os.fsync(file.fileno())
                 check(partial, checksum)
                 partial.replace(target / name)
                 advance()

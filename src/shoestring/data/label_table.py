@@ -55,6 +55,8 @@ def rows(table: Path) -> list[Row]:
             names = list(found.fieldnames or ())
             chosen = [_column(names, known) for known in (FILE_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS)]
             lines = [["" if name is None else (line[name] or "").strip() for name in chosen] for line in found]
+        if any("\x00" in cell for line in lines for cell in line):
+            raise ValueError("it has a NUL character, which no name of a file can have")
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{table} cannot be read as a table of labels: {error}") from error
     if chosen[0] is None or chosen[1] is None:

@@ -43,11 +43,18 @@ def evaluate_classifier(model: Classifier, images: Images, split: Split, progres
 
 
 def record_classifier(run: Run, found: ClassifierEvaluation, classes: tuple[str, ...]) -> None:
-    """Writes an evaluation into its run, with the metrics of the training itself and a picture of the mistakes."""
+    """Writes an evaluation into its run, with the metrics of the training itself and a picture of the mistakes.
+
+    The split's metrics come last: where they are, all is.
+    """
+    _draw_mistakes(run, found, classes)
+    run.write_metrics("train", {name: m.to_json() for name, m in train_metrics_summary(run.log("train")).items()})
     provenance = {"source": found.images.source, "measured": datetime.date.today().isoformat()}
     run.write_metrics(found.split, {name: metric.to_json() | provenance for name, metric in found.metrics.items()})
-    run.write_metrics("train", {name: m.to_json() for name, m in train_metrics_summary(run.log("train")).items()})
     remember_measured(run, found.split, "train")
+
+
+def _draw_mistakes(run: Run, found: ClassifierEvaluation, classes: tuple[str, ...]) -> None:
     confidence, predicted = found.predictions.logits.softmax(1).max(1)
     wrong = (predicted != found.predictions.labels).nonzero().flatten()
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]

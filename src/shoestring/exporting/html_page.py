@@ -4,6 +4,7 @@ import base64
 import gzip
 import html
 import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -21,7 +22,6 @@ def html_page(template: str, scripts: Sequence[str], title: str, facts: dict[str
         facts: What the scripts find as JSON in the element "facts".
         net: What `unpacked` of unpack.js finds in the element "net".
     """
-    page = part(template)
     content = {
         "TITLE": html.escape(title),
         "STYLE": part("page.css"),
@@ -29,8 +29,8 @@ def html_page(template: str, scripts: Sequence[str], title: str, facts: dict[str
         "NET": base64.b64encode(gzip.compress(net, mtime=0)).decode(),
         "SCRIPT": "\n".join(part(script) for script in scripts),
     }
-    for place, text in content.items():
-        page = page.replace(f"@@{place}@@", text)
+    # In one go: what is filled in may hold such a place itself, as the name of a class.
+    page = re.sub(f"@@({'|'.join(content)})@@", lambda place: content[place[1]], part(template))
     return page.encode(errors="replace")
 
 

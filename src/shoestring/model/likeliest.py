@@ -14,7 +14,7 @@ CHANNELS = ("red", "green", "blue")
 
 
 def likeliest(model: Classifier, files: Sequence[Path | str], top: int, progress: Progress) -> list[dict[str, Any]]:
-    """The likeliest classes of image files, and the digits that were read, if any; see `api.predict`.
+    """The likeliest classes of image files, and the digits that were read, if any; see `api.models.predict`.
 
     Args:
         model: The classifier.

@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from shoestring import zoo
-from shoestring.core.config import did_you_mean
 from shoestring.core.device import Machine
 from shoestring.core.errors import RunError, ShoestringError
 from shoestring.core.packed import SUFFIX, unpack
@@ -25,9 +24,9 @@ from shoestring.model.code import open_code
 from shoestring.model.model import Model, model_of
 from shoestring.model.train_state import State
 from shoestring.model.weights import inference_state_dict as inference_state_dict
-from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 from shoestring.recipes.upgrade import upgraded
+from shoestring.zoo.run_folder import run_folder
 
 
 def load(run: Run, device: str | None, ema_decay: float | None = None, progress: Progress | None = None) -> Model:
@@ -74,17 +73,7 @@ def open_run(what: Path | str, progress: Progress | None = None) -> Run:
         return fetch(str(what), progress or Progress())
     if Path(what).suffix == SUFFIX and Path(what).is_file():
         return _unpacked(Path(what))
-    for folder in (Path(what), zoo.FOLDER / str(what)):
-        if Run(folder).exists():
-            return Run(folder)
-    if str(what) in RECIPES:
-        raise RunError(f"no trained weights of {what} are shipped; train it: shoestring train {what}")
-    if Path(what).is_dir():
-        raise RunError(f"{what} is a folder but holds no run, since it has no recipe.json; a run is what `train` wrote")
-    known = [folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()]
-    if Path(what).parent.is_dir():
-        known += [str(folder) for folder in Path(what).parent.iterdir() if Run(folder).exists()]
-    raise RunError(f"{did_you_mean('run or shipped model', str(what), known)} A run is the folder that `train` wrote.")
+    return Run(run_folder(what))
 
 
 def file_name(run: Run) -> str:

@@ -24,17 +24,44 @@ def said(departures: Sequence[str], name: str) -> list[str]:
     return [f"departs from the rules {name!r}: {one}" for one in departures]
 
 
-def departures_of(run: Run) -> list[str]:
-    """A sentence for each departure of a run from its rules; of a run that names none, from those that are shipped.
-
-    They are found anew, whatever the record says. Of a run whose code may not run, they are those of its budget.
+def rules_of(run: Run) -> Rules:
+    """The rules that a run was trained under; of one that names none, those that are shipped.
 
     Raises:
         RunError: A file of it is damaged.
         RecipeError: Its rules are none.
     """
     file = run.folder / FILE
-    given = Rules.from_json(run.read_json(FILE)["rules"], str(file)) if file.is_file() else rules()
+    return Rules.from_json(run.read_json(FILE)["rules"], str(file)) if file.is_file() else rules()
+
+
+def other_rules(run: Run) -> str:
+    """A sentence on the rules of a run that are not the shipped ones, whatever they are called; else empty.
+
+    Raises:
+        As `rules_of`.
+    """
+    given = rules_of(run)
+    if given == rules():
+        return ""
+    kinds = {"classifier": given.classifier, "generator": given.generator}
+    allowed = [
+        f"a {kind} may have {', '.join(f'{value:,} {name}' for name, value in limits if value is not None)}"
+        for kind, limits in kinds.items()
+        if limits is not None
+    ]
+    return f"held against the rules {given.name!r}, which are not the shipped ones: {'; '.join(allowed)}"
+
+
+def departures_of(run: Run) -> list[str]:
+    """A sentence for each departure of a run from its rules; of a run that names none, from those that are shipped.
+
+    They are found anew, whatever the record says. Of a run whose code may not run, they are those of its budget.
+
+    Raises:
+        As `rules_of`.
+    """
+    given = rules_of(run)
     try:
         found = given.departures(recipe_of(run))
     except ShoestringError:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core.device import Machine
-from shoestring.core.errors import DivergedError
+from shoestring.core.errors import DivergedError, RunError
 from shoestring.recipes.recipe import Recipe
 
 
@@ -83,14 +83,25 @@ class State:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Becomes the saved state exactly."""
-        self.step, self.seconds = saved["step"], saved.get("seconds", 0.0)
-        self.nets.load_state_dict(saved["nets"])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(saved["optimisers"][name])
-        ema = saved["ema"] if "ema" in saved else saved["averages"]  # as versions before 0.2 called them
-        for decay, nets in self.ema.items():
-            nets.load_state_dict(ema[decay])
+        """Becomes the saved state exactly.
+
+        Raises:
+            RunError: It is not a state of these nets and optimisers.
+        """
+        try:
+            step, seconds = saved["step"], saved.get("seconds", 0.0)
+            if type(step) is not int or step < 0 or not isinstance(seconds, int | float):
+                raise ValueError(f"it is of step {step!r}, after {seconds!r} s")
+            self.step, self.seconds = step, seconds
+            self.nets.load_state_dict(saved["nets"])
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(saved["optimisers"][name])
+            ema = saved["ema"] if "ema" in saved else saved["averages"]  # as versions before 0.2 called them
+            for decay, nets in self.ema.items():
+                nets.load_state_dict(ema[decay])
+        except (AttributeError, IndexError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            raise RunError(f"a checkpoint does not fit the run's recipe ({type(error).__name__}: {first})") from error
 
 
 def _named_tensors(values: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Tensor]]:

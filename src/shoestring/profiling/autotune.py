@@ -1,16 +1,19 @@
 """Which of the engine's open choices is fastest here: found by timing a few steps of each."""
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from shoestring.core.device import Engine, Machine
+from shoestring.core.errors import RecipeError
+from shoestring.core.processes import launched
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.profiling.profile import step_seconds
 from shoestring.recipes.recipe import Recipe
+from shoestring.training.sharing import count_of, require_shareable
 
 HALVING = (
     "this processor multiplies bfloat16 numbers, which may train half as fast again as float32: add --engine.precision "
@@ -39,21 +42,23 @@ class EngineTiming:
 def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[EngineTiming]:
     """The timed choices in the order they were tried; the first is what is taken without autotuning.
 
-    One choice is settled after the other, each with the fastest so far of those before it. Choices that the recipe
-    makes itself are left alone.
+    One choice is settled after the other, each with the fastest so far of those before it; at last, as many processes
+    of one thread as there are threads. Choices that the recipe makes itself are left alone.
     """
+    together = _processes(recipe, device)
     choices = open_choices(recipe.engine, device)
     usual = recipe.engine.replace(**{name: values[0] for name, values in choices.items()})
     timings: list[EngineTiming] = []
 
     def timed(engine: Engine) -> EngineTiming:
-        machine = Machine.choose(engine, device)
+        machine = replace(Machine.choose(engine, device), processes=count_of(engine))
         with machine.running():
             seconds = step_seconds(recipe, machine, STEPS)
         timings.append(EngineTiming(engine, 1e3 * statistics.median(seconds)))
         return timings[-1]
 
-    with progress.task("trying the engine's choices", 1 + sum(len(v) - 1 for v in choices.values())) as advance:
+    count = 1 + sum(len(v) - 1 for v in choices.values()) + len(together)
+    with progress.task("trying the engine's choices", count) as advance:
         best = timed(usual)
         advance(1)
         for name, values in choices.items():
@@ -61,7 +66,24 @@ def try_choices(recipe: Recipe, device: str | None, progress: Progress) -> list[
                 other = timed(best.engine.replace(**{name: value}))
                 advance(1, fastest=f"{min(best.milliseconds, other.milliseconds):.0f} ms a step")
                 best = min(best, other, key=lambda timing: timing.milliseconds)
+        for fields in together:
+            timed(best.engine.replace(**fields))
+            advance(1)
     return timings
+
+
+def _processes(recipe: Recipe, device: str | None) -> list[dict[str, int]]:
+    """Fields of an engine that shares steps among processes of this machine; none where the recipe cannot or chose."""
+    threads, machine = torch.get_num_threads(), Machine.choose(recipe.engine, device)
+    fixed = recipe.engine.threads is not None or recipe.engine.processes is not None or launched() is not None
+    if fixed or threads == 1 or machine.device.type != "cpu":
+        return []
+    fields = {"processes": threads, "threads": 1}
+    try:
+        require_shareable(recipe.replace(engine=fields), machine)
+    except RecipeError:
+        return []
+    return [fields]
 
 
 def open_choices(engine: Engine, device: str | None) -> dict[str, tuple[Any, ...]]:
@@ -69,7 +91,7 @@ def open_choices(engine: Engine, device: str | None) -> dict[str, tuple[Any, ...
     machine = Machine.choose(engine, device)
     on_gpu, threads = machine.device.type == "cuda", torch.get_num_threads()
     choices: dict[str, tuple[Any, ...]] = {}
-    if engine.threads is None and not on_gpu:
+    if engine.threads is None and engine.processes in (None, 1) and not on_gpu:
         choices["threads"] = (threads, 1) if threads > 1 else (1,)
     if engine.channels_last is None:
         choices["channels_last"] = (True, False)

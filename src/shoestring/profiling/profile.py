@@ -18,9 +18,11 @@ from shoestring.model.train_state import State
 from shoestring.profiling.roofline import Traffic, copy_rate, matrix_product_rate, operations, synchronise
 from shoestring.recipes.recipe import Recipe
 from shoestring.training.memory import require_memory
+from shoestring.training.sharing import shared
 from shoestring.training.step import ProfilerHook, TrainStep, no_hook
 
 PARTS = ("data", "forward", "backward", "optimiser", "ema")
+UNTIMED = 2  # steps that warm up
 BLOCK = 20  # steps between two readings of the clock on a GPU, which must not be waited for at every step
 FEW_IMAGES, LONG_ENOUGH = 100, 2.0  # images of the smallest sample to time, seconds that a timed sample takes
 DATA_SET = 4096  # random images to draw batches from: what is in an image does not change the time it takes
@@ -138,7 +140,9 @@ def profile_step(recipe: Recipe, device: str | None, steps: int, progress: Progr
 def step_seconds(
     recipe: Recipe, machine: Machine, steps: int, advance: Callable[[int], None] = lambda _: None
 ) -> list[float]:
-    """Seconds of each of some steps; on a GPU, means over blocks."""
+    """Seconds of each of some steps; on a GPU, means over blocks. Other processes that share them are started."""
+    if machine.processes > 1:
+        return _shared_step_seconds(recipe, machine, steps)
     take_step = warm_step(recipe, machine)
     block = 1 if machine.device.type == "cpu" else BLOCK
     seconds: list[float] = []
@@ -150,6 +154,23 @@ def step_seconds(
         seconds.append((time.perf_counter() - start) / block)
         advance(block)
     return seconds
+
+
+def _shared_step_seconds(recipe: Recipe, machine: Machine, steps: int) -> list[float]:
+    whole = UNTIMED + steps
+    few = recipe.replace(budget={"steps": whole}, cadence={"checkpoint": whole, "keep": None})
+    state, images = State.start(few, initialise(few), machine), synthetic_batch(few)
+    seconds: list[float] = []
+    with shared(few, state, machine, images) as processes:
+        take_step = TrainStep(few, state, machine, images, processes=processes)
+        while state.step < whole:
+            start = time.perf_counter()
+            processes.any(False)
+            take_step()
+            synchronise(machine)
+            seconds.append(time.perf_counter() - start)
+        processes.require_alike(state.nets.state_dict())
+    return seconds[UNTIMED:]
 
 
 def image_seconds(recipe: Recipe, machine: Machine, progress: Progress) -> float:
@@ -174,7 +195,7 @@ def warm_step(recipe: Recipe, machine: Machine, hook: ProfilerHook = no_hook) ->
         state.step = 0 if state.step >= recipe.budget.steps else state.step
         return take_step()
 
-    for _ in range(2 if machine.device.type == "cpu" else BLOCK):
+    for _ in range(UNTIMED if machine.device.type == "cpu" else BLOCK):
         once()
     synchronise(machine)
     return once

@@ -90,8 +90,10 @@ def _anchored(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The fields with files of code found from the recipe's own folder, or where a run keeps them."""
     found = dict(fields)
     for part in OPEN.keys() & fields.keys():
-        values: dict[str, Any] = {"kind": fields[part]} if isinstance(fields[part], str) else fields[part]
-        place, colon, name = str(values.get("kind", "")).rpartition(":")
+        values: Any = {"kind": fields[part]} if isinstance(fields[part], str) else fields[part]
+        if not isinstance(values, dict):
+            continue  # checked later
+        place, colon, name = str(cast("dict[str, Any]", values).get("kind", "")).rpartition(":")
         for file in (folder / place, folder / "source" / place):
             if colon and file.is_file():
                 found[part] = values | {"kind": f"{file}:{name}"}

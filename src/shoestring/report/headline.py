@@ -130,8 +130,8 @@ def train_gap(run_data: RunData, main: RecordedMetric | None) -> float | None:
 
 
 def notices(run_data: RunData) -> list[str]:
-    """What a reader must know before any number: departures from the rules, no end, no test, a caution."""
-    said = list(run_data.departures)
+    """What a reader must know before any number: other rules, departures from them, no end, no test, a caution."""
+    said = [*([run_data.rules] if run_data.rules else []), *run_data.departures]
     if start := run_data.pretrained:
         said.append(
             f"started from the weights of {start['recipe']}, so other data was used, too: {start['data']} "

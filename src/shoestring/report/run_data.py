@@ -21,11 +21,13 @@ class Reader:
     Attributes:
         recipe: Its recipe; by default as its file says it, without fields that came after the run.
         departures: In what it goes beyond the rules, a sentence for each; by default none is known.
+        rules: A sentence on the rules that it is held against where they are not the usual ones; by default none.
         origin: Who measured what it has of a split, in a few words; by default nothing is said of that.
     """
 
     recipe: Callable[[Run], Json] = Run.read_recipe
     departures: Callable[[Run], list[str]] = lambda _: []
+    rules: Callable[[Run], str] = lambda _: ""
     origin: Callable[[Run, str], str] = lambda _, __: ""
 
 
@@ -72,6 +74,7 @@ class RunData:
         layers: The layer table.
         overrides: Dotted field -> [value in the recipe it is named after, value used].
         departures: In what it goes beyond the rules, a sentence for each.
+        rules: The rules that it is held against, in a sentence; empty where they are the usual ones.
         environment: Versions, machine and sessions.
         log: The log's records in order.
         metrics: All metrics.
@@ -89,6 +92,7 @@ class RunData:
     layers: list[Layer]
     overrides: Json
     departures: list[str]
+    rules: str
     environment: Json
     log: list[Json]
     metrics: list[RecordedMetric]
@@ -188,6 +192,7 @@ def _read(run: Run, label: str, reader: Reader) -> RunData:
         layers=run.layers() if _present(run, "layers.json") else [],
         overrides=run.overrides() if _present(run, "overrides.json") else {},
         departures=reader.departures(run),
+        rules=reader.rules(run),
         environment=run.environment(),
         log=run.log(),
         metrics=[

@@ -7,7 +7,7 @@ import torch
 
 from shoestring.metrics.statistics import Metric, Scale, computed_by, mean
 from shoestring.sweeping.claims import Claim
-from shoestring.sweeping.folder import Outcome, State, SweepFolder, Training
+from shoestring.sweeping.folder import NOT_ENDED, Outcome, State, SweepFolder, Training
 from shoestring.sweeping.plan import LARGER_IS_BETTER, NEW_SEEDS
 from shoestring.sweeping.search import Proposals
 from shoestring.sweeping.space import Point
@@ -58,14 +58,17 @@ class Board:
         """
         self.folder = folder
         self.proposals = proposals
-        self._ended: dict[Training, Outcome] = {}
+        self._ended: dict[str, Outcome] = {}
+        self._rows: dict[Training, Row] = {}
         self._told: set[int] = set()
+        self._tidied: set[str] = set()
 
     def next(self) -> tuple[Training, Claim] | None:
         """An open training that nobody else is at, with the claim on it; None where there is none now."""
         while True:
+            living = self.folder.claims.living()
             for training in self._open():
-                claim = self._claimed(training)
+                claim = None if training.name in living else self._claimed(training)
                 if claim:
                     return training, claim
             if self.proposals.exhausted() or not self.proposals.ask():
@@ -91,9 +94,10 @@ class Board:
     def rows(self) -> list[Row]:
         """What came of every point so far, by number."""
         seeds = [self.folder.recipe.seed + index for index in range(self.folder.plan.seeds)]
+        points, begun = self.proposals.points(), self._look()
         return [
-            self._row(number, point, [Training(number, seed) for seed in seeds])
-            for number, point in sorted(self.proposals.points().items())
+            self._row(number, points[number], [Training(number, seed) for seed in seeds], begun)
+            for number in sorted(points)
         ]
 
     def mean_seconds(self) -> float | None:
@@ -115,7 +119,7 @@ class Board:
             return None
         first = self.folder.recipe.seed + NEW_SEEDS
         trainings = [Training(best.number, first + index, confirms=True) for index in range(confirm)]
-        return self._row(best.number, best.point, trainings)
+        return self._row(best.number, best.point, trainings, self._look())
 
     def _open(self) -> list[Training]:
         """The trainings that are left, of the search or, when that is over, of its best point."""
@@ -135,8 +139,17 @@ class Board:
         pairs = zip(row.trainings, row.outcomes, strict=True)
         return [training for training, outcome in pairs if outcome.state == "open"]
 
-    def _row(self, number: int, point: Point, trainings: Sequence[Training]) -> Row:
-        outcomes = [self._outcome(training) for training in trainings]
+    def _look(self) -> set[str]:
+        """The names of trainings that were begun and are not known to have ended; tidies up after those that have."""
+        if ended := self._ended.keys() - self._tidied:
+            self.folder.claims.forget(ended)
+            self._tidied |= ended
+        return self.folder.begun() - self._ended.keys()
+
+    def _row(self, number: int, point: Point, trainings: Sequence[Training], begun: set[str]) -> Row:
+        if trainings[0] in self._rows:
+            return self._rows[trainings[0]]
+        outcomes = [self._outcome(training, begun) for training in trainings]
         states = {outcome.state for outcome in outcomes}
         values = [outcome.value for outcome in outcomes if outcome.value is not None]
         ends: list[State] = [one for one in ENDS_A_POINT if one in states]
@@ -145,17 +158,20 @@ class Board:
         if state == "finished":
             scale = SCALES.get(self.folder.measure, "log")
             metric = mean(torch.tensor(values, dtype=torch.float64), computed_by(__name__), scale=scale)
-        return Row(number, point, trainings, outcomes, state, metric)
+        row = Row(number, point, trainings, outcomes, state, metric)
+        if "open" not in states:
+            self._rows[trainings[0]] = row
+        return row
 
-    def _outcome(self, training: Training) -> Outcome:
-        """What came of a training; what has ended is read once."""
-        if training in self._ended:
-            return self._ended[training]
-        outcome = self.folder.outcome(training)
-        if outcome.state != "open":
-            self._ended[training] = outcome
-            self.folder.claims.forget(training.name)
-        return outcome
+    def _outcome(self, training: Training, begun: set[str]) -> Outcome:
+        """What came of a training; what has ended is read once, what was not begun never."""
+        name = training.name
+        if name in begun:
+            outcome = self.folder.outcome(training)
+            if outcome.state == "open":
+                return outcome
+            self._ended[name] = outcome
+        return self._ended.get(name, NOT_ENDED)
 
     def _claimed(self, training: Training) -> Claim | None:
         claims, folder = self.folder.claims, self.folder
@@ -164,7 +180,7 @@ class Board:
             folder.end(training, "failed", f"{deaths} processes that trained it died, for want of memory perhaps")
             return None
         claim = claims.take(training.name)
-        if claim and self._outcome(training).state != "open":  # it ended between our looking and our taking
+        if claim and folder.outcome(training).state != "open":  # it ended between our looking and our taking
             return None
         return claim
 

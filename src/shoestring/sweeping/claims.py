@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,21 +71,30 @@ class Claims:
         files = self._files(name)
         return len(files) - (1 if files and self._lives(files[-1]) else 0)
 
-    def forget(self, name: str) -> None:
-        """Removes all claims on a name."""
-        for file in self._files(name):
-            file.unlink(missing_ok=True)
+    def living(self) -> set[str]:
+        """The names that somebody holds, by one look at the folder, however many there are."""
+        files = self._files()
+        last = {file.stem: file for file in files}
+        now = self._now() if files else 0.0
+        return {name for name, file in last.items() if self._lives(file, now)}
 
-    def _files(self, name: str) -> list[Path]:
+    def forget(self, names: Collection[str]) -> None:
+        """Removes all claims on some names."""
+        for file in self._files():
+            if file.stem in names:
+                file.unlink(missing_ok=True)
+
+    def _files(self, name: str = "*") -> list[Path]:
+        """The claims on a name, or on all, by number."""
         found = [file for file in self.folder.glob(f"{name}.*") if file.suffix[1:].isdecimal()]
         return sorted(found, key=_number)
 
-    def _lives(self, file: Path) -> bool:
+    def _lives(self, file: Path, now: float | None = None) -> bool:
         holder = _read(file)
         if holder is not None and holder.machine == this_machine() and not _is_running(holder.pid):
             return False
         try:
-            return self._now() - file.stat().st_mtime < self.silent_seconds
+            return (self._now() if now is None else now) - file.stat().st_mtime < self.silent_seconds
         except FileNotFoundError:  # given back this moment: it can be taken the next time, under its own number
             return True
 

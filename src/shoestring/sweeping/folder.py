@@ -62,6 +62,9 @@ class Outcome:
     reason: str = ""
 
 
+NOT_ENDED = Outcome("open", None, 0, 0.0)
+
+
 @dataclass(frozen=True)
 class SweepFolder:
     """The folder; every write is atomic, so a process that ends anywhere leaves nothing that others trip over."""
@@ -91,8 +94,12 @@ class SweepFolder:
             "storage": storage,
             "study": f"shoestring-{recipe.name}-{uuid.uuid4().hex[:12]}",  # others may use the same database
         }
-        if self.exists():
-            there = self._read()
+        if not self.exists():
+            keep_code(self.base, recipe)
+            self.base.write_recipe(recipe.to_json(), [], {})
+            self._create("sweep.json", values)
+        there = self._read()
+        if there["study"] != values["study"]:  # it was begun before, or by another machine a moment ago
             old, new = (_lasting(one) for one in (there, values))
             if old != new:
                 differing = [f"{key} {old.get(key)} there, {new[key]} now" for key in new if old.get(key) != new[key]]
@@ -101,11 +108,8 @@ class SweepFolder:
                     f"go on with that one: shoestring sweep --join {self.folder}"
                 )
             # Points are numbered in the order in which the fields were first given.
-            values = there | {"plan": there["plan"] | {key: values["plan"][key] for key in GROWING}}
-        else:
-            keep_code(self.base, recipe)
-            self.base.write_recipe(recipe.to_json(), [], {})
-        self._write("sweep.json", values)
+            grown = {key: values["plan"][key] for key in GROWING}
+            self._write("sweep.json", there | {"plan": there["plan"] | grown})
 
     @property
     def base(self) -> Run:
@@ -176,13 +180,17 @@ class SweepFolder:
         """Where it is trained."""
         return Run(self.folder / "runs" / training.name)
 
+    def begun(self) -> set[str]:
+        """The names of trainings of which there is anything, by one look at the folder, however many there are."""
+        return {path.stem for part in ("runs", "ended") for path in (self.folder / part).glob("*-seed-*")}
+
     def outcome(self, training: Training) -> Outcome:
         """What came of a training so far."""
         file, run = self.folder / "ended" / f"{training.name}.json", self.run(training)
         if file.is_file():
             return Outcome(**json.loads(file.read_text(encoding="utf-8")))
         if not run.has_weights():
-            return Outcome("open", None, 0, 0.0)
+            return NOT_ENDED
         step, value = final_measure(run, self.measure)
         seconds = run.environment().get("training_seconds", 0.0)
         return (
@@ -236,8 +244,20 @@ class SweepFolder:
                 f"{self.folder} holds no sweep; give the folder that `shoestring sweep --out` wrote"
             ) from None
 
-    def _write(self, name: str, values: Mapping[str, Any]) -> None:
-        write_atomic(self.folder / name, (json.dumps(values, indent=1) + "\n").encode())
+    def _create(self, name: str, values: Mapping[str, Any]) -> None:
+        """Writes a file unless it is there: of several machines that do so at once, one does."""
+        whole = self._write(f".{name}.{uuid.uuid4().hex}", values)
+        try:
+            (self.folder / name).hardlink_to(whole)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            whole.replace(self.folder / name)
+        finally:
+            whole.unlink(missing_ok=True)
+
+    def _write(self, name: str, values: Mapping[str, Any]) -> Path:
+        return write_atomic(self.folder / name, (json.dumps(values, indent=1) + "\n").encode())
 
 
 def final_measure(run: Run, measure: Measure) -> tuple[int, float | None]:

@@ -37,6 +37,23 @@ def require_sampler(search: Search) -> None:
         raise ShoestringError(f"--search {search} needs {' and '.join(missing)}: pip install {what}")
 
 
+def open_database(url: str) -> Any:
+    """The database of a study, made ready where it is empty.
+
+    Args:
+        url: As SQLAlchemy takes it, such as sqlite:///study.db or postgresql://host/name.
+
+    Raises:
+        ShoestringError: It is no URL, its driver is not installed, or nothing answers there.
+    """
+    optuna: Any = import_module("optuna")  # an extra, which may not be there
+    try:
+        return optuna.storages.RDBStorage(url)
+    except Exception as error:  # whatever SQLAlchemy and the many drivers raise; none of it shows a password
+        said = str(error).strip().partition("\n")[0]
+        raise ShoestringError(f"--storage: that database does not open ({type(error).__name__}: {said})") from error
+
+
 class OptunaStudy:
     """An Optuna study in a sweep's folder, or in a database, that any number of processes share.
 
@@ -116,7 +133,7 @@ class OptunaStudy:
 
     def _storage(self) -> Any:
         if self.folder.storage:
-            return self.folder.storage
+            return open_database(self.folder.storage)
         storages = self._optuna.storages
         return storages.JournalStorage(storages.journal.JournalFileBackend(str(self.folder.journal)))
 

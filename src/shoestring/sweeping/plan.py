@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import torch
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from shoestring.core.config import Spec, did_you_mean, explain
 from shoestring.core.errors import RecipeError, ShoestringError
@@ -70,6 +70,8 @@ def _over(values: Any) -> Any:
 
 class Plan(Spec):
     """What a sweep varies and how it searches."""
+
+    model_config = ConfigDict(title="[sweep]")
 
     grid: Annotated[dict[str, Any], BeforeValidator(_grid)] = Field(default_factory=dict[str, Any])
     """By dotted field, the values to try; several fields with commas between change together."""

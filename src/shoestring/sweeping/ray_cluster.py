@@ -56,23 +56,27 @@ def run_on_ray(
         look: Called now and then.
 
     Raises:
-        ShoestringError: Ray is not installed or not reached, or a training needs what the cluster does not have.
+        ShoestringError: Ray is not reached, or a training needs what the cluster does not have.
         Interrupted: A signal came; the tasks have saved everything.
     """
-    require_ray()
     ray: Any = import_module("ray")  # an extra, which may not be there
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    where = {"_node_ip_address": HERE, "include_dashboard": False} if address is None else {"address": address}
     try:
-        ray.init(**where, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ShoestringError(f"--ray-address {address}: no Ray cluster is reached there ({error})") from error
-    try:
+        _connect(ray, address)
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
             # Ray prints there that a worker died, which we hear of too, and say where such things are said.
             _run(ray, board, data_folder, device, progress, look)
     finally:
         ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    where = {"_node_ip_address": HERE, "include_dashboard": False} if address is None else {"address": address}
+    try:
+        ray.init(**where, **quiet)
+    except Exception as error:  # Ray raises whatever comes, Exception itself when a node takes long to start
+        failed = f"--ray-address {address}: no Ray cluster is reached there" if address else "Ray did not start here"
+        raise ShoestringError(f"{failed} ({str(error).strip().partition(chr(10))[0]})") from error
 
 
 def _run(

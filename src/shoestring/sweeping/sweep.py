@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from shoestring.core.errors import require_at_least
+from shoestring.core.errors import RecipeError, require_at_least
 from shoestring.core.progress import Advance, Progress
 from shoestring.core.run import Run
 from shoestring.model.code import keep_code, remember_code
@@ -11,9 +11,9 @@ from shoestring.recipes.recipe import Recipe
 from shoestring.sweeping.board import Board, Row
 from shoestring.sweeping.folder import SweepFolder
 from shoestring.sweeping.local_workers import run_workers
-from shoestring.sweeping.optuna_study import require_sampler
+from shoestring.sweeping.optuna_study import open_database, require_sampler
 from shoestring.sweeping.plan import Plan, recipe_at, require_whole, spoken
-from shoestring.sweeping.ray_cluster import run_on_ray
+from shoestring.sweeping.ray_cluster import require_ray, run_on_ray
 from shoestring.sweeping.recipe_file import write_recipe_file
 from shoestring.sweeping.results import results
 from shoestring.sweeping.search import open_proposals
@@ -23,18 +23,32 @@ Launcher = Literal["local", "ray"]
 MINUTE = 60.0
 
 
-def begin(recipe: Recipe, plan: Plan, folder: SweepFolder, storage: str | None, progress: Progress) -> None:
+def begin(
+    recipe: Recipe,
+    plan: Plan,
+    folder: SweepFolder,
+    storage: str | None,
+    progress: Progress,
+    launcher: Launcher = "local",
+) -> None:
     """Writes the plan of a sweep, once everything in it is known to fit; or goes on with the same one.
 
     Raises:
         RecipeError: A field is unknown, a value out of range, or parts do not fit; names the point.
         OverBudgetError: The nets of a point are over its budget.
         RunError: Another sweep was begun in the folder.
+        ShoestringError: The search or the launcher needs what is not installed, or the study's database does not open.
     """
     with progress.task("checking every point", 0) as advance:
         if plan.searched not in ("grid", "random"):
             require_sampler(plan.searched)
+        elif storage:
+            raise RecipeError("--storage is of Optuna's study and goes with its samplers: --search tpe")
+        if launcher == "ray":
+            require_ray()
         require_whole(plan, recipe)
+        if storage:
+            open_database(storage)
         advance()
     folder.begin(plan, recipe, storage)
     remember_code(recipe, progress)

@@ -58,6 +58,10 @@ class ClassifierTask(Spec):
         """With `class_weights`, "class_weights" (num_classes,), by the inverse frequency of each class."""
         return {"class_weights": inverse_frequency(labels, num_classes)} if self.class_weights else {}
 
+    def parts(self, images: int) -> tuple[int]:
+        """All of them."""
+        return (images,)
+
     def each(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of each image (n,), of logits (n, num_classes) and labels (n,)."""
         raise NotImplementedError

@@ -143,6 +143,10 @@ class Task(Protocol):
         """Pixels that the nets are made for: those in -1..1, or as the data normalises them."""
         ...
 
+    def parts(self, images: int) -> tuple[int, ...]:
+        """How many images of a step's each part holds with which nets are called by themselves: first part first."""
+        ...
+
     @property
     def loss_unit(self) -> str:
         """Unit of the losses; empty where they have none."""
@@ -176,6 +180,7 @@ class Task(Protocol):
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         """The loss of one phase: a pure function of nets and batch.
 
-        A phase may leave tensors in the batch for later phases of the same step.
+        A phase may leave tensors in the batch for later phases of the same step. Where processes share the images of a
+        step, the batch has this one's share, and the mean of the losses over processes is the whole batch's.
         """
         ...

@@ -6,13 +6,14 @@ from torch import Tensor
 
 from shoestring.core.errors import RecipeError
 from shoestring.core.outside import Outside
+from shoestring.core.processes import sharing
 from shoestring.tasks.classification import ClassifierTask
 
 
 class CustomLoss(ClassifierTask, Outside):
     """Classification by a user's function of (logits (n, num_classes), labels (n,)); further arguments are options.
 
-    It gives the mean loss, or the loss of each image (n,), which mixup and class weights
+    It gives the mean loss, or the loss of each image (n,), which mixup, class weights and processes that share a step
     need.
     """
 
@@ -32,4 +33,9 @@ class CustomLoss(ClassifierTask, Outside):
         if (self.mixup or self.class_weights) and not found.ndim:
             field = "task.mixup" if self.mixup else "task.class_weights"
             raise RecipeError(f"{self.words} gives a mean, but {field} weighs images: give a loss for each, (n,)")
+        if sharing().count > 1 and not found.ndim:
+            raise RecipeError(
+                f"{self.words} gives one number for all images, which processes that share them cannot add up: give a "
+                "loss for each, (n,)"
+            )
         return found

@@ -30,9 +30,9 @@ class TrackedRun(Run):
             if self._told:
                 self._finish()
 
-    def rewind(self, step: int) -> None:
+    def rewind(self, step: int, keep: int | None = None) -> None:
         """Forgets what came after a step, and begins or goes on there."""
-        super().rewind(step)
+        super().rewind(step, keep)
         recipe = dict(flat(self.read_recipe()))
         for tracker in self.trackers:
             tracker.start(self.name, recipe, step)

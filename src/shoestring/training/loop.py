@@ -9,6 +9,7 @@ from typing import Any
 
 from shoestring.core.device import Machine
 from shoestring.core.errors import DivergedError
+from shoestring.core.processes import ALONE, Processes, launched
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Images
@@ -57,6 +58,7 @@ def loop(
     progress: Progress,
     note: Callable[[State], object] = lambda _: None,
     watch: Watch | None = None,
+    processes: Processes = ALONE,
 ) -> None:
     """Trains a state to the end of its budget; saves and logs as it goes.
 
@@ -70,13 +72,14 @@ def loop(
         progress: Reports every step, and what is logged.
         note: Called before every checkpoint.
         watch: Called with what `validate` measured; may stop the training before its last step.
+        processes: Those that share each step, of which this is the first; the others `follow`.
 
     Raises:
         DivergedError: The loss became NaN or infinite; the last good checkpoint is named.
         Interrupted: SIGINT, SIGTERM or SIGHUP came; the state was saved first.
         Stopped: The watch wants no more; the state was saved first.
     """
-    take_step = TrainStep(recipe, state, machine, images)
+    take_step = TrainStep(recipe, state, machine, images, processes=processes)
     logger = MetricLogger(state.step, recipe.batch_size)
     steps = recipe.budget.steps
 
@@ -95,6 +98,7 @@ def loop(
             run.append_log([{"step": state.step} | seen])
             if watch and watch(state.step, seen["mean"]) and state.step < steps:
                 save()
+                processes.any(True)  # the others stop, too
                 raise Stopped(state.step)
 
     def save() -> None:
@@ -106,36 +110,61 @@ def loop(
     acts: dict[Event, Callable[[], None]] = {"log": report, "evaluate": look, "checkpoint": save}
     with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:
         try:
-            while state.step < steps and not caught:
+            while state.step < steps and not processes.any(bool(caught)):
                 logger.note(take_step())
                 advance()
+                if recipe.cadence.due("checkpoint", state.step, steps):
+                    processes.require_alike(state.nets.state_dict())
                 for what, act in acts.items():
                     if recipe.cadence.due(what, state.step, steps):
                         act()
                         logger.resume()
-            if caught:
+            if state.step < steps or caught:
                 save()
-                raise Interrupted(caught[0], state.step)
+                raise Interrupted(caught[0] if caught else signal.SIGTERM, state.step)
         except DivergedError as error:
             saved = run.last_checkpoint()
             where = f"the last good checkpoint is {saved}" if saved else "no checkpoint was saved before it"
             raise DivergedError(f"{error}; {where}. Try a lower --optimiser.learning-rate.") from None
 
 
+def follow(recipe: Recipe, state: State, machine: Machine, images: Images, processes: Processes) -> None:
+    """Takes this process's share of each step that the first one takes in `loop`, and writes nothing.
+
+    Args:
+        recipe: As of `loop`; so are the others.
+        state: Equal to that of the first process.
+        machine: How the arithmetic is done here.
+        images: Equal to those of the first process.
+        processes: Those that share each step.
+
+    Raises:
+        LostError: The first process stopped, or another one died.
+    """
+    take_step = TrainStep(recipe, state, machine, images, processes=processes)
+    steps = recipe.budget.steps
+    with caught_signals() as caught:
+        while state.step < steps and not processes.any(bool(caught)):
+            take_step()
+            if recipe.cadence.due("checkpoint", state.step, steps):
+                processes.require_alike(state.nets.state_dict())
+
+
 @contextmanager
 def caught_signals() -> Generator[list[int]]:
     """Inside, the first SIGINT, SIGTERM or SIGHUP is noted in the list instead of ending the process.
 
-    A second SIGINT or SIGTERM ends it; a closed terminal sends SIGHUP, its shell another one, which hurries nobody.
-    Signals that are ignored (nohup, a job in the background) stay ignored, and handlers that are not Python's stay in
-    place: they could not be set again. Outside the main thread Python handles no signals, and nothing is caught.
+    A second SIGINT or SIGTERM ends it, but for processes of torchrun, to which it sends one after that of the terminal;
+    a closed terminal sends SIGHUP, its shell another one, which hurries nobody. Signals that are ignored (nohup, a job
+    in the background) stay ignored, and handlers that are not Python's stay in place: they could not be set again.
+    Outside the main thread Python handles no signals, and nothing is caught.
     """
     caught: list[int] = []
 
     def note(number: int, _: object) -> None:
         if not caught:
             caught.append(number)
-        elif number in (signal.SIGINT, signal.SIGTERM):
+        elif number in (signal.SIGINT, signal.SIGTERM) and not launched():
             raise KeyboardInterrupt
 
     here = threading.current_thread() is threading.main_thread()

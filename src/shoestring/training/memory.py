@@ -38,10 +38,14 @@ def require_memory(recipe: Recipe, machine: Machine, images: Images) -> None:
     if free is None or recipe.batch_size <= 2 * FEW:
         return
     fixed, each = step_bytes(recipe, machine, images)
-    need = fixed + each * recipe.batch_size
+    if machine.device.type == "cpu":  # whose memory the processes that share the step also share
+        fixed, sharing = fixed * machine.processes + images.images.nbytes * (machine.processes - 1), 1
+    else:
+        sharing = machine.processes
+    need = fixed + each * recipe.batch_size / sharing
     if need <= SURE * free:
         return
-    fitting = int((free / PEAK - fixed) / each)
+    fitting = int((free / PEAK - fixed) / each) * sharing
     remedy = f"--batch-size {fitting} fits" if fitting > 0 else "take a smaller net"
     raise RecipeError(
         f"a step of {recipe.batch_size:,} images needs {need / 1e9:,.1f} GB of memory or more, "

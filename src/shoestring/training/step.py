@@ -1,12 +1,14 @@
 """Steps of a training, one after the other: what the loop repeats, and what `speed` times."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shoestring.core.device import Machine
+from shoestring.core.processes import ALONE, Processes
 from shoestring.core.rng import generator, seeded
 from shoestring.data.dataset import Images
 from shoestring.data.loader import BatchLoader
@@ -14,6 +16,7 @@ from shoestring.model.train_state import State
 from shoestring.optim.configs import set_learning_rate
 from shoestring.recipes.recipe import Recipe, has_outside
 from shoestring.tasks.contract import Batch
+from shoestring.training.whole_batch import whole_batch
 
 OptimiserStep = Callable[[Batch], dict[str, Tensor]]
 """Takes one step on a batch; gives 0-dimensional metrics to log by name. Learning rates are set beforehand."""
@@ -28,24 +31,32 @@ def no_hook(_: str) -> None:
     """No-op timing hook."""
 
 
-def make_optimiser_step(recipe: Recipe, state: State, machine: Machine, hook: ProfilerHook = no_hook) -> OptimiserStep:
-    """The optimiser step that suits the machine; the hook hears of each forward, backward and step (not in a graph)."""
+def make_optimiser_step(
+    recipe: Recipe, state: State, machine: Machine, hook: ProfilerHook = no_hook, processes: Processes = ALONE
+) -> OptimiserStep:
+    """The optimiser step that suits the machine; the hook hears of each forward, backward and step (not in a graph).
+
+    With other processes, each takes its share of a batch, and gradients and metrics are those of the whole batch.
+    """
+    parts = recipe.task.parts(recipe.batch_size) if processes.count > 1 else ()
 
     def take_optimiser_step(batch: Batch) -> dict[str, Tensor]:
         metrics: dict[str, Tensor] = {}
         batch = dict(batch)
         for phase in recipe.task.phases:
-            with machine.autocast():
+            with machine.autocast(), whole_batch(processes, parts):
                 loss, more = recipe.task.loss(phase, state.nets, batch)
             hook("forward")
             optimiser = state.optimisers[phase]
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # pyright: ignore[reportUnknownMemberType]
+            found = {f"{phase}/loss": loss.detach()} | more
+            processes.average(chain(_gradients(state.nets[phase]), found.values()))
             hook("backward")
             with machine.autocast():  # Muon's matrix products, as Jordan et al. 2024 take them
                 optimiser.step()  # pyright: ignore[reportUnknownMemberType]
             hook("optimiser")
-            metrics |= {f"{phase}/loss": loss.detach()} | more
+            metrics |= found
         return metrics
 
     if machine.compile:
@@ -53,6 +64,13 @@ def make_optimiser_step(recipe: Recipe, state: State, machine: Machine, hook: Pr
             net.compile(dynamic=False)  # a phase may call a net with two sizes of batch; both are always the same
     # What users wrote may ask the device within a step, and their optimisers read the learning rate on the CPU.
     return GraphedStep(take_optimiser_step) if machine.graphs and not has_outside(recipe) else take_optimiser_step
+
+
+def _gradients(net: nn.Module) -> Iterator[Tensor]:
+    """A net's gradients; zeros where a parameter has none, since another process may have one."""
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            yield torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 class GraphedStep:
@@ -98,7 +116,13 @@ class TrainStep:
     """
 
     def __init__(
-        self, recipe: Recipe, state: State, machine: Machine, images: Images, hook: ProfilerHook = no_hook
+        self,
+        recipe: Recipe,
+        state: State,
+        machine: Machine,
+        images: Images,
+        hook: ProfilerHook = no_hook,
+        processes: Processes = ALONE,
     ) -> None:
         """Moves the images to the device.
 
@@ -108,11 +132,13 @@ class TrainStep:
             machine: How the arithmetic is done.
             images: The training split.
             hook: Reports each part of a step when it is over: "data", "forward", "backward", "optimiser", "ema".
+            processes: Those that share the images of each step.
         """
         self.recipe = recipe
         self.state = state
         self.machine = machine
         self.hook = hook
+        self.processes = processes
         self.rate = 0.0
         self.load_batch = BatchLoader(
             images,
@@ -125,7 +151,7 @@ class TrainStep:
         )
         of_split = recipe.task.of_split(images.labels, len(recipe.data.classes))
         self.of_split = {name: tensor.to(machine.device) for name, tensor in of_split.items()}
-        self.take_optimiser_step = make_optimiser_step(recipe, state, machine, hook)
+        self.take_optimiser_step = make_optimiser_step(recipe, state, machine, hook, processes)
 
     def __call__(self) -> dict[str, Tensor]:
         """Takes the next step; gives its metrics by name, 0-dimensional, on the device.
@@ -154,7 +180,11 @@ class TrainStep:
         return seeded(self.recipe.seed, "net", self.state.step, device=self.machine.device)
 
     def batch(self) -> Batch:
-        """The batch of the next step, with everything that the task draws at random."""
+        """The batch of the next step, with everything that the task draws at random; of that, this process's share.
+
+        All is drawn for the whole batch, which takes a hundredth of a step: so it is as if one process had it.
+        """
         recipe, step = self.recipe, self.state.step
         noise = generator(recipe.seed, "noise", step, device=self.machine.device)
-        return recipe.task.draw(self.load_batch(step) | self.of_split, recipe.latent_shape, step, noise)
+        whole = recipe.task.draw(self.load_batch(step) | self.of_split, recipe.latent_shape, step, noise)
+        return {name: each if name in self.of_split else self.processes.share(each) for name, each in whole.items()}

@@ -1,12 +1,14 @@
 """A whole training: build, resume, loop, and what is saved at the end."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from shoestring.core.config import changed
 from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import DataError, RunError
+from shoestring.core.processes import ALONE, LostError, Processes
 from shoestring.core.progress import Progress
 from shoestring.core.provenance import Session, seconds_so_far
 from shoestring.core.run import Run
@@ -24,6 +26,7 @@ from shoestring.recipes.rules import Rules
 from shoestring.recipes.rules import rules as default_rules
 from shoestring.training.loop import Watch, loop
 from shoestring.training.memory import require_memory
+from shoestring.training.sharing import count_of, require_shareable, shared
 from shoestring.training.validation import make_validator
 
 MAX_LISTED = 5  # fields in which a run may differ that a message lists
@@ -48,6 +51,7 @@ def train(
     resolve: ResolveEngine = as_asked,
     rules: Rules | None = None,
     watch: Watch | None = None,
+    company: Processes = ALONE,
 ) -> Model:
     """The trained model of a recipe; goes on where the run stopped, or returns at once when it is finished.
 
@@ -61,17 +65,21 @@ def train(
         resolve: Makes the engine's open choices, once all else is known to be good.
         rules: Those in force; by default the shipped ones. Departures are said and recorded, not refused.
         watch: Is told what was measured on the way, and may stop the training.
+        company: The processes that torchrun started, of which this is the first; they share the steps.
 
     Raises:
         OverBudgetError: The nets do not fit the budget. This and any other refusal comes before anything is written.
         DataError: There is nothing to train on, or files are missing or damaged.
-        RecipeError: A step needs more memory than there is.
+        RecipeError: A step needs more memory than there is, or processes cannot share it.
         RunError: Steps were taken in the folder by another recipe, or on images that have changed; or all steps were
             taken, and the weights are not kept.
+        LostError: A process that shares the steps died; says which, and which checkpoint there is.
         Stopped: The watch wants no more steps; the state is saved.
     """
     built = build(recipe)
-    machine = Machine.choose(recipe.engine, device)  # a device that is not there is refused before anything is written
+    # A device that is not there is refused before anything is written.
+    machine = replace(Machine.choose(recipe.engine, device), processes=count_of(recipe.engine))
+    require_shareable(recipe, machine)
     started = run.started()
     if started:
         require_same_code(run, recipe)
@@ -96,9 +104,10 @@ def train(
     remember_code(recipe, progress)
     record_rules(run, in_force, departures)
     data.record(run)
-    machine = Machine.choose(resolve(recipe, run, device, progress), device)
+    engine = resolve(recipe, run, device, progress)
+    machine = replace(Machine.choose(engine, device), processes=count_of(engine))
     with machine.running():
-        return _trained(recipe, run, built, data, machine, progress, watch)
+        return _trained(recipe, run, built, data, machine, progress, watch, company)
 
 
 def _trained(
@@ -109,17 +118,23 @@ def _trained(
     machine: Machine,
     progress: Progress,
     watch: Watch | None,
+    company: Processes,
 ) -> Model:
     """The model after all steps that are left."""
     state = State.start(recipe, built.nets, machine)
     saved = run.read_checkpoint(progress, machine.device)
     if saved:
         state.load_state_dict({"seconds": seconds_so_far(run)} | saved)  # checkpoints of version 0.1 have no clock
-    run.rewind(state.step)
+    run.rewind(state.step, recipe.cadence.keep)
     session = Session(run, machine, state, recipe.task.nfe, recipe.task.loss_unit)
     validate = make_validator(recipe, run, machine, data.train, data.tune)
     try:
-        loop(recipe, run, state, machine, data.train, validate, progress, session.note, watch)
+        with shared(recipe, state, machine, data.train, company) as processes:
+            loop(recipe, run, state, machine, data.train, validate, progress, session.note, watch, processes)
+    except LostError as lost:
+        saved = run.last_checkpoint()
+        where = f"from {saved}" if saved else "from the start: no checkpoint was saved yet"
+        raise LostError(f"{lost}, after step {state.step:,}; the same command again goes on {where}") from None
     finally:
         session.note(state)
     model = ema_or_raw_model(recipe, state, machine)

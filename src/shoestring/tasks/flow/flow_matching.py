@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from shoestring.core.config import Spec
 from shoestring.core.device import Machine
 from shoestring.core.errors import RecipeError
+from shoestring.core.processes import sharing
 from shoestring.tasks.contract import NO_CLASS, Batch, Loss
 from shoestring.tasks.flow.samplers import ODESampling, Velocity
 
@@ -82,6 +83,11 @@ class Flow(Spec):
         """Net calls per image."""
         return self.sampling.nfe
 
+    def parts(self, images: int) -> tuple[int, ...]:
+        """Those learnt with the whole net, and the rest."""
+        weak = round(self.weak_fraction * images)
+        return (images - weak, weak) if weak else (images,)
+
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """Adds "noise" like the images, "time" and "given", both (n,).
 
@@ -106,7 +112,10 @@ class Flow(Spec):
         x = (1 - each) * images + each * noise
         slope, leftover, scale = self.precondition(each)
         target = (noise - images - slope * x) / leftover
-        whole = len(images) - round(self.weak_fraction * len(images))
+        processes = sharing()
+        of_all = len(images) * processes.count
+        parts = self.parts(of_all)
+        whole = processes.share_of(parts[0])
         net = nets["denoiser"]
         inputs = (x * scale, torch.logit(time), given)
         error = (net(*(part[:whole] for part in inputs)).float() - target[:whole]).square().mean()
@@ -114,7 +123,9 @@ class Flow(Spec):
             return error, {}
         weak = (net(*(part[whole:] for part in inputs), weak=True).float() - target[whole:]).square().mean()
         fraction = whole / len(images)
-        return fraction * error + (1 - fraction) * weak, {"whole": error.detach(), "weak": weak.detach()}
+        weights = [processes.weight(part, of_all) for part in (range(parts[0]), range(parts[0], of_all))]
+        metrics = {"whole": weights[0] * error.detach(), "weak": weights[1] * weak.detach()}
+        return fraction * error + (1 - fraction) * weak, metrics
 
     def precondition(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """a, b and c of velocity = a x + b net(c x), as functions of the time.

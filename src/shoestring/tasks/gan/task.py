@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from shoestring.core.config import Spec
 from shoestring.core.device import Machine
 from shoestring.core.frozen import frozen
+from shoestring.core.processes import sharing
 from shoestring.tasks.contract import Batch, Loss
 from shoestring.tasks.gan.diffaugment import DiffAugment
 from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
@@ -107,6 +108,11 @@ class Adversarial(Spec):
         teaching = 2 if self.rule == "bce" else 3  # the real images are scored again, by the updated discriminator
         return {"generator": 3, "discriminator": real + made + teaching}
 
+    def parts(self, images: int) -> tuple[int, ...]:
+        """Those at which gradients are penalised, and the rest."""
+        penalised = max(round(self.penalty_fraction * images), 1)
+        return (penalised, images - penalised) if (self.r1 or self.r2) and penalised < images else (images,)
+
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """Adds "latent" (n, *latent), and what is asked for.
 
@@ -149,6 +155,9 @@ class Adversarial(Spec):
 
     def _discriminator_loss(self, discriminator: nn.Module, batch: Batch, *labels: Tensor) -> Loss:
         """The discriminator's loss."""
+        processes = sharing()
+        whole = len(batch["labels"]) * processes.count
+        penalised = self.parts(whole)[0]
         squared_gradients: dict[str, Tensor] = {}
         named: dict[str, Tensor] = {}
 
@@ -159,11 +168,11 @@ class Adversarial(Spec):
                 return logits.float()
             if not weight:
                 return discriminator(images, *labels).float()
-            penalised = max(round(self.penalty_fraction * len(images)), 1)
-            parts = [(part[:penalised], part[penalised:]) for part in (images, *labels)]
+            here = processes.share_of(penalised)
+            parts = [(part[:here], part[here:]) for part in (images, *labels)]
             some, rest = zip(*parts, strict=True)
             logits, squared_gradients[kind] = logits_and_squared_gradients(discriminator, *some)
-            return torch.cat((logits, discriminator(*rest).float())) if penalised < len(images) else logits
+            return torch.cat((logits, discriminator(*rest).float())) if here < len(images) else logits
 
         real, fake = score("real", self.r1), score("fake", self.r2)
         if self.rule == "bce":
@@ -180,8 +189,9 @@ class Adversarial(Spec):
             metrics[f"{kind}_named"] = (logits.detach().argmax(1) == batch["labels"]).float().mean()
         for weight, kind in ((self.r1, "real"), (self.r2, "fake")):
             if weight:
-                loss = loss + weight / 2 * squared_gradients[kind].mean()
-                metrics[f"{kind}_squared_gradient"] = squared_gradients[kind].detach().mean()
+                mean = processes.weight(range(penalised), whole) * squared_gradients[kind].mean()
+                loss = loss + weight / 2 * mean
+                metrics[f"{kind}_squared_gradient"] = mean.detach()
         return loss, metrics
 
     def _naming(self, logits: Tensor, labels: Tensor) -> Tensor:
