@@ -20,6 +20,7 @@ ARGUMENTS = {
     "shoestring.data.dataset._per_channel": ((0.5, 0.5, 0.5), CPU),
     "shoestring.metrics.features.inception_net.circular_convolution": (17, 7),
     "shoestring.metrics.features.resize.bicubic_matrix": (8, 299),
+    "shoestring.tasks.gan.ada_augment._finer": (8, CPU),
     "shoestring.tasks.gan.spectral_weighting._transform": (8, 1.0, CPU),
 }
 

@@ -1,6 +1,7 @@
 """Recipes that train in a second: a classifier and a generator on a folder of small pictures."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,9 @@ class _Context:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+
+def require_heard(number: int) -> None:
+    """Skips where these tests were started so that they, and what they start, ignore a signal."""
+    if signal.getsignal(number) == signal.SIG_IGN:
+        pytest.skip("started by nohup, or in the background of a shell")

@@ -32,16 +32,10 @@ def wait_for_steps(run: Run, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
-def require_heard(number: int) -> None:
-    """Skips where these tests were started so that they, and what they start, ignore a signal."""
-    if signal.getsignal(number) == signal.SIG_IGN:
-        pytest.skip("started by nohup, or in the background of a shell")
-
-
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_the_same_command_goes_on(number, status, pictures: Path, tmp_path: Path) -> None:
-    require_heard(number)
+    tiny.require_heard(number)
     run = Run(tmp_path / "run")
     command = [sys.executable, "-c", PROGRAM, *endless(pictures, run), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -69,7 +63,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # its closing ends the processes of this s
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
 def test_a_closed_terminal_costs_no_step(pictures: Path, tmp_path: Path) -> None:
-    require_heard(signal.SIGHUP)
+    tiny.require_heard(signal.SIGHUP)
     run, (ours, theirs) = Run(tmp_path / "run"), os.openpty()
     command = [sys.executable, "-c", TERMINAL, *endless(pictures, run)]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, text=True) as process:

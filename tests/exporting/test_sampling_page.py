@@ -42,6 +42,7 @@ def flow_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "name": "tiny-flow",
         "net": {"kind": "unet", "width": 16, "depths": (1, 1, 1), "embedding": 8, "attention": 8},
         "task": {"kind": "flow", "sampling": {"steps": 3, "solver": "multistep", "guidance": 2.0}},
+        "anneal": {},
         "budget": {"parameters": 60_000, "steps": 12, "nfe": 12},
         "optimiser__learning_rate": 0.05,
     }

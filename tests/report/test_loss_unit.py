@@ -17,7 +17,7 @@ from shoestring.training.train import train
 def flow(pictures: Path) -> Recipe:
     net = {"kind": "unet", "width": 16, "depths": [1, 1, 1], "embedding": 8, "attention": 32, "patch": 2}
     task, budget = {"kind": "flow", "sampling": {"steps": 1}}, {"parameters": 100_000, "steps": 1}
-    return tiny.gan(pictures, net=net, task=task, batch_size=2, budget=budget)
+    return tiny.gan(pictures, net=net, task=task, anneal={}, batch_size=2, budget=budget)
 
 
 def trained(recipe: Recipe, folder: Path) -> Run:

@@ -132,6 +132,7 @@ def test_resumed_after_an_exception_within_a_step(name, step, finished, tmp_path
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_resumed_after_a_signal_ends_bitwise_the_same(name, finished, tmp_path, monkeypatch) -> None:
+    tiny.require_heard(signal.SIGINT)
     recipe, reference = finished[name]
     run = Run(tmp_path)
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
@@ -155,6 +156,7 @@ def test_a_second_signal_ends_at_once(pictures: Path, tmp_path: Path, monkeypatc
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
+    tiny.require_heard(signal.SIGINT)
     at_step(monkeypatch, 2, twice)
     with pytest.raises(KeyboardInterrupt):
         go(tiny.classifier(pictures), Run(tmp_path))

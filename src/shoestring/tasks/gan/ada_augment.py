@@ -207,6 +207,7 @@ def resampled(images: Tensor, places: Tensor) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)  # plain tensors, whoever asks first
 def _finer(side: int, device: torch.device) -> Tensor:
     """Matrix (2 side, side) that doubles the resolution of a row, mirrored at its ends, without finer waves.
 
