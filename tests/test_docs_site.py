@@ -91,7 +91,7 @@ def test_commands_stand_where_the_tests_look(page: Path) -> None:
     blocks = re.findall(r"^([ >]*)```(\w*)\n(.*?)^[ >]*```", text, flags=re.DOTALL | re.MULTILINE)
     for indent, language, block in blocks:
         assert not indent, "blocks begin at the margin"
-        assert language in ("shell", "python", "toml", ""), language
+        assert language in ("shell", "python", "toml", "html", ""), language
         if language != "shell":
             assert not re.search(r"^(shoestring|pip) \w", block, flags=re.MULTILINE), block
 
