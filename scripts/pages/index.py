@@ -39,6 +39,9 @@ def options(spec: Spec, path: str = "") -> Iterator[str]:
         value = getattr(spec, name)
         if isinstance(value, Spec):
             yield from options(value, f"{path}{name}.")
+        elif isinstance(value, dict):  # schedules, by field; all of their options are known only once torch is
+            for field, schedule in value.items():
+                yield from options(schedule, f"{path}{name}.{field}.")
         else:
             yield f"--{path}{name}".replace("_", "-")
             if isinstance(value, bool):

@@ -7,7 +7,11 @@ import pytest
 import tiny
 
 from shoestring.cli.main import main
+from shoestring.cli.targets import with_recipe
+from shoestring.cli.verbs import Show
+from shoestring.core.errors import ShoestringError
 from shoestring.core.run import Run
+from shoestring.optim.lr_schedule import Ramp, StepDecay
 
 
 @pytest.fixture
@@ -45,3 +49,22 @@ def test_a_path_that_is_overridden_need_not_exist(
 def test_a_path_that_is_not_there_is_named(verb: str, recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, str(recipe_file)]) == 1
     assert "absent does not exist" in capsys.readouterr().err
+
+
+def test_schedules_of_any_number_are_typed_options(recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def anneal(words: str) -> dict[str, object]:
+        return with_recipe(Show, str(recipe_file), words.split()).recipe.anneal  # type: ignore[attr-defined]
+
+    assert anneal("--anneal.optimiser.betas.1.start 0.5 --anneal.optimiser.betas.1.over 0 0.1") == {
+        "optimiser.betas.1": Ramp(start=0.5, over=(0, 0.1))
+    }
+    assert anneal("--anneal.task.label-smoothing=step-decay --anneal.task.label-smoothing.every=9") == {
+        "task.label_smoothing": StepDecay(every=9)
+    }
+    with pytest.raises(ShoestringError, match=r"unknown number to anneal 'task\.smoothing'"):
+        anneal("--anneal.task.smoothing.end 0.5")
+    with pytest.raises(ShoestringError, match=r"betas\.1\.ned 3: neither a kind of schedule .*ramp.* nor an option"):
+        anneal("--anneal.optimiser.betas.1.ned 3")
+    with pytest.raises(SystemExit):
+        anneal("--anneal.task.label-smoothing.end low")
+    assert "--anneal.task.label-smoothing.end" in capsys.readouterr().err

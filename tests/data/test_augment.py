@@ -411,25 +411,20 @@ def test_nothing_waits_for_the_gpu():
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_augmentation_fades_over_the_last_steps_in_a_straight_line() -> None:
-    spec = Augment(**(dict(EVERYTHING) | {"scale": (0.8, 1.2), "fade": 0.2, "faded": 0.5}))
-    assert spec.at(0, 100) == spec.at(79, 100) == spec
-    middle, last = spec.at(89, 100), spec.at(99, 100)
-    assert middle.rotation_degrees == pytest.approx(0.75 * 15)
-    assert last.rotation_degrees == pytest.approx(7.5)
-    assert last.scale == pytest.approx((0.9, 1.1))
-    assert (last.crop_padding, last.cutout) == (2, 2)
-    assert last.hue == pytest.approx(0.05)
-    assert last.horizontal_flip
-    assert Augment(**(dict(spec) | {"fade": 1.0, "faded": 0.0})).at(0, 4).translation == pytest.approx(0.75 * 0.15)
+def test_half_the_strength_is_half_of_every_range_but_flips() -> None:
+    half = EVERYTHING.replace(scale=(0.8, 1.2), strength=0.5).weakened()
+    assert half.rotation_degrees == pytest.approx(7.5)
+    assert half.scale == pytest.approx((0.9, 1.1))
+    assert (half.crop_padding, half.cutout) == (2, 2)
+    assert half.hue == pytest.approx(0.05)
+    assert half.horizontal_flip
+    assert half.strength == 1
+    assert EVERYTHING.weakened() is EVERYTHING
 
 
-def test_augmentation_does_not_fade_by_default() -> None:
-    assert EVERYTHING.at(99, 100) is EVERYTHING
-
-
-def test_what_has_faded_to_nothing_leaves_images_as_they_are() -> None:
-    spec = Augment(rotation_degrees=20, scale=(0.5, 1.5), brightness=0.5, crop_padding=2, cutout=3, fade=0.5, faded=0.0)
+def test_without_strength_images_stay_as_they_are() -> None:
+    spec = Augment(rotation_degrees=20, scale=(0.5, 1.5), brightness=0.5, crop_padding=2, cutout=3)
     images = pixels(4, 3, 8, 8)
-    assert torch.equal(augment(images, spec.at(9, 10), generator()), images.float() / 255)
-    assert not torch.equal(augment(images, spec.at(8, 10), generator()), images.float() / 255)
+    assert torch.equal(spec.replace(strength=0).apply(images, generator()), images.float() / 255)
+    assert torch.equal(spec.apply(images, generator()), augment(images, spec, generator()))
+    assert not torch.equal(spec.replace(strength=0.5).apply(images, generator()), images.float() / 255)

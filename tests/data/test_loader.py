@@ -11,7 +11,6 @@ from shoestring.data.loader import BatchLoader, batches
 torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
-STEPS = 100
 JITTER = Augment(horizontal_flip=True, crop_padding=1, brightness=0.3, rotation_degrees=10)
 
 
@@ -29,7 +28,7 @@ def toy(n):
 
 
 def make(n=10, batch_size=4, seed=0, spec=JITTER):
-    return BatchLoader(toy(n), Toy(), spec, batch_size, seed, CPU, STEPS)
+    return BatchLoader(toy(n), Toy(), lambda _: spec, batch_size, seed, CPU)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (12, 4), (7, 7), (3, 8), (1, 5), (9, 1)])
@@ -115,7 +114,7 @@ def test_evaluation_batches_are_in_order_and_the_last_is_short():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_has_the_same_order_and_repeats_itself():
     device = torch.device("cuda")
-    here, there = make(), BatchLoader(toy(10), Toy(), JITTER, 4, 0, device, STEPS)
+    here, there = make(), BatchLoader(toy(10), Toy(), lambda _: JITTER, 4, 0, device)
     for step in range(5):
         batch = there(step)
         assert batch["images"].device.type == "cuda"
@@ -123,8 +122,10 @@ def test_gpu_has_the_same_order_and_repeats_itself():
         assert torch.equal(batch["images"], there(step)["images"])
 
 
-def test_batches_are_augmented_less_as_the_training_ends() -> None:
-    load_batch = make(10, 10, spec=Augment(brightness=0.9, fade=0.1, faded=0.0))
-    plain = make(10, 10, spec=Augment())
-    assert torch.equal(load_batch(STEPS - 1)["images"], plain(STEPS - 1)["images"])
-    assert not torch.equal(load_batch(STEPS - 2)["images"], plain(STEPS - 2)["images"])
+def test_a_batch_is_augmented_as_its_step_asks() -> None:
+    spec = Augment(brightness=0.9)
+    load_batch = BatchLoader(toy(10), Toy(), lambda step: spec.replace(strength=float(step < 3)), 10, 0, CPU)
+    plain, full = (make(10, 10, spec=one) for one in (Augment(), spec))
+    assert torch.equal(load_batch(3)["images"], plain(3)["images"])
+    assert torch.equal(load_batch(2)["images"], full(2)["images"])
+    assert not torch.equal(load_batch(2)["images"], plain(2)["images"])

@@ -74,7 +74,7 @@ PAPERS: dict[str, dict[str, Any]] = {
         "optimiser.betas": [0.5, 0.999],
         "task.label_bound": 0.1,
         "task.instance_noise": 0.25,
-        "task.noise_decay": 0.9997,
+        "anneal": {"task.instance_noise": {"kind": "step-decay", "decay": 0.9997, "every": 1}},
         "published.value": 50.283,
     },
     "cifar100-dcgan-64": {

@@ -153,6 +153,9 @@ def generator(folder: Path, steps: int = 50_000) -> Run:
         run_data = {"learning_rate": 0.0002, "images_per_second": 5_000.0, "seconds": 1.0}
         spread = dict.fromkeys(mean, 0.05)
         records.append({"step": step, "kind": "train", "count": 500, "mean": mean, "std": spread} | run_data)
+        if step % 5_000 == 0:
+            logits = {"train": 1.5, "tune": 1.5 - step / steps, "generated": -0.5}
+            records.append({"step": step, "kind": "logits", "n": 2_000, "mean": logits})
     run.append_log(records)
     features = {"features": "inception-v3", "resizing": "bicubic, antialiased"}
     run.write_metrics(

@@ -113,6 +113,7 @@ def test_nets_are_summed_one_by_one(dcgan, tmp_path):
     assert made.row("discriminator")[1] == "345,804"
     assert made.row("total")[1] == "998,553"
     assert "What the discriminator believes" in made.text
+    assert any("at the end they have gone 50.0 % of the way" in text for text in made.text)
     assert "picked by discriminator score, best 16 of 1,024" in made.text
 
 

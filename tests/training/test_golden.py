@@ -46,7 +46,7 @@ def curve(name: str, folder: Path) -> list[dict[str, float]]:
     state = State.start(recipe, build(recipe).nets, machine)
     run = Run(folder)
     data = tiny.patterns(recipe.data)
-    loop(recipe, run, state, machine, data, lambda _: None, Progress())
+    loop(recipe, run, state, machine, data, lambda _: [], Progress())
     return [record["mean"] for record in run.log("train")]
 
 

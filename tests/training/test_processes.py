@@ -34,6 +34,7 @@ from shoestring.recipes.lookup import located
 from shoestring.recipes.recipe import Recipe
 from shoestring.tasks.flow.flow_matching import Flow
 from shoestring.tasks.flow.samplers import ODESampling
+from shoestring.tasks.gan.ada_augment import ADAugment
 from shoestring.tasks.gan.diffaugment import DiffAugment
 from shoestring.tasks.gan.task import Adversarial
 from shoestring.training.loop import Stopped
@@ -60,7 +61,13 @@ def classifier(pictures: Path) -> Recipe:
 def penalised_gan(pictures: Path) -> Recipe:
     """3 of 16 images are penalised, 2 by one process and 1 by the other."""
     task = Adversarial(
-        rule="relativistic", conditional=True, r1=1.0, r2=0.5, penalty_fraction=0.2, augment=DiffAugment(colour=1)
+        rule="relativistic",
+        conditional=True,
+        r1=1.0,
+        r2=0.5,
+        penalty_fraction=0.2,
+        augment=DiffAugment(colour=1),
+        ada=ADAugment(probability=0.5),
     )
     net = ConditionalDCGAN(generator=(8, 6, 4, 4), discriminator=(8, 6, 4, 4), latent=4, embedding=3)
     return tiny.gan(pictures, task=task.model_dump(), net=net.model_dump(), **STEADY)
@@ -75,7 +82,7 @@ def flow(pictures: Path) -> Recipe:
     """2 of 16 images, and 1 more, are learnt by a part of the net: 1 by one process and 2 by the other."""
     net = ThriftyUNet(width=16, depths=(1, 1, 2), embedding=8, attention=32)
     task = Flow(weak_fraction=0.2, sampling=ODESampling(solver="euler", steps=1))
-    values = {"task": task.model_dump(), "net": net.model_dump()}
+    values = {"task": task.model_dump(), "net": net.model_dump(), "anneal": {}}
     return tiny.gan(pictures, **values, **STEADY | {"data__size": 8, "budget__parameters": 100_000})
 
 
@@ -156,7 +163,7 @@ def test_in_float64_gradients_and_losses_are_those_of_one_process(make, pictures
     def learnt(processes: Processes) -> tuple[list[Tensor], list[dict[str, float]], list[Tensor]]:
         """First gradients, as Adam remembers them; the metrics of each step; buffers at the end."""
         state = State.start(recipe, copy.deepcopy(nets), machine)
-        take_step = make_optimiser_step(recipe, state, machine, processes=processes)
+        take_step = make_optimiser_step(recipe, state, machine, recipe.annealed, processes=processes)
         gradients: list[Tensor] = []
         metrics: list[dict[str, float]] = []
         for whole in batches:

@@ -1,4 +1,4 @@
-"""Kinds on the command line: `--net basic` or `--net my_net.py:TinyNet`."""
+"""Kinds on the command line: `--net basic`, `--net my_net.py:TinyNet`, `--anneal.task.r1 ramp`."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
@@ -10,7 +10,7 @@ from shoestring.core.errors import ShoestringError
 from shoestring.core.outside import shipped_specs, spec_type
 from shoestring.core.registry import installed
 from shoestring.core.signature import Options
-from shoestring.recipes.recipe import OPEN, Recipe
+from shoestring.recipes.recipe import OPEN, Recipe, ShippedSchedule
 
 
 def with_kinds(start: Recipe, words: Sequence[str]) -> tuple[Recipe, list[str]]:
@@ -44,7 +44,38 @@ def with_kinds(start: Recipe, words: Sequence[str]) -> tuple[Recipe, list[str]]:
         changes[part] = _blank(spec_type(*OPEN[part], kind, options=_options_in(rest, part)))
     if "data" in changes:
         changes |= {"summary": "", "published": None}
-    return start.model_copy(update=changes), rest  # a form for tyro to fill in, validated when it is
+    anneal, rest = _annealed(start, rest)
+    return start.model_copy(update=changes | {"anneal": anneal}), rest  # a form for tyro to fill in, then validated
+
+
+def _annealed(start: Recipe, words: Sequence[str]) -> tuple[dict[str, Spec], list[str]]:
+    """The schedules of a recipe and those that some words begin, with default values; and the other words.
+
+    `--anneal.task.r1.end 0.1` begins one for task.r1, a ramp, and stays among the words; `--anneal.task.r1 step-decay`
+    says of which kind, and goes.
+    """
+    kinds = shipped_specs(ShippedSchedule)
+    options = {name for spec in kinds.values() for name in spec.model_fields} - {"kind"}
+    anneal: dict[str, Spec] = dict(start.anneal)
+    rest: list[str] = []
+    left = list(words)
+    while left:
+        option, equals, value = left.pop(0).partition("=")
+        whole = option.removeprefix("--anneal.").replace("-", "_")
+        field, _, last = whole.rpartition(".")
+        if option.startswith("--anneal.") and last not in options:
+            kind = value if equals else left.pop(0) if left else ""
+            if kind not in kinds:
+                raise ShoestringError(
+                    f"{option} {kind}: neither a kind of schedule ({', '.join(kinds)}) nor an option of one "
+                    f"({', '.join(sorted(options))})"
+                )
+            anneal[whole] = kinds[kind]()
+            continue
+        if option.startswith("--anneal."):
+            anneal.setdefault(field, kinds["ramp"]())
+        rest.append(f"{option}{equals}{value}")
+    return anneal, rest
 
 
 def parts_overview() -> list[dict[str, str]]:

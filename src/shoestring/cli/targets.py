@@ -116,7 +116,7 @@ def _require_options(known: Collection[str], words: Sequence[str], command: str)
     for word in words:
         option = word.partition("=")[0]
         plain = option.replace("_", "-")
-        if plain.startswith("--") and len(plain) > 2 and plain not in known:
+        if plain.startswith("--") and len(plain) > 2 and plain not in known and not plain.startswith("--anneal."):
             raise UsageError(f"{did_you_mean('option', option, known)} `{command} --help` lists all")
 
 

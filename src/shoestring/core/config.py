@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Self, TypeGuard, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -96,9 +96,15 @@ def counting(spec: Spec) -> dict[str, Any]:
             inner = counting(value)
             if inner.keys() - {"kind"} or type(value) is not type(default):
                 found[name] = inner
+        elif value and _are_specs(value):
+            found[name] = {key: counting(one) for key, one in value.items()}
         elif value != next((mark.value for mark in field.metadata if isinstance(mark, FirstDefault)), default):
             found[name] = plain[name]
     return found
+
+
+def _are_specs(value: Any) -> TypeGuard[dict[str, Spec]]:
+    return isinstance(value, dict) and all(isinstance(one, Spec) for one in cast(dict[str, Any], value).values())
 
 
 def changed(before: Spec, after: Spec, path: str = "") -> dict[str, tuple[Any, Any]]:
@@ -109,6 +115,13 @@ def changed(before: Spec, after: Spec, path: str = "") -> dict[str, tuple[Any, A
         dotted = f"{path}{name}"
         if isinstance(old, Spec) and isinstance(new, Spec) and type(old) is type(new):
             differences |= changed(old, new, f"{dotted}.")
+        elif _are_specs(old) and _are_specs(new):
+            for key in dict.fromkeys((*old, *new)):
+                one, other = old.get(key), new.get(key)
+                if one is not None and other is not None and type(one) is type(other):
+                    differences |= changed(one, other, f"{dotted}.{key}.")
+                elif one != other:
+                    differences[f"{dotted}.{key}"] = (one, other)
         elif old != new:
             differences[dotted] = (old, new)
     return differences

@@ -60,15 +60,31 @@ def upgraded_recipe(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
         values: Nested, as in a recipe file; fields may be left out.
     """
     said: list[str] = []
-    return _upgraded_part(values, "", said), said
+    return _with_anneal(_upgraded_part(values, "", said), said), said
+
+
+def _with_anneal(values: dict[str, Any], said: list[str]) -> dict[str, Any]:
+    """Numbers that changed over the steps by fields of their own, as schedules of these numbers."""
+    parts = {name: cast(dict[str, Any], part) for name, part in values.items() if isinstance(part, dict)}
+    task, augment, anneal = (parts.get(name, {}) for name in ("task", "augment", "anneal"))
+    new: dict[str, Any] = {}
+    if task.get("noise_decay", 1) != 1:
+        new["task.instance_noise"] = {"kind": "step-decay", "decay": task["noise_decay"], "every": 1}
+    if fade := augment.get("fade", 0):
+        new["augment.strength"] = {"kind": "ramp", "end": augment.get("faded", 0.5), "over": [1 - fade, 1.0]}
+    said += [f"{field} has a schedule in anneal now, which its own field was before" for field in new]
+    found = dict(values)
+    for name, fields in (("task", ("noise_decay",)), ("augment", ("fade", "faded"))):
+        if name in parts:
+            found[name] = {key: value for key, value in parts[name].items() if key not in fields}
+    return found | {"anneal": anneal | new} if new else found
 
 
 def upgraded_overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides, {dotted field: [before, after]}, under today's names."""
     kept = {key: pair for key, pair in values.items() if key not in REMOVED}
-    return {
-        RECIPE_KEYS.get(key, key): [_upgraded_value(value, key, []) for value in pair] for key, pair in kept.items()
-    }
+    names = {**RECIPE_KEYS, "task.noise_decay": "anneal.task.instance_noise.decay"}
+    return {names.get(key, key): [_upgraded_value(value, key, []) for value in pair] for key, pair in kept.items()}
 
 
 def _upgraded_part(part: Mapping[str, Any], path: str, said: list[str]) -> dict[str, Any]:
@@ -77,10 +93,10 @@ def _upgraded_part(part: Mapping[str, Any], path: str, said: list[str]) -> dict[
         old = f"{path}{key}"
         if old in REMOVED and value == REMOVED[old]:
             continue
-        new = RECIPE_KEYS.get(old, old)
-        if new != old:
+        new = RECIPE_KEYS.get(old)
+        if new is not None:
             said.append(f"{old} is called {new} now")
-        found[new.rpartition(".")[2]] = _upgraded_value(value, old, said)
+        found[key if new is None else new.rpartition(".")[2]] = _upgraded_value(value, old, said)
     return found
 
 

@@ -65,10 +65,8 @@ class Augment(Spec):
     """Turn the hue by a fraction of a full turn uniform in plus or minus this."""
     cutout: NonNegativeInt = 0
     """Side in pixels of a square set to 0, centred on a random pixel; it may reach over the edge."""
-    fade: Fraction = 0.0
-    """Last fraction of the steps over which all of these but flips weaken, in a straight line."""
-    faded: Fraction = 0.5
-    """What is left of their strength at the last step, where they fade."""
+    strength: Fraction = 1.0
+    """What all of these but flips are multiplied by: ranges, pixels and angles."""
 
     @model_validator(mode="after")
     def _scale_is_ordered(self) -> Self:
@@ -76,21 +74,18 @@ class Augment(Spec):
             raise ValueError(f"scale must be (smallest, largest), got {self.scale}")
         return self
 
-    def at(self, step: int, steps: int) -> "Augment":
-        """What is drawn at a step of 0..steps-1: these changes, or weaker ones where they fade."""
-        over = (step + 1 - (1 - self.fade) * steps) / (self.fade * steps) if self.fade else 0.0
-        return self.weakened(1 + (self.faded - 1) * over) if over > 0 else self
-
-    def weakened(self, strength: float) -> "Augment":
-        """These changes with all ranges, pixels and angles multiplied by a strength of 0..1; flips stay."""
-        low, high = (1 + strength * (bound - 1) for bound in self.scale)
-        scaled = {name: strength * getattr(self, name) for name in STRENGTHS}
-        whole = {name: round(strength * getattr(self, name)) for name in ("crop_padding", "cutout")}
-        return self.replace(**scaled, **whole, scale=(low, high), fade=0.0)
+    def weakened(self) -> "Augment":
+        """These changes with their strength as part of their ranges, pixels and angles."""
+        if self.strength == 1:
+            return self
+        low, high = (1 + self.strength * (bound - 1) for bound in self.scale)
+        scaled = {name: self.strength * getattr(self, name) for name in STRENGTHS}
+        whole = {name: round(self.strength * getattr(self, name)) for name in ("crop_padding", "cutout")}
+        return self.replace(**scaled, **whole, scale=(low, high), strength=1.0)
 
     def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The batch, each image changed by its own random draw, as `augment` does."""
-        return augment(images, self, generator)
+        return augment(images, self.weakened(), generator)
 
     @property
     def warps(self) -> bool:
@@ -104,7 +99,7 @@ def augment(images: Tensor, spec: Augment, generator: torch.Generator) -> Tensor
 
     Args:
         images: (n, c, h, w), uint8 0..255 or float 0..1; left as they are.
-        spec: What to draw.
+        spec: What to draw, at full strength.
         generator: Source of all random numbers, on the device of the images.
 
     Returns:

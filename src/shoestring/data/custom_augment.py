@@ -1,6 +1,6 @@
 """Augmentation by a user's function."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,10 +19,6 @@ class CustomAugment(Outside):
     part: ClassVar[str] = "augment"
     positional: ClassVar[int] = 2
     horizontal_flip: ClassVar[bool] = False
-
-    def at(self, step: int, steps: int) -> Self:
-        """The same at every step."""
-        return self
 
     def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The batch, changed: float32, same shape.

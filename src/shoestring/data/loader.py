@@ -1,6 +1,6 @@
 """Batches as a function of (seed, step): any step can be asked for, in any order, and is the same each time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -23,30 +23,27 @@ class BatchLoader:
         self,
         images: Images,
         normalisation: Normalisation,
-        augment: Augment | CustomAugment,
+        augment: Callable[[int], Augment | CustomAugment],
         batch_size: int,
         seed: int,
         device: torch.device,
-        steps: int,
     ) -> None:
         """Moves the data to the device.
 
         Args:
             images: What to train on, at least one.
             normalisation: Mean and standard deviation that the batches are normalised with.
-            augment: Applied to every batch, before normalising.
+            augment: What is applied to the batch of a step, before normalising.
             batch_size: Images per batch, at least 1.
             seed: The recipe's seed; order and augmentation depend on nothing else but the step.
             device: Where the data set and the batches live. Order is the same on every device; the numbers of the
                 augmentation are not the same on CPU and GPU.
-            steps: Steps of the whole training, over which augmentation may fade.
         """
         self.normalisation = normalisation
         self.augment = augment
         self.batch_size = batch_size
         self.seed = seed
         self.device = device
-        self.steps = steps
         self.images = images.images.to(device)
         self.labels = images.labels.to(device)
         self._orders: dict[int, Tensor] = {}
@@ -59,7 +56,7 @@ class BatchLoader:
         """
         chosen = self.indices(step)
         generator = rng.generator(self.seed, "augment", step, device=self.device)
-        images = self.augment.at(step, self.steps).apply(self.images[chosen], generator)
+        images = self.augment(step).apply(self.images[chosen], generator)
         return {"images": normalise(images, self.normalisation), "labels": self.labels[chosen]}
 
     def indices(self, step: int) -> Tensor:

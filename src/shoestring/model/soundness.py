@@ -169,7 +169,7 @@ def _augmented(recipe: Recipe, pixels: Tensor) -> Tensor:
     steps = recipe.budget.steps
     for step in (0, steps // 2, steps - 1):
         recipe.schedule.factor(step, steps)
-    augment = recipe.augment.at(0, steps)
+    augment = recipe.annealed(0).augment
     first, again = (augment.apply(pixels.clone(), generator(0, "probe augment")) for _ in range(2))
     if not torch.equal(first, again):
         words = f"augment {getattr(augment, 'kind', '')!r}"

@@ -110,6 +110,12 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) ->
             group["lr"] = rate
 
 
+def set_options(optimiser: torch.optim.Optimizer, wanted: torch.optim.Optimizer) -> None:
+    """Gives an optimiser's groups the options of another one of the same parameters, all but the learning rate."""
+    for group, other in zip(optimiser.param_groups, wanted.param_groups, strict=True):
+        group.update({name: value for name, value in other.items() if name not in ("params", "lr")})
+
+
 def _on_device(parameters: Sequence[nn.Parameter], learning_rate: float) -> dict[str, Any]:
     """Options that suit the device; on a GPU the learning rate is a tensor, so that a captured graph reads it anew."""
     on_gpu = bool(parameters) and parameters[0].is_cuda

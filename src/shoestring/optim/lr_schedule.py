@@ -1,9 +1,9 @@
-"""Learning rate as a function of progress; no state, so a resumed run needs none."""
+"""Schedules: factors, of the learning rate or of another number, as functions of the step; no state to save."""
 
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 
 from shoestring.core.config import Spec
 
@@ -71,6 +71,35 @@ class WarmupStableDecay(Spec):
         rising = (step + 1) / max(self.warmup * steps, 1)
         falling = (steps - step) / max(self.cooldown * steps, 1)
         return min(1.0, rising, falling)
+
+
+class Ramp(Spec):
+    """From one factor to another along a line or half a cosine; before and after, the factor stays what it is there."""
+
+    kind: Literal["ramp"] = "ramp"
+    start: NonNegativeFloat = 1.0
+    """First factor."""
+    end: NonNegativeFloat = 1.0
+    """Last factor."""
+    shape: Literal["linear", "cosine"] = "linear"
+    """How it goes from one to the other."""
+    over: tuple[Fraction, Fraction] = (0.0, 1.0)
+    """Where it begins to move and where it has arrived, as fractions of the steps."""
+
+    @field_validator("over")
+    @classmethod
+    def _rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] >= ends[1]:
+            raise ValueError(f"a ramp over {ends[0]:g} to {ends[1]:g} has no length; give the smaller fraction first")
+        return ends
+
+    def factor(self, step: int, steps: int) -> float:
+        """The factor at a step of 0..steps-1; the last one after the last step of the ramp."""
+        first, last = self.over[0] * steps, self.over[1] * steps
+        progress = min(max((step + 1 - first) / (last - first), 0.0), 1.0)
+        if self.shape == "cosine":
+            return _cosine(self.start, self.end, progress)
+        return self.start + (self.end - self.start) * progress
 
 
 def _cosine(start: float, end: float, progress: float) -> float:

@@ -11,7 +11,7 @@ from shoestring.recipes.best import (
 )
 from shoestring.recipes.generators import cifar100_flow, cifar100_flow_quick, cifar100_gan_best
 from shoestring.recipes.papers import addnist_effnet, cifar100_dcgan_44, cifar100_dcgan_64, cifar100_resnet
-from shoestring.recipes.quick import addnist_quick
+from shoestring.recipes.quick import addnist_quick, cifar100_gan_quick
 from shoestring.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -30,6 +30,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         cifar100_gan_best,
         addnist_quick,
         cifar100_flow_quick,
+        cifar100_gan_quick,
     )
 }
 """Functions that give the recipes, by recipe name, in the order they are listed."""

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     NonNegativeInt,
     PositiveInt,
@@ -41,7 +43,8 @@ from shoestring.nets.separable import SeparableNet
 from shoestring.nets.unet import ThriftyUNet
 from shoestring.optim.configs import Adam, Muon
 from shoestring.optim.custom import CustomSchedule, TorchOptimiser
-from shoestring.optim.lr_schedule import Constant, OneCycle, StepDecay, WarmupStableDecay
+from shoestring.optim.lr_schedule import Constant, OneCycle, Ramp, StepDecay, WarmupStableDecay
+from shoestring.recipes.anneal import PARTS, flat, require_number, scaled
 from shoestring.tasks.classification import Classify
 from shoestring.tasks.custom import CustomLoss
 from shoestring.tasks.flow.flow_matching import Flow
@@ -62,7 +65,7 @@ ShippedNet = (
 )
 ShippedTask = Classify | Adversarial | Flow
 ShippedOptimiser = Adam | Muon
-ShippedSchedule = Constant | StepDecay | OneCycle | WarmupStableDecay
+ShippedSchedule = Constant | StepDecay | OneCycle | WarmupStableDecay | Ramp
 
 OPEN: dict[str, tuple[type[Outside], Any]] = {
     "data": (CustomData, ShippedData),
@@ -80,6 +83,8 @@ Net = Annotated[SerializeAsAny[ShippedNet | CustomNet], opened(*OPEN["net"])]
 Learning = Annotated[SerializeAsAny[ShippedTask | CustomLoss], opened(*OPEN["task"])]
 Optimiser = Annotated[SerializeAsAny[ShippedOptimiser | TorchOptimiser], opened(*OPEN["optimiser"])]
 Schedule = Annotated[SerializeAsAny[ShippedSchedule | CustomSchedule], opened(*OPEN["schedule"])]
+
+Anneal = Annotated[dict[str, Annotated[ShippedSchedule, Field(discriminator="kind")]], BeforeValidator(flat)]
 
 NOT_FINGERPRINTED = ("base", "cadence", "engine", "summary", "published")
 """The fields of a recipe that change nothing that is learnt."""
@@ -127,6 +132,15 @@ class Published(Spec):
     """Who reported it."""
 
 
+@dataclass(frozen=True)
+class Annealed:
+    """The parts of a recipe whose numbers may change over the steps, as they are at one of them."""
+
+    task: Learning
+    augment: Augmentation
+    optimiser: Optimiser
+
+
 class Recipe(Spec):
     """Everything that decides what a training learns."""
 
@@ -150,6 +164,9 @@ class Recipe(Spec):
     """How weights follow gradients; one optimiser of this kind for each phase."""
     schedule: Schedule = Constant()
     """Learning rate over the steps."""
+    anneal: Anneal = Field(default_factory=dict[str, ShippedSchedule])
+    """Schedules of other numbers, by field, such as "task.r1", "optimiser.betas.1" or "augment.strength": each
+    multiplies its number as the schedule above does the learning rate."""
     batch_size: PositiveInt = 128
     """Images per step."""
     ema: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
@@ -180,7 +197,37 @@ class Recipe(Spec):
                 "others: choose another net, such as 'basic'"
             )
         self.budget.admit_nfe(self.task.nfe)
+        for field in self.anneal:
+            require_number(self, field)
+        last = self.budget.steps - 1
+        for step in (0, last // 2, last):
+            try:
+                self.annealed(step)
+            except RecipeError as error:
+                raise ValueError(f"anneal at step {step:,}: {error}") from error
         return self
+
+    def annealed(self, step: int) -> Annealed:
+        """The parts whose numbers may change, with those that hold at a step of 0..steps-1.
+
+        Raises:
+            RecipeError: One of them is out of its range.
+        """
+        parts: dict[str, Any] = {part: getattr(self, part) for part in PARTS}
+        for field, schedule in self.anneal.items():
+            part, *path = field.split(".")
+            parts[part] = scaled(parts[part], path, schedule.factor(step, self.budget.steps))
+        return Annealed(**parts)
+
+    def anneals(self, part: str) -> bool:
+        """Whether a number of a part, such as "optimiser", changes over the steps."""
+        return any(field.startswith(f"{part}.") for field in self.anneal)
+
+    @property
+    def annealed_before_the_loss(self) -> bool:
+        """Whether loss and optimisers are the same at every step, given their batch."""
+        drawn = ("augment.", *(f"task.{field}." for field in self.task.drawn))
+        return all(f"{field}.".startswith(drawn) for field in self.anneal)
 
     @property
     def normalisation(self) -> Normalisation:

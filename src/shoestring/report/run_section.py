@@ -1,6 +1,8 @@
 """One run's part of a report: its charts, tables and pictures, ready for the template."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shoestring.report.classes import (
     ClassRow,
@@ -13,6 +15,7 @@ from shoestring.report.classes import (
 )
 from shoestring.report.curves import Mark, chart, curve
 from shoestring.report.exports import ExportRow, export_rows
+from shoestring.report.format import percent
 from shoestring.report.gallery import gallery, strip
 from shoestring.report.headline import Headline, headline, limitations, notices
 from shoestring.report.metric_table import MetricTable, metric_table
@@ -142,6 +145,17 @@ def charts(run_data: RunData, name: str) -> list[Picture]:
             reference=0.5,
         ),
         chart(
+            f"{name}-logits",
+            "Learning by heart",
+            "mean logit of the discriminator",
+            [
+                curve(log, "logits", "train", Key("real, of train", 1, "dots")),
+                curve(log, "logits", "tune", Key("real, held out", 3, "dots")),
+                curve(log, "logits", "generated", Key("made", 2, "dots")),
+            ],
+            caption=_by_heart(log),
+        ),
+        chart(
             f"{name}-distance",
             "Distance on the way",
             "distance (lower is better)",
@@ -158,6 +172,18 @@ def charts(run_data: RunData, name: str) -> list[Picture]:
         ),
     ]
     return [one for one in found if one is not None]
+
+
+def _by_heart(log: Sequence[dict[str, Any]]) -> str:
+    """What the logits of held-out images say at the end."""
+    last: dict[str, float] = {}
+    for record in log:
+        last = record["mean"] if record.get("kind") == "logits" else last
+    if "tune" not in last:
+        return "Nothing was held out, so this does not show whether images of train are learnt by heart."
+    away, whole = last["train"] - last["tune"], last["train"] - last["generated"]
+    said = "Images of train are learnt by heart where held-out ones leave them for the made ones"
+    return f"{said}; at the end they have gone {percent(away / whole)} of the way." if whole > 0 else f"{said}."
 
 
 def _test(run_data: RunData, name: str) -> list[Mark]:

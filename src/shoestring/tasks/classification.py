@@ -22,6 +22,7 @@ class ClassifierTask(Spec):
     class_weights: bool = False
     """Weigh the loss of an image by the inverse frequency of its class in train, so that every class counts alike."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
+    drawn: ClassVar[tuple[str, ...]] = ("mixup",)
     generator_net: ClassVar[str | None] = None
     net_output: ClassVar[Literal["logits"]] = "logits"
     sampling: ClassVar[None] = None

@@ -81,6 +81,8 @@ class Task(Protocol):
     """What is learnt. Each step runs every phase once; a phase updates the net it is named after."""
 
     phases: ClassVar[tuple[str, ...]]
+    drawn: ClassVar[tuple[str, ...]]
+    """Fields whose numbers `draw` reads and `loss` does not, so that a graph captured on a GPU need not hold them."""
     generator_net: ClassVar[str | None]
     """The net that makes images out of latents; None when none does."""
 

@@ -20,8 +20,8 @@ from shoestring.training.step import TrainStep
 
 ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 
-Validate = Callable[[State], dict[str, Any] | None]
-"""Looks at a state now and then; gives a record for the log, without its step, or None."""
+Validate = Callable[[State], list[dict[str, Any]]]
+"""Looks at a state now and then; gives records for the log, without their step."""
 
 Watch = Callable[[int, Mapping[str, float]], bool]
 """Is told the step and what was measured then, such as {"accuracy": 0.93, "loss": 0.21}; true stops the training."""
@@ -94,12 +94,12 @@ def loop(
         report()
         state.require_finite()
         seen = validate(state)
-        if seen:
-            run.append_log([{"step": state.step} | seen])
-            if watch and watch(state.step, seen["mean"]) and state.step < steps:
-                save()
-                processes.any(True)  # the others stop, too
-                raise Stopped(state.step)
+        run.append_log([{"step": state.step} | record for record in seen])
+        means = {name: value for record in reversed(seen) for name, value in record["mean"].items()}
+        if means and watch and watch(state.step, means) and state.step < steps:
+            save()
+            processes.any(True)  # the others stop, too
+            raise Stopped(state.step)
 
     def save() -> None:
         report()

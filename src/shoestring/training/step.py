@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from itertools import chain
 
 import torch
@@ -13,8 +14,8 @@ from shoestring.core.rng import generator, seeded
 from shoestring.data.dataset import Images
 from shoestring.data.loader import BatchLoader
 from shoestring.model.train_state import State
-from shoestring.optim.configs import set_learning_rate
-from shoestring.recipes.recipe import Recipe, has_outside
+from shoestring.optim.configs import set_learning_rate, set_options
+from shoestring.recipes.recipe import Annealed, Recipe, has_outside
 from shoestring.tasks.contract import Batch
 from shoestring.training.whole_batch import whole_batch
 
@@ -32,20 +33,31 @@ def no_hook(_: str) -> None:
 
 
 def make_optimiser_step(
-    recipe: Recipe, state: State, machine: Machine, hook: ProfilerHook = no_hook, processes: Processes = ALONE
+    recipe: Recipe,
+    state: State,
+    machine: Machine,
+    annealed: Callable[[int], Annealed],
+    hook: ProfilerHook = no_hook,
+    processes: Processes = ALONE,
 ) -> OptimiserStep:
-    """The optimiser step that suits the machine; the hook hears of each forward, backward and step (not in a graph).
+    """The optimiser step that suits the machine.
 
-    With other processes, each takes its share of a batch, and gradients and metrics are those of the whole batch.
+    Args:
+        recipe: What to learn and how.
+        state: Changed in place.
+        machine: How the arithmetic is done.
+        annealed: The task with the numbers of a step.
+        hook: Hears of each forward, backward and step; not in a graph.
+        processes: Each takes its share of a batch, and gradients and metrics are those of the whole batch.
     """
-    parts = recipe.task.parts(recipe.batch_size) if processes.count > 1 else ()
 
     def take_optimiser_step(batch: Batch) -> dict[str, Tensor]:
         metrics: dict[str, Tensor] = {}
-        batch = dict(batch)
-        for phase in recipe.task.phases:
+        batch, task = dict(batch), annealed(state.step).task
+        parts = task.parts(recipe.batch_size) if processes.count > 1 else ()
+        for phase in task.phases:
             with machine.autocast(), whole_batch(processes, parts):
-                loss, more = recipe.task.loss(phase, state.nets, batch)
+                loss, more = task.loss(phase, state.nets, batch)
             hook("forward")
             optimiser = state.optimisers[phase]
             optimiser.zero_grad(set_to_none=True)
@@ -63,7 +75,8 @@ def make_optimiser_step(
         for net in state.nets.values():
             net.compile(dynamic=False)  # a phase may call a net with two sizes of batch; both are always the same
     # What users wrote may ask the device within a step, and their optimisers read the learning rate on the CPU.
-    return GraphedStep(take_optimiser_step) if machine.graphs and not has_outside(recipe) else take_optimiser_step
+    fits_a_graph = not has_outside(recipe) and recipe.annealed_before_the_loss
+    return GraphedStep(take_optimiser_step) if machine.graphs and fits_a_graph else take_optimiser_step
 
 
 def _gradients(net: nn.Module) -> Iterator[Tensor]:
@@ -97,7 +110,7 @@ class GraphedStep:
                 metrics = self.take_optimiser_step(batch)
             torch.cuda.current_stream().wait_stream(self.stream)
             return metrics
-        if self.graph is None:
+        if self.graph is None or batch.keys() != self.inputs.keys():  # what is annealed to 0 is drawn no more
             self.inputs = {name: tensor.clone() for name, tensor in batch.items()}
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):
@@ -140,18 +153,18 @@ class TrainStep:
         self.hook = hook
         self.processes = processes
         self.rate = 0.0
+        self.annealed = lru_cache(maxsize=1)(recipe.annealed)
         self.load_batch = BatchLoader(
             images,
             recipe.normalisation,
-            recipe.augment,
+            lambda step: self.annealed(step).augment,
             recipe.batch_size,
             recipe.seed,
             machine.device,
-            recipe.budget.steps,
         )
         of_split = recipe.task.of_split(images.labels, len(recipe.data.classes))
         self.of_split = {name: tensor.to(machine.device) for name, tensor in of_split.items()}
-        self.take_optimiser_step = make_optimiser_step(recipe, state, machine, hook, processes)
+        self.take_optimiser_step = make_optimiser_step(recipe, state, machine, self.annealed, hook, processes)
 
     def __call__(self) -> dict[str, Tensor]:
         """Takes the next step; gives its metrics by name, 0-dimensional, on the device.
@@ -162,7 +175,9 @@ class TrainStep:
         recipe, state = self.recipe, self.state
         taken = recipe.budget.take_step(state.step)
         self.rate = recipe.optimiser.learning_rate * recipe.schedule.factor(state.step, recipe.budget.steps)
-        for optimiser in state.optimisers.values():
+        for phase, optimiser in state.optimisers.items():
+            if recipe.anneals("optimiser"):
+                set_options(optimiser, self.annealed(state.step).optimiser.build(state.nets[phase]))
             set_learning_rate(optimiser, self.rate)
         batch = self.batch()
         self.hook("data")
@@ -186,5 +201,5 @@ class TrainStep:
         """
         recipe, step = self.recipe, self.state.step
         noise = generator(recipe.seed, "noise", step, device=self.machine.device)
-        whole = recipe.task.draw(self.load_batch(step) | self.of_split, recipe.latent_shape, step, noise)
+        whole = self.annealed(step).task.draw(self.load_batch(step) | self.of_split, recipe.latent_shape, step, noise)
         return {name: each if name in self.of_split else self.processes.share(each) for name, each in whole.items()}

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from shoestring.core.device import Machine
 from shoestring.core.image_grid import grid
 from shoestring.core.progress import Progress
+from shoestring.core.rng import generator
 from shoestring.core.run import Run
 from shoestring.data.dataset import Images, Split
 from shoestring.data.loader import batches
@@ -25,6 +27,7 @@ from shoestring.training.loop import Validate
 
 PROGRESS_SAMPLES = 64  # samples in a progress picture, always of the same latent vectors
 SAMPLES, FEW_SAMPLES = 2000, 500  # of which the CIFAR-ResNet FD is taken; few where NFE is high
+SCORED, SCORED_TOGETHER = 2000, 250  # images of each kind whose logits are logged, and of a batch of them
 
 
 def make_validator(recipe: Recipe, run: Run, machine: Machine, train: Images, tune: Images | None) -> Validate:
@@ -39,11 +42,14 @@ def make_validator(recipe: Recipe, run: Run, machine: Machine, train: Images, tu
     """
     split: Split = "train" if tune is None else "tune"
     distance = _distance_watch(recipe, machine, split, train if tune is None else tune)
+    logits = _logits_watch(recipe, machine, train, tune) if "discriminator" in recipe.task.phases else None
 
-    def look(state: State) -> dict[str, Any] | None:
+    def look(state: State) -> list[dict[str, Any]]:
         training = state.nets.training
         try:
-            return look_at(ema_or_raw_model(recipe, state, machine), state.step)
+            seen = [look_at(ema_or_raw_model(recipe, state, machine), state.step)]
+            seen += [logits(state.nets.eval())] if logits else []
+            return [record for record in seen if record is not None]
         finally:
             state.nets.train(training)
 
@@ -91,6 +97,43 @@ def _distance_watch(
         }
 
     return watch
+
+
+def _logits_watch(
+    recipe: Recipe, machine: Machine, train: Images, tune: Images | None
+) -> Callable[[nn.ModuleDict], dict[str, Any]]:
+    """A function that gives the log's record of the discriminator's mean logit of train, of tune and of made images.
+
+    Where nothing is held out, "tune" is missing. Images are seen without augmentation, and are the same at every call,
+    as are the latent vectors; the nets are those that learn, not their EMA weights. Once images are learnt by heart,
+    the logit of tune leaves that of train (arXiv 2006.06676, fig. 1).
+    """
+    real = {"train": train} | ({} if tune is None else {"tune": tune})
+    count = min(SCORED, *map(len, real.values()))
+    real = {split: _evenly(images, count) for split, images in real.items()}
+
+    def watch(nets: nn.ModuleDict) -> dict[str, Any]:
+        sampler = recipe.task.sampler(nets, machine, mirrored=recipe.augment.horizontal_flip)
+        found: dict[str, list[Tensor]] = {name: [] for name in (*real, "generated")}
+        draws = generator(recipe.seed, "logits")
+        with torch.no_grad(), machine.autocast():
+            for split, images in real.items():
+                for batch in batches(images, recipe.normalisation, SCORED_TOGETHER, machine.device):
+                    found[split].append(sampler.score(batch["images"], batch["labels"]))
+                    if split == "train":
+                        latents = torch.randn(len(batch["labels"]), *recipe.latent_shape, generator=draws)
+                        made = sampler.generate(latents.to(machine.device), batch["labels"])
+                        found["generated"].append(sampler.score(made, batch["labels"]))
+        mean = {name: float(torch.cat(logits).double().mean()) for name, logits in found.items()}
+        return {"kind": "logits", "n": count, "mean": mean}
+
+    return watch
+
+
+def _evenly(images: Images, count: int) -> Images:
+    """So many images of a split, evenly spaced, since a folder's are in the order of their classes."""
+    chosen = torch.arange(count) * len(images) // count
+    return Images(images.images[chosen], images.labels[chosen], images.source)
 
 
 def _features(extractor: FunctionExtractor, images: Tensor) -> FeatureSet:

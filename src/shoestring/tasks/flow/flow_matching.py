@@ -60,6 +60,7 @@ class Flow(Spec):
         return self
 
     phases: ClassVar[tuple[str, ...]] = ("denoiser",)
+    drawn: ClassVar[tuple[str, ...]] = ("time_mean", "time_std", "label_dropout")
     generator_net: ClassVar[str | None] = "denoiser"
     net_output: ClassVar[Literal["velocity"]] = "velocity"
     conditional: ClassVar[bool] = True

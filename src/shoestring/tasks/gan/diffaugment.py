@@ -45,12 +45,15 @@ class DiffAugment(Spec):
         if self.colour:
             images = coloured(images, self.colour * (draws[:, 0:3] - 0.5))
         if self.translation:
-            right = _centred(draws[:, 3], round(self.translation * width))
-            down = _centred(draws[:, 4], round(self.translation * height))
+            right = whole_steps(draws[:, 3], round(self.translation * width))
+            down = whole_steps(draws[:, 4], round(self.translation * height))
             images = moved(images, right, down)
         if self.cutout:
-            rows = _hole(draws[:, 5], height, round(self.cutout * height))
-            columns = _hole(draws[:, 6], width, round(self.cutout * width))
+            rows, columns = (
+                hole(hole_start(draws[:, place], side, size), side, size)
+                for place, side in ((5, height), (6, width))
+                for size in (round(self.cutout * side),)
+            )
             images = images * ~(rows[:, None, :, None] & columns[:, None, None, :])
         return images
 
@@ -71,28 +74,43 @@ def coloured(images: Tensor, change: Tensor) -> Tensor:
     return mean + (images - mean) * (1 + contrast)
 
 
-def moved(images: Tensor, right: Tensor, down: Tensor) -> Tensor:
-    """The images moved by whole pixels, int64 (n,) each; 0 comes in from outside.
+def moved(images: Tensor, right: Tensor, down: Tensor, *, mirrored: bool = False) -> Tensor:
+    """The images moved by whole pixels, int64 (n,) each; from outside comes 0, or the image mirrored at its edges.
 
     By two matrix products: unlike a gather, their gradients are sums in a fixed order on a GPU as well.
     """
     with torch.autocast(images.device.type, enabled=False):
-        return _mover(down, images.shape[2]) @ images.float() @ _mover(right, images.shape[3]).mT
+        rows, columns = (_mover(down, images.shape[2], mirrored), _mover(right, images.shape[3], mirrored))
+        return rows @ images.float() @ columns.mT
 
 
-def _mover(steps: Tensor, side: int) -> Tensor:
-    """Matrices (n, 1, side, side) whose row i is 1 in column i - steps, where that is inside."""
+def _mover(steps: Tensor, side: int, mirrored: bool) -> Tensor:
+    """Matrices (n, 1, side, side) whose row i is 1 in column i - steps, or, if that is outside, in its mirror image."""
     index = torch.arange(side, device=steps.device)
-    return (index == index[:, None] - steps.view(-1, 1, 1, 1)).float()
+    source = index[:, None] - steps.view(-1, 1, 1, 1)
+    if mirrored:
+        source = torch.where(source < 0, -1 - source, source)
+        source = torch.where(source >= side, 2 * side - 1 - source, source)
+    return (index == source).float()
 
 
-def _centred(uniform: Tensor, reach: int) -> Tensor:
+def whole_steps(uniform: Tensor, reach: int) -> Tensor:
     """Whole numbers in -reach..reach, equally likely, from numbers in 0..1."""
     return (uniform * (2 * reach + 1)).long() - reach
 
 
-def _hole(uniform: Tensor, side: int, size: int) -> Tensor:
-    """The pixels of a hole of a size along one axis, cut off at the image's edge: bool (n, side)."""
-    start = (uniform * (side + 1 - size % 2)).long() - size // 2
-    offset = torch.arange(side, device=uniform.device) - start[:, None]
+def hole_start(uniform: Tensor, side: int, size: int) -> Tensor:
+    """First pixels, int64, of holes of a size whose centres are anywhere along a side, from numbers in 0..1."""
+    return (uniform * (side + 1 - size % 2)).long() - size // 2
+
+
+def hole(start: Tensor, side: int, size: int) -> Tensor:
+    """The pixels of holes of a size along one axis, cut off at the image's edge: bool (n, side).
+
+    Args:
+        start: Their first pixels, int64, (n,); may lie outside.
+        side: Pixels of the image along this axis.
+        size: Of the hole.
+    """
+    offset = torch.arange(side, device=start.device) - start[:, None]
     return (offset >= 0) & (offset < size)

@@ -13,6 +13,7 @@ from shoestring.core.device import Machine
 from shoestring.core.frozen import frozen
 from shoestring.core.processes import sharing
 from shoestring.tasks.contract import Batch, Loss
+from shoestring.tasks.gan.ada_augment import ADAugment
 from shoestring.tasks.gan.diffaugment import DiffAugment
 from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
 from shoestring.tasks.gan.gradient_penalty import logits_and_squared_gradients
@@ -36,11 +37,11 @@ class Adversarial(Spec):
     """Soft and noisy labels: the discriminator's targets are uniform in 1-bound..1 for real, 0..bound for fake
     images."""
     instance_noise: NonNegativeFloat = 0.0
-    """Deviation, at step 0, of the normal noise added to all images the discriminator sees (arXiv 1610.04490)."""
-    noise_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor on that standard deviation at every step."""
+    """Standard deviation of the normal noise added to all images the discriminator sees (arXiv 1610.04490)."""
     augment: DiffAugment = DiffAugment()
     """Random changes to all images the discriminator sees; a real image and the fake one beside it get the same."""
+    ada: ADAugment = ADAugment()
+    """More such changes, after these, each with a probability; by default none."""
     r1: NonNegativeFloat = 0.0
     """Weight of half the discriminator's squared gradient at the real images it sees (arXiv 1801.04406)."""
     r2: NonNegativeFloat = 0.0
@@ -52,6 +53,7 @@ class Adversarial(Spec):
     sampling: DiscriminatorGuidance = DiscriminatorGuidance()
     """How images are made."""
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    drawn: ClassVar[tuple[str, ...]] = ("label_bound", "instance_noise", "ada")
     generator_net: ClassVar[str | None] = "generator"
     net_output: ClassVar[Literal["images"]] = "images"
 
@@ -116,7 +118,8 @@ class Adversarial(Spec):
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """Adds "latent" (n, *latent), and what is asked for.
 
-        That is soft targets (n,), instance noise like the images, and the draws of the augmentation (n, 7).
+        That is soft targets (n,), instance noise like the images, the draws of the augmentation (n, 7), and those of
+        ADA's.
         """
         images = batch["images"]
         drawn: Batch = {"latent": _normal(images, (len(images), *latent), generator)}
@@ -124,15 +127,16 @@ class Adversarial(Spec):
             soft = torch.rand(2, len(images), generator=generator, device=images.device) * self.label_bound
             drawn |= {"real_target": 1 - soft[0], "fake_target": soft[1]}
         if self.instance_noise:
-            std = self.instance_noise * self.noise_decay**step
-            drawn["real_noise"] = _normal(images, images.shape, generator) * std
-            drawn["fake_noise"] = _normal(images, images.shape, generator) * std
+            drawn["real_noise"] = _normal(images, images.shape, generator) * self.instance_noise
+            drawn["fake_noise"] = _normal(images, images.shape, generator) * self.instance_noise
         if self.augment.active:
             drawn["changes"] = self.augment.draw(len(images), generator)
+        if self.ada.probability:
+            drawn |= self.ada.draw(images.shape, generator)
         return batch | drawn
 
     def loss(self, phase: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        """The loss of one phase; both phases of a step share the fake images.
+        """The loss of one phase; both phases of a step share the fake images, and what the discriminator sees.
 
         The metrics are mean probabilities of being real, of real and fake images; by the relativistic rule, of being
         the real one of two. With penalties, also the mean squared gradients at both.
@@ -141,16 +145,17 @@ class Adversarial(Spec):
         labels = (batch["labels"],) if self.conditional else ()
         if phase == "discriminator":
             batch["fake"] = nets["generator"](batch["latent"], *labels)
+            batch |= {f"{kind}_seen": self._discriminator_input(batch, kind) for kind in ("real", "fake")}
             return self._discriminator_loss(discriminator, batch, *labels)
         with frozen(discriminator):
             if self.auxiliary:
-                logits, named = _named(discriminator, self._discriminator_input(batch, "fake"))
+                logits, named = _named(discriminator, batch["fake_seen"])
                 return F.softplus(-logits.float()).mean() + self._naming(named, batch["labels"]), {}
-            fake = discriminator(self._discriminator_input(batch, "fake"), *labels).float()
+            fake = discriminator(batch["fake_seen"], *labels).float()
             if self.rule == "bce":
                 return F.softplus(-fake).mean(), {}
             with torch.no_grad():
-                real = discriminator(self._discriminator_input(batch, "real"), *labels).float()
+                real = discriminator(batch["real_seen"], *labels).float()
         return F.softplus(real - fake).mean(), {}
 
     def _discriminator_loss(self, discriminator: nn.Module, batch: Batch, *labels: Tensor) -> Loss:
@@ -162,7 +167,7 @@ class Adversarial(Spec):
         named: dict[str, Tensor] = {}
 
         def score(kind: Literal["real", "fake"], weight: float) -> Tensor:
-            images = self._discriminator_input(batch, kind).detach()
+            images = batch[f"{kind}_seen"].detach()
             if self.auxiliary:
                 logits, named[kind] = _named(discriminator, images)
                 return logits.float()
@@ -198,7 +203,7 @@ class Adversarial(Spec):
         """The weighted cross-entropy of the classes (n,) by their logits (n, num_classes)."""
         return self.auxiliary * F.cross_entropy(logits.float(), labels)
 
-    def _discriminator_input(self, batch: Batch, kind: Literal["real", "fake"]) -> Tensor:
+    def _discriminator_input(self, batch: Batch, kind: str) -> Tensor:
         """Images as the discriminator sees them: with instance noise, augmented."""
         images = batch["images" if kind == "real" else "fake"]
         noise = batch.get(f"{kind}_noise")
@@ -206,7 +211,7 @@ class Adversarial(Spec):
             images = images + noise
         if self.augment.active:
             images = self.augment.apply(images, batch["changes"])
-        return images
+        return self.ada.apply(images, batch) if "places" in batch else images
 
     def sampler(self, nets: nn.ModuleDict, machine: Machine, *, mirrored: bool) -> GuidedSampler:
         """The nets as they make images; arguments as of `Task.sampler`."""
