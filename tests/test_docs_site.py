@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 
 import shoestring
 from shoestring.cli import main
@@ -124,6 +125,29 @@ def test_the_contest_page_runs_as_it_stands(elsewhere: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     assert said.count("mine: passed") == 2
     assert "steps 0 to 2: all" in said
+
+
+def smaller(line: str) -> list[str]:
+    """The words of a command that trains, after the program, so that it ends soon, on pictures that are at hand."""
+    verb, name, *rest = shlex.split(line)[1:]
+    if verb == "fit":
+        return [verb, name, *rest, "--minutes", "0.01", "--size", "32"]
+    if name.startswith("cifar100"):
+        rest += ["--data", "folder", "--data.path", "photos", "--data.size", "32"]
+    else:
+        rest += ["--data.digits", "embedded", "--data.tune", "2000"]
+    return [verb, name, *rest, "--budget.steps", "2", "--batch-size", "8"]
+
+
+@pytest.mark.parametrize("name", ["own-images", "extend", "trackers"])
+def test_the_trainings_of_a_page_run(name: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sweeps, generators, and what needs several machines, a hub or a library of its own have tests elsewhere."""
+    tiny.write_pictures(elsewhere / "photos", train=20, size=32)
+    for line in commands(ROOT / "docs" / f"{name}.md"):
+        if line.startswith(("shoestring fit", "shoestring train")) and "wandb" not in line:
+            shutil.rmtree(elsewhere / "runs", ignore_errors=True)  # each begins anew
+            assert main([*smaller(line), "--device", "cpu"]) == 0, (line, capsys.readouterr().err)
+            assert list(elsewhere.glob("runs/**/report.html")), line
 
 
 def test_the_shipped_picture_is_of_the_class_it_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def test_a_forged_metric_is_a_claim_until_it_is_measured(run: Run, tmp_path: Pat
 
 def test_metrics_of_other_weights_are_claims(run: Run, tmp_path: Path) -> None:
     run.write_weights({name: 2 * tensor for name, tensor in run.read_weights().items()}, {})
-    assert f"metrics of tune and train {CLAIMED}" in page(run, tmp_path / "page.html")
+    assert f"metrics of train and tune {CLAIMED}" in page(run, tmp_path / "page.html")
 
 
 def test_without_a_record_all_are_claims(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
