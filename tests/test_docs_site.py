@@ -1,11 +1,13 @@
 """The documentation: commands that exist, a tour that runs as it stands, a site without warnings, a whole reference."""
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -141,13 +143,34 @@ def smaller(line: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["own-images", "extend", "trackers"])
 def test_the_trainings_of_a_page_run(name: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Sweeps, generators, and what needs several machines, a hub or a library of its own have tests elsewhere."""
+    """What needs several machines, a hub or a library of its own has tests elsewhere."""
+    if name == "trackers":
+        pytest.importorskip("tensorboard")
     tiny.write_pictures(elsewhere / "photos", train=20, size=32)
     for line in commands(ROOT / "docs" / f"{name}.md"):
         if line.startswith(("shoestring fit", "shoestring train")) and "wandb" not in line:
             shutil.rmtree(elsewhere / "runs", ignore_errors=True)  # each begins anew
             assert main([*smaller(line), "--device", "cpu"]) == 0, (line, capsys.readouterr().err)
             assert list(elsewhere.glob("runs/**/report.html")), line
+
+
+@pytest.mark.skipif("SHOESTRING_DATA" not in os.environ, reason="needs the real files in SHOESTRING_DATA")
+@pytest.mark.parametrize("name", ["export", "other-runtimes", "schedules", "sweeps"])
+def test_pages_that_need_real_data_run(name: str, elsewhere: Path, monkeypatch, capsys) -> None:
+    """Minutes, not seconds: exports are measured on all of test. Trainings take two steps."""
+    monkeypatch.setattr(webbrowser, "open", lambda _: True)
+    assert main(["train", "addnist-quick", "--budget.steps", "300", "--run", "runs/mine", "--device", "cpu"]) == 0
+    few = {"batch_size=\\S+": "batch_size=4,8", "--trials 40 --seeds 3": "--trials 2", "--budget.steps \\d+": ""}
+    for line in commands(ROOT / "docs" / f"{name}.md"):
+        if line.startswith("shoestring"):
+            for what, instead in few.items():
+                line = re.sub(what, instead, line)
+            words = shlex.split(line)[1:]
+            if words[0] in ("train", "sweep"):
+                words += ["--budget.steps", "2", *([] if "batch_size" in line else ["--batch-size", "8"])]
+                words += ["--confirm", "1"] if words[0] == "sweep" else []
+            assert main(words) == 0, (line, capsys.readouterr().err)
+            shutil.rmtree(elsewhere / "sweeps", ignore_errors=True)  # those that follow are others
 
 
 def test_the_shipped_picture_is_of_the_class_it_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
