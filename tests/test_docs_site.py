@@ -168,7 +168,8 @@ def test_pages_that_need_real_data_run(name: str, elsewhere: Path, monkeypatch, 
             words = shlex.split(line)[1:]
             if words[0] in ("train", "sweep"):
                 words += ["--budget.steps", "2", *([] if "batch_size" in line else ["--batch-size", "8"])]
-                words += ["--confirm", "1"] if words[0] == "sweep" else []
+            if words[0] == "sweep":
+                words += ["--confirm", "1", *([] if "data.tune" in line else ["--data.tune", "500"])]
             assert main(words) == 0, (line, capsys.readouterr().err)
             shutil.rmtree(elsewhere / "sweeps", ignore_errors=True)  # those that follow are others
 
