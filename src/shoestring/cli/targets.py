@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from tyro.conf import Suppress, arg
@@ -14,11 +13,11 @@ from shoestring.cli.options import Options, Verb, require_run
 from shoestring.cli.sample import Interpolate, Promote, Sample
 from shoestring.cli.sweep import Sweep
 from shoestring.core.did_you_mean import did_you_mean
-from shoestring.core.errors import RecipeError, UsageError
+from shoestring.core.errors import RecipeError, RunError, UsageError
 from shoestring.core.upgrade import RECIPE_KEYS
 from shoestring.sweeping.shipped import SWEEPS
-from shoestring.zoo import FOLDER, index
-from shoestring.zoo.run_folder import RECIPE
+from shoestring.zoo import index
+from shoestring.zoo.run_folder import RECIPE, run_folder
 
 if TYPE_CHECKING:
     from shoestring.core.config import Spec
@@ -95,8 +94,8 @@ def _require_known_options(verb: type[Options], name: str, words: Sequence[str])
 def _require_options_of_a_run(word: str, name: str, words: Sequence[str]) -> None:
     """Refuses an option that no run's verb has, before torch is imported; only the parser knows those of samplers."""
     known = {f"--{key.rpartition('.')[2]}" for key in (*RECIPE_KEYS, "average") if not key.startswith("budget")}
-    file = Path(name) / RECIPE if (Path(name) / RECIPE).is_file() else FOLDER / name / RECIPE
-    with suppress(OSError, ValueError, LookupError, TypeError):  # whatever is wrong with it is said later
+    with suppress(RunError, OSError, ValueError, LookupError, TypeError):  # whatever is wrong with it is said later
+        file = run_folder(name) / RECIPE
         known |= {f"--{key}" for key in json.loads(file.read_text(encoding="utf-8"))["task"]["sampling"]}
     for verb in (OF_A_RUN[word], *([EvaluateClassifier] if word == "evaluate" else [])):
         known |= _own_options(verb)
