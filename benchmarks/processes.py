@@ -20,6 +20,7 @@ from typing import Any
 from conditions import conditions
 
 from shoestring import api
+from shoestring.core.allocator import keep_freed_memory
 from shoestring.core.device import Machine
 from shoestring.profiling.profile import step_seconds
 
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    keep_freed_memory()  # as the command line and its processes do
     results: list[dict[str, Any]] = []
     for name in given.names:
         row = compared(name, given)

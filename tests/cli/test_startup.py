@@ -34,6 +34,8 @@ from shoestring.recipes import RECIPES
         (1, ["check", "nosuch"]),
         (1, ["grade", "nosuch"]),
         (1, ["list", "--rules", "nosuch.toml"]),
+        (1, ["train", "addnist-quick", "--rules", "nosuch.toml"]),
+        (1, ["show", "addnist-quick", "--rules=nosuch.toml"]),
         (1, ["sweep", "nosuch", "--grid", "seed=1"]),
         (2, ["sample", "cifar100-flow", "--bogus", "3"]),
         (2, ["evaluate", "addnist-best", "--bogus=3"]),

@@ -138,7 +138,7 @@ def in_threads(count: int, work: Callable[[Processes], object]) -> list[Any]:
 
     def one(rank: int) -> object:
         try:
-            return work(Threads(rank, count, meeting, brought))
+            return work(Threads(rank, count, None, meeting, brought))
         except BaseException:
             meeting.abort()
             raise

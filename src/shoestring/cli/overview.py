@@ -44,7 +44,7 @@ def overview(rules_file: Path | None = None) -> tuple[Rules, list[dict[str, Any]
             "published": value,
             "published_text": "" if value is None else percent(value) if accuracy else f"FID {value:g}",
             "measured": measured,
-            "measured_text": "" if measured is None else measured["text"],
+            "measured_text": "not trained yet" if measured is None else measured["text"],
         })  # fmt: skip
     return in_force, rows
 

@@ -4,12 +4,14 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from tyro.conf import Suppress, arg
 
 from shoestring.cli.evaluate import EvaluateClassifier, EvaluateGenerator
-from shoestring.cli.options import Options, Verb, require_run
+from shoestring.cli.options import Options, Verb, require_rules, require_run
 from shoestring.cli.sample import Interpolate, Promote, Sample
 from shoestring.cli.sweep import Sweep
 from shoestring.core.did_you_mean import did_you_mean
@@ -41,6 +43,7 @@ def with_recipe(verb: type[Options], name: str, words: Sequence[str]) -> Verb:
     if verb is not Sweep or name not in SWEEPS:
         index.require_recipe(name)
         _require_known_options(verb, name, words)
+        _require_file_of_rules(words)
     from shoestring import api
     from shoestring.cli.parts import with_kinds
     from shoestring.recipes.recipe import Recipe
@@ -89,6 +92,14 @@ def _require_known_options(verb: type[Options], name: str, words: Sequence[str])
         return
     known = _own_options(verb).union(index.options(name))
     _require_options(known, words, f"shoestring {verb.__name__.lower()} {name}")
+
+
+def _require_file_of_rules(words: Sequence[str]) -> None:
+    """Refuses a file of rules that is not there, before torch is imported."""
+    for word, after in pairwise([*words, ""]):
+        option, given, value = word.partition("=")
+        if option == "--rules" and (given or after):
+            require_rules(Path(value if given else after))
 
 
 def _require_options_of_a_run(word: str, name: str, words: Sequence[str]) -> None:

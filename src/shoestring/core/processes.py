@@ -4,9 +4,9 @@ import os
 import socket
 import zlib
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shoestring.core.errors import RunError, ShoestringError
+from shoestring.core.errors import RunError
+from shoestring.core.shared_memory import LostError, SharedMemory, made
 
 PATIENCE = timedelta(days=30)  # the others wait while the first evaluates; one that dies closes its connections
 CHUNK = 2**28  # bytes sent at once
-
-
-class LostError(ShoestringError):
-    """Another process of the training has ended, so that nothing can be summed over all of them any more."""
-
-    def __init__(self, message: str = "another process of this training has ended") -> None:
-        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -37,10 +31,12 @@ class Processes:
     Attributes:
         rank: Which one this is, from 0. The first one writes.
         count: How many there are.
+        memory: By which those of one machine sum, where they can.
     """
 
     rank: int = 0
     count: int = 1
+    memory: SharedMemory | None = None
 
     def share(self, whole: Tensor) -> Tensor:
         """This process's rows of a tensor that has one for each image of the batch."""
@@ -65,7 +61,9 @@ class Processes:
         Raises:
             LostError: Another process has ended.
         """
-        if self.count > 1:
+        if self.memory is not None and tensor.device.type == "cpu":
+            self.memory.add(tensor)
+        elif self.count > 1:
             with _connected():
                 torch.distributed.all_reduce(tensor)
         return tensor
@@ -168,11 +166,13 @@ class Launched:
         rank: Which process this is of all.
         count: How many there are.
         local: Which one of its machine it is.
+        alone: Whether all are of this machine.
     """
 
     rank: int
     count: int
     local: int
+    alone: bool
 
 
 def launched() -> Launched | None:
@@ -181,7 +181,8 @@ def launched() -> Launched | None:
     found = [os.environ.get(name) for name in names]
     if None in found or found[1] == "1":
         return None
-    return Launched(*(int(value or 0) for value in found[:3]))
+    rank, count, local = (int(value or 0) for value in found[:3])
+    return Launched(rank, count, local, os.environ.get("LOCAL_WORLD_SIZE") == found[1])
 
 
 @contextmanager
@@ -194,7 +195,8 @@ def joined(rank: int, count: int, on_gpu: bool, meeting: Path | None = None) -> 
         on_gpu: Whether nets are on GPUs, whose sums NCCL takes; all else is gloo's.
         meeting: A file that all find each other by, of processes of one machine; by default as a launcher says.
     """
-    store = None
+    there = launched()
+    store, one_machine = None, meeting is not None or (there is not None and there.alone)
     if meeting is not None:
         from torch.distributed import FileStore  # pyright: ignore[reportPrivateImportUsage]
 
@@ -203,10 +205,30 @@ def joined(rank: int, count: int, on_gpu: bool, meeting: Path | None = None) -> 
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     with _connected():
         torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    processes, memory = Processes(rank, count), None
     try:
-        yield Processes(rank, count)
+        memory = _shared_memory(processes) if one_machine else None
+        yield replace(processes, memory=memory)
     finally:
+        if memory is not None:
+            memory.close()
         torch.distributed.destroy_process_group()
+
+
+def _shared_memory(processes: Processes) -> SharedMemory | None:
+    """Memory that these processes, all of one machine, sum by; None if one of them cannot."""
+    with made(processes.count) if processes.rank == 0 else nullcontext() as path:
+        path, file = processes.told(path), None
+        if path is not None:
+            with suppress(OSError):
+                file = os.open(path, os.O_RDWR)
+        if processes.any(file is None) or file is None:
+            if file is not None:
+                os.close(file)
+            return None
+        memory = SharedMemory(file, processes.rank, processes.count)
+        processes.any(False)  # each has its lock now, before another tries it
+        return memory
 
 
 def _stay_on_this_machine() -> None:

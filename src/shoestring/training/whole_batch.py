@@ -149,14 +149,16 @@ class _BatchNorm(torch.autograd.Function):
         if torch.is_grad_enabled():  # these gradients are to be differentiated
             return (None, *_differentiable(ctx, slope, x, weight, count), None)
         slope = slope.contiguous(memory_format=_memory_order(x))
+        exact = slope.dtype == weight.dtype  # else the factors of channels are not rounded as the images are
         inward, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            slope, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+            slope, x, weight, mean, variance, None, None, False, ctx.eps, [not exact, True, True]
         )
         if ctx.needs_input_grad[1]:
-            sums = ctx.processes.add(torch.stack((of_weight, of_bias)))
-            by = weight * (variance + ctx.eps).rsqrt() / count.to(weight.dtype)
-            through = F.batch_norm(x, mean, variance, by * sums[0], by * sums[1], False, 0.0, ctx.eps)
-            inward = inward.sub_(through)
+            by = weight * (variance + ctx.eps).rsqrt()
+            sums = ctx.processes.add(torch.stack((of_weight, of_bias))) * (-by / count.to(weight.dtype))
+            through = F.batch_norm(x, mean, variance, sums[0], sums[1], False, 0.0, ctx.eps)
+            each = by.view(1, -1, *[1] * (x.ndim - 2))
+            inward = through.addcmul_(slope, each) if exact else inward.add_(through)
         return None, inward, of_weight, of_bias, None
 
 
