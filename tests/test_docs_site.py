@@ -16,6 +16,7 @@ import tiny
 import shoestring
 from shoestring.cli import main
 from shoestring.cli.main import parse
+from shoestring.core.run import Run
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -101,17 +102,31 @@ def test_commands_stand_where_the_tests_look(page: Path) -> None:
             assert not re.search(r"^(shoestring|pip) \w", block, flags=re.MULTILINE), block
 
 
-def test_the_tour_runs_as_it_stands(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = commands(ROOT / "docs" / "tutorial.md")
+TOURS = {
+    "docs/tutorial.md": (
+        "both.html",
+        "seas.png",
+        "mine.toml",
+        "runs/first/weights.safetensors",
+        "runs/first/exports/torch",
+    ),
+    "README.md": ("seas.png", "mine.toml", "runs/first/report.html"),
+}
+"""Pages of commands that need nothing of one's own, and what they make."""
+
+
+@pytest.mark.parametrize("page", TOURS)
+def test_the_tour_runs_as_it_stands(page: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for line in commands(ROOT / page) if line.startswith("shoestring")]
     assert [line for line in lines if line.startswith("shoestring train")]
     for line in lines:
         few = re.sub(r"--budget.steps \d+", "--budget.steps 2", line)
         few = re.sub(r"--count \d+", "--count 2", few)
-        if not few.startswith(("shoestring speed", "shoestring list")):
-            assert main([*shlex.split(few)[1:], "--device", "cpu"]) == 0, (line, capsys.readouterr().err)
-    for file in ("both.html", "seas.png", "mine.toml", "runs/first/weights.safetensors", "runs/first/exports/torch"):
+        on_cpu = [] if few.startswith(("shoestring list", "shoestring new")) else ["--device", "cpu"]
+        if not few.startswith("shoestring speed"):
+            assert main([*shlex.split(few)[1:], *on_cpu]) == 0, (line, capsys.readouterr().err)
+    for file in TOURS[page]:
         assert (elsewhere / file).exists(), file
-    assert commands(ROOT / "README.md")[2:], "the landing page has a tour"
 
 
 def test_the_contest_page_runs_as_it_stands(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,6 +187,35 @@ def test_pages_that_need_real_data_run(name: str, elsewhere: Path, monkeypatch, 
                 words += ["--confirm", "1", *([] if "data.tune" in line else ["--data.tune", "500"])]
             assert main(words) == 0, (line, capsys.readouterr().err)
             shutil.rmtree(elsewhere / "sweeps", ignore_errors=True)  # those that follow are others
+
+
+@pytest.mark.skipif("SHOESTRING_DATA" not in os.environ, reason="needs the real files in SHOESTRING_DATA")
+def test_what_one_machine_can_run_of_many_machines(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sweeps and trainings that need ssh, Slurm or an address are understood; those of Ray have tests of their own."""
+    few = ["--budget.steps", "2", "--batch-size", "8"]
+    ran: list[str] = []
+    for line in commands(ROOT / "docs" / "many-machines.md"):
+        program, *words = shlex.split(line)
+        if "addnist-effnet-cut" in line:
+            words = [*words, *few, "--data.tune", "500", "--confirm", "1"]
+            assert (
+                main(
+                    [word.replace("8", "2") if words[at - 1] == "--workers" else word for at, word in enumerate(words)]
+                )
+                == 0
+            )
+            shutil.rmtree(elsewhere / "s")
+        elif "train cifar100-best" in line and "--nnodes" not in line:
+            run = str(elsewhere / f"run-{len(ran)}")
+            there = shutil.which(program, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+            assert there, program
+            done = subprocess.run([there, *words, *few, "--run", run], capture_output=True, text=True)
+            assert done.returncode == 0, (line, done.stderr)
+            assert Run(Path(run)).environment()["machine"]["processes"] == 2
+        else:
+            continue
+        ran.append(line)
+    assert len(ran) == 4
 
 
 def test_the_shipped_picture_is_of_the_class_it_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import tiny
 import torch
 from stand_in import TOKEN, Hub, serving
+from test_docs_site import ROOT, commands
 
 import shoestring
 from shoestring import zoo
@@ -148,3 +149,12 @@ def test_addresses() -> None:
     for wrong in ("digits", "a/b/c", "hf://me", "me/../x y"):
         with pytest.raises(HubError, match=re.escape(repr(wrong))):
             parse_address(wrong)
+
+
+def test_the_page_runs_as_it_stands(hub: Hub, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.move(run.folder, tmp_path / "runs" / "first")
+    shutil.copy(ROOT / "examples" / "digits.png", "photo.png")
+    lines = [line for line in commands(ROOT / "docs" / "hub.md") if line.startswith("shoestring")]
+    assert [main(line.split()[1:]) for line in lines] == [0, 0]
+    assert "weights.safetensors" in hub.repositories["me/digits"]
