@@ -9,8 +9,9 @@ import pytest
 from campaign import attacks, hostile_inputs, kills, long_runs, measures, no_room, power_loss, races
 from campaign.file_layer import watched
 from campaign.trials import Trial, isolated
+from shoestring.core import atomic_files
 from shoestring.core import run as runs
-from shoestring.core.run import write_atomic
+from shoestring.core.atomic_files import write_atomic
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="trials run in forked processes")
 
@@ -35,7 +36,8 @@ def test_a_power_failure_costs_no_more_than_a_kill(begun: kills.Begun, tmp_path:
 
 
 def test_without_syncs_a_power_failure_is_noticed(begun: kills.Begun, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(runs, "_sync_folder", lambda _: None)
+    for module in (atomic_files, runs):
+        monkeypatch.setattr(module, "sync_folder", lambda _: None)
     found = power_loss.trials(tmp_path, 2, range(0, 30, 3), begun)
     assert next(trial.broken for trial in found if trial.broken)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import tiny
 
 from shoestring import api
 from shoestring.core import lock
-from shoestring.core.errors import RunError
+from shoestring.core.errors import BusyError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 
@@ -45,6 +46,22 @@ def test_a_second_process_is_refused_by_name_and_may_go_on_after_the_first(holde
     assert not run.folder.exists()  # nothing came into it
     with run.locked(Progress()):
         assert run.folder.is_dir()
+
+
+def test_a_holder_that_has_not_written_its_name_yet_is_named_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / ".lock"
+    with file.open("a+", encoding="utf-8") as held:
+        lock._lock(held)
+
+        def write() -> None:
+            held.write("process 7 on elsewhere")
+            held.flush()
+
+        late = threading.Timer(0.2, write)
+        late.start()
+        with pytest.raises(BusyError, match="in use by process 7 on elsewhere"), lock.locked(file, Progress()):
+            pass
+        late.join()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signals")

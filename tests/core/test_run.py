@@ -11,10 +11,11 @@ import tiny
 import torch
 from safetensors import safe_open
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.budget import Layer
 from shoestring.core.checkpoint_chain import broken_links
 from shoestring.core.errors import RunError
-from shoestring.core.run import Run, write_atomic
+from shoestring.core.run import Run
 
 CPU = torch.device("cpu")
 LAYERS = [Layer("classifier.0", "Conv2d 3x3", (16, 28, 28), 432, 338_688)]

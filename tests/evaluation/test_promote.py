@@ -8,9 +8,10 @@ import tiny
 import torch
 
 from shoestring import api, zoo
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import OverBudgetError, RecipeError, RunError
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run, write_atomic
+from shoestring.core.run import Run
 from shoestring.model.generator import Generator
 from shoestring.model.load import recipe_of
 

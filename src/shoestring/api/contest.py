@@ -10,11 +10,11 @@ from shoestring.contest.finding import Level
 from shoestring.contest.grade import Board, Limits
 from shoestring.contest.grade import grade as grade_folder
 from shoestring.contest.measured import Sampled
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import ShoestringError, require_at_least
 from shoestring.core.packed import SUFFIX, record_of
 from shoestring.core.packed import pack as pack_run
 from shoestring.core.progress import Progress
-from shoestring.core.run import write_atomic
 from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.evaluation.extractors import Weights
 from shoestring.exporting.exportable import exportable

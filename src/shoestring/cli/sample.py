@@ -130,7 +130,7 @@ def require_png(path: Path) -> None:
 
 
 def _write(display: Display, path: Path, content: bytes, result: dict[str, Any]) -> None:
-    from shoestring.core.run import write_atomic
+    from shoestring.core.atomic_files import write_atomic
 
     write_atomic(path, content)
     display.result({"file": str(path.resolve())} | result)

@@ -22,10 +22,10 @@ from torch import Tensor
 from shoestring.contest.finding import Finding, Level
 from shoestring.contest.measured import Sampled
 from shoestring.contest.worker import DOING
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import RunError
 from shoestring.core.packed import digest
 from shoestring.core.progress import Progress
-from shoestring.core.run import write_atomic
 from shoestring.metrics.statistics import computed_by, paired_difference
 from shoestring.recipes.rules import Rules
 from shoestring.training.loop import caught_signals

@@ -22,6 +22,7 @@ else:
 HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what systems say of a lock that another process holds
 
 LOOK_SECONDS = 0.2  # between looks whether another process has ended
+NAMING_SECONDS = 2.0  # that a holder may take to write its name, on a busy machine
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def locked(file: Path, progress: Progress, awaited: Path | None = None) -> Gener
 
 
 def _acquired(file: Path, progress: Progress, awaited: Path | None) -> TextIO:
-    told = False
+    told, until = False, time.monotonic() + NAMING_SECONDS
     while True:
         held = file.open("a+", encoding="utf-8")
         try:
@@ -66,7 +67,11 @@ def _acquired(file: Path, progress: Progress, awaited: Path | None) -> TextIO:
             if error.errno in HELD:
                 with held:
                     held.seek(0)
-                    holder = held.read() or "another process"
+                    holder = held.read()
+                if not holder and time.monotonic() < until:  # it has only just come
+                    time.sleep(0.01)
+                    continue
+                holder = holder or "another process"
                 raise BusyError(f"{file.parent} is in use by {holder}; wait until that ends, or stop it") from None
             if not awaited:
                 progress.say(f"{file.parent} lies on a file system without locks ({error}): start nothing else there")

@@ -1,12 +1,10 @@
 """A run: one folder that holds all there is to know of one training. The only module that knows file names."""
 
-import errno
 import hashlib
 import io
 import itertools
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor
 
 from shoestring.core import checkpoint_chain
+from shoestring.core.atomic_files import forget_unfinished_writes, make_folder, sync_folder, write_atomic
 from shoestring.core.budget import Layer
 from shoestring.core.checkpoint_chain import next_link
 from shoestring.core.errors import RunError
@@ -55,8 +54,6 @@ RECORDS = (
     "one_call.json",
 )
 """The JSON files that tell of a run, those that it begins with first."""
-UNFINISHED = ".unfinished"  # ends the names of temporary files
-NO_SYNC = (errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # of folders that may not be read, or file systems
 DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
@@ -102,7 +99,7 @@ class Run:
             raise RunError(f"{self.folder} is a file; name a folder with --run") from None
         try:
             with locked(self.folder / ".lock", progress):
-                _forget_unfinished_writes(self.folder)
+                forget_unfinished_writes(self.folder)
                 yield
         finally:
             with suppress(OSError):  # the first that is not empty ends it
@@ -157,7 +154,7 @@ class Run:
             file.flush()
             os.fsync(file.fileno())  # a checkpoint on the disk has its log there too
         if new:
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
 
     def log(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The log's records in order, of one kind if given; a torn last line is left out."""
@@ -227,7 +224,7 @@ class Run:
         for old in older:
             old.unlink()
         if older:
-            _sync_folder(older[0].parent)
+            sync_folder(older[0].parent)
 
     def chain(self) -> list[dict[str, Any]]:
         """The chain of checkpoints; empty of runs of before there was one."""
@@ -442,61 +439,6 @@ class Run:
 
     def _write(self, name: str, content: bytes) -> Path:
         return write_atomic(self.folder / name, content)
-
-
-def write_atomic(path: Path, content: bytes) -> Path:
-    """Replaces a file so that no reader ever sees half of it, and a crash leaves the old one.
-
-    Once it returns, the new one is on the disk.
-    """
-    make_folder(path.parent)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-    return path
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder, and those it lies in, so that a power failure does not take it away with what is in it.
-
-    Raises:
-        FileExistsError: It is a file.
-    """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in missing:
-        _sync_folder(each.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Brings the names in a folder to the disk, where the system can."""
-    if sys.platform == "win32":
-        return  # it opens no folders; NTFS keeps a journal of names
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        if error.errno not in NO_SYNC:
-            raise
-
-
-def _forget_unfinished_writes(folder: Path) -> None:
-    """Removes what `write_atomic` left of writes that a killed process did not end; nobody else may be writing."""
-    for file in folder.rglob(f".*{UNFINISHED}"):
-        with suppress(OSError):
-            file.unlink()
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import ExportError
-from shoestring.core.run import Run, write_atomic
+from shoestring.core.run import Run
 from shoestring.data.image_reader import fitted
 from shoestring.exporting.exportable import Exportable
 from shoestring.exporting.html_page import html_page

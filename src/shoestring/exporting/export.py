@@ -19,9 +19,10 @@ from typing import Any
 
 import torch
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import DataError, ExportError, RunError
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run, write_atomic
+from shoestring.core.run import Run
 from shoestring.data.dataset import Images
 from shoestring.data.download import checksum_of
 from shoestring.exporting import probe

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import ExportError
-from shoestring.core.run import Run, write_atomic
+from shoestring.core.run import Run
 from shoestring.exporting.exportable import Exportable, sampler
 from shoestring.exporting.float_program import FloatProgram, float_program
 from shoestring.exporting.html_page import html_page

@@ -28,8 +28,8 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import ShoestringError
-from shoestring.core.run import write_atomic
 from shoestring.integers.operands import OfOne, OfTwo
 
 Int8 = NDArray[np.int8]

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import tomli_w
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.config import Spec, counting
 from shoestring.core.field_docs import field_docs
-from shoestring.core.run import write_atomic
 from shoestring.recipes import RECIPES
 from shoestring.recipes.recipe import Recipe
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shoestring.core.run import write_atomic
+from shoestring.core.atomic_files import write_atomic
 from shoestring.report.format import ABSENT, integer, interval, number, percent, points, points_interval
 from shoestring.report.metric_table import in_percent, title
 from shoestring.report.templates import rendered

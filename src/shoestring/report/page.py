@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import RunError
-from shoestring.core.run import Run, write_atomic
+from shoestring.core.run import Run
 from shoestring.report.comparison import compare
 from shoestring.report.format import integer, interval, large, percent
 from shoestring.report.run_data import Reader, read

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import RunError
-from shoestring.core.run import write_atomic
 from shoestring.report.format import ABSENT, duration, integer, interval, number, percent, plain
 from shoestring.report.sweep_charts import sweep_charts
 from shoestring.report.templates import rendered

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import RunError
-from shoestring.core.run import Run, write_atomic
+from shoestring.core.run import Run
 from shoestring.model.code import keep_code
 from shoestring.model.load import recipe_of
 from shoestring.recipes.recipe import Recipe

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.outside import is_outside
-from shoestring.core.run import write_atomic
 from shoestring.recipes import RECIPES
 from shoestring.recipes.lookup import METADATA_FIELDS
 from shoestring.recipes.recipe import Recipe, parts_of

@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.progress import Progress
-from shoestring.core.run import write_atomic
 from shoestring.metrics.features.extractor import BATCH, Extractor, batches, check_images, identity
 
 PART = 1000  # images a file

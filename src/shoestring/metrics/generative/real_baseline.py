@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shoestring.core.atomic_files import write_atomic
 from shoestring.core.progress import Progress
-from shoestring.core.run import write_atomic
 from shoestring.metrics.generative.suite import ImageFeatures, Naming, scores
 from shoestring.metrics.score import GenerativeMetric
 from shoestring.metrics.statistics import computed_by
