@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def _tried(begun: Begun, verb: str, way: str, draw: random.Random, address: str)
         status, said = _command(begun, verb, address)
     if status not in (0, 1) or "Traceback" in said:
         return f"status {status}: {said[-300:]}"
-    if status == 1 and said.count("error: ") != 1:
+    if status == 1 and len(re.findall(r"^error: ", said, flags=re.MULTILINE)) != 1:
         return f"no single line says what is wrong: {said[-300:]}"
     if half := _half_written(begun.place):
         return f"half-written: {half}"
