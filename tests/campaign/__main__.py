@@ -1,20 +1,26 @@
-"""`PYTHONPATH=tests python -m campaign`: tries to break the promises, and records what it tried."""
+"""`PYTHONPATH=tests python -m campaign`: tries to break the promises, and records what it tried.
+
+The same command again goes on after the trials that its record has, until all that are to be tried were. Ctrl-C ends it
+and keeps the record.
+"""
 
 import argparse
 import datetime
 import importlib
 import json
 import platform
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from campaign.trials import Trial
+from shoestring.core.atomic_files import write_atomic
 
 CAMPAIGNS = (
     "hostile_inputs", "attacks", "kills", "power_loss", "no_room", "races", "measures", "long_runs",
@@ -31,6 +37,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("campaign.json"), help="where the record goes; others stay")
     parser.add_argument("--table", type=Path, help="a page whose table is made of the record; nothing is tried")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = asked.only or CAMPAIGNS
     record = json.loads(asked.out.read_text()) if asked.out.is_file() else {}
     if asked.table:
@@ -38,51 +45,78 @@ def main() -> int:
         return 0
     for place, name in enumerate(names):
         began, budget = time.monotonic(), asked.minutes * 60 / len(names)
-        found = conducted(name, asked.seed, asked.trial, budget, sys.stdout.isatty())
+        before = record.get(name, {})
+        if asked.trial or before.get("seed") != asked.seed:
+            before = {}
+        found, stopped = conducted(name, asked.seed, asked.trial, budget, sys.stdout.isatty(), before)
         asked.minutes -= (time.monotonic() - began) / 60 - budget / 60 if place + 1 < len(names) else 0
         record[name] = found
-        asked.out.write_text(json.dumps(record, indent=1) + "\n")
+        write_atomic(asked.out, (json.dumps(record, indent=1) + "\n").encode())
         facts = ", ".join(f"{key} {value:.4g}" for key, value in found["facts"].items())
         print(f"{found['promise']}: {found['tried']:,} tried, {len(found['broken'])} broken, at most {facts or '–'}")
         for one in found["broken"][:20]:
             print(f"  {one['number']} {one['what']}\n    {one['broken']}")
+        if stopped:
+            break
     return int(any(found["broken"] for found in record.values()))
 
 
 def conducted(
-    name: str, seed: int, numbers: Iterable[int] | None, seconds: float, shown: bool = False
-) -> dict[str, Any]:
-    """What a campaign found within a time: counts, broken promises, and the largest of every fact."""
+    name: str,
+    seed: int,
+    numbers: Iterable[int] | None,
+    seconds: float,
+    shown: bool = False,
+    before: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], bool]:
+    """What a campaign found within a time: counts, broken promises, and the largest of every fact.
+
+    Args:
+        name: Of the campaign.
+        seed: Decides all that is drawn.
+        numbers: Of the trials; by default those that the record does not have.
+        seconds: After which no other trial begins.
+        shown: Whether counts are printed as they grow.
+        before: What the record has of it, to which this is added.
+
+    Returns:
+        The new record, and whether Ctrl-C or SIGTERM ended it.
+    """
     campaign = importlib.import_module(f"campaign.{name}")
     torch.set_num_threads(1)
-    began, processor = time.monotonic(), time.process_time()
-    tried, kinds, facts = 0, dict[str, int](), dict[str, float]()
-    broken: list[Trial] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for trial in campaign.trials(Path(folder), seed, range(campaign.ASKED) if numbers is None else numbers):
-            tried += 1
-            kind = trial.what.partition(":")[0]
-            kinds[kind] = kinds.get(kind, 0) + 1
-            facts |= {key: max(value, facts.get(key, value)) for key, value in trial.facts.items()}
-            broken += [trial] if trial.broken else []
-            if shown:
-                print(f"\r{tried:,} tried, {len(broken)} broken", end="\r", flush=True)
-            if time.monotonic() - began > seconds:
-                break
+    before = before or {}
+    began, processor, stopped = time.monotonic(), time.process_time(), False
+    tried, kinds, facts = before.get("tried", 0), dict(before.get("kinds", {})), dict(before.get("facts", {}))
+    broken: list[dict[str, Any]] = list(before.get("broken", []))
+    left = range(tried, campaign.ASKED) if numbers is None else numbers
+    with tempfile.TemporaryDirectory() as folder, closing(campaign.trials(Path(folder), seed, left)) as trials:
+        try:
+            for trial in trials:
+                tried += 1
+                kind = trial.what.partition(":")[0]
+                kinds[kind] = kinds.get(kind, 0) + 1
+                facts |= {key: max(value, facts.get(key, value)) for key, value in trial.facts.items()}
+                broken += [vars(trial)] if trial.broken else []
+                if shown:
+                    print(f"\r{tried:,} tried, {len(broken)} broken", end="\r", flush=True)
+                if time.monotonic() - began > seconds:
+                    break
+        except KeyboardInterrupt:
+            stopped = True
     return {
         "promise": campaign.PROMISE,
         "asked": campaign.ASKED,
         "tried": tried,
         "kinds": kinds,
-        "broken": [vars(trial) for trial in broken],
+        "broken": broken,
         "facts": facts,
         "seed": seed,
         "date": datetime.date.today().isoformat(),
-        "seconds": round(time.monotonic() - began, 1),
-        "own_processor_seconds": round(time.process_time() - processor, 1),
+        "seconds": round(before.get("seconds", 0) + time.monotonic() - began, 1),
+        "own_processor_seconds": round(before.get("own_processor_seconds", 0) + time.process_time() - processor, 1),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "torch": torch.__version__,
-    }
+    }, stopped
 
 
 def with_table(page: str, record: dict[str, Any]) -> str:

@@ -2,11 +2,13 @@
 
 import os
 import pickle
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from campaign import attacks, hostile_inputs, kills, long_runs, measures, no_room, power_loss, races
+from campaign.__main__ import conducted
 from campaign.file_layer import watched
 from campaign.trials import Trial, isolated
 from shoestring.core import atomic_files
@@ -88,6 +90,22 @@ def test_a_trial_that_crashes_hangs_or_takes_memory_costs_only_itself() -> None:
 
     found = [*isolated(trial, range(5), seconds=0.2, extra_bytes=1 << 28)]
     assert [bool(one.broken) for one in found] == [False, True, True, True, False]
+
+
+def test_a_campaign_goes_on_after_the_trials_of_its_record(monkeypatch) -> None:
+    def some(_: Path, seed: int, numbers: Iterable[int]) -> Iterator[Trial]:
+        for number in numbers:
+            if number == 3 and seed == 1:
+                raise KeyboardInterrupt
+            yield Trial(number, f"kind: {number}", "broken" if number == 1 else "", {"size": number})
+
+    monkeypatch.setattr(attacks, "trials", some)
+    monkeypatch.setattr(attacks, "ASKED", 5)
+    first, stopped = conducted("attacks", 1, None, 60)
+    assert (first["tried"], first["kinds"], first["facts"], stopped) == (3, {"kind": 3}, {"size": 2}, True)
+    second, stopped = conducted("attacks", 2, None, 60, before=first)
+    assert (second["tried"], second["kinds"], second["facts"], stopped) == (5, {"kind": 5}, {"size": 4}, False)
+    assert [one["number"] for one in second["broken"]] == [1]
 
 
 def test_the_layer_sees_every_change_and_refuses_in_the_middle_of_a_write(tmp_path: Path) -> None:
