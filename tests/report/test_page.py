@@ -171,6 +171,31 @@ def test_any_part_may_be_absent(name, tmp_path):
     assert page([run], tmp_path).all("h1")
 
 
+INSPECTED = {
+    "folder": "/images", "classes": ["cat"], "counts": {"train": [3]}, "carved": [], "formats": {"PNG": 3},
+    "widths": [8, 8, 9], "heights": [8, 8, 9], "total": 3, "warnings": [], "bad": [], "passed_over": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("inspection.json", INSPECTED | {"widths": ["a", 8, 9]}, "widths.0"),
+        ("inspection.json", INSPECTED | {"counts": {"train": [3, 4]}}, "one count for each class"),
+        ("inspection.json", [], "valid dictionary"),
+        ("pretrained.json", {"recipe": "x", "data": "y"}, "taken"),
+        ("fit.json", {"reasons": 3}, "reasons"),
+    ],
+)
+def test_a_record_that_holds_something_else_is_named(name, content, said, tmp_path):
+    run = classifier(tmp_path / "run", classes=4, steps=1_000)
+    run.write_json("inspection.json", INSPECTED)
+    assert "3 images of 1 classes" in _text(run, tmp_path)
+    run.write_json(name, content)
+    with pytest.raises(RunError, match=rf"(?s){name} is damaged.*{said}"):
+        build([run], tmp_path / "report.html")
+
+
 def test_pictures_come_from_the_run_alone_and_whole(tmp_path):
     run = classifier(tmp_path / "run", classes=4, steps=1_000)
     (tmp_path / "secret.png").write_bytes(images(8))

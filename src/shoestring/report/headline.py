@@ -134,8 +134,8 @@ def notices(run_data: RunData) -> list[str]:
     said = [*([run_data.rules] if run_data.rules else []), *run_data.departures]
     if start := run_data.pretrained:
         said.append(
-            f"started from the weights of {start['recipe']}, so other data was used, too: {start['data']} "
-            f"({integer(start['taken'])} parameters taken over)"
+            f"started from the weights of {start.recipe}, so other data was used, too: {start.data} "
+            f"({integer(start.taken)} parameters taken over)"
         )
     if not run_data.run.finished():
         limit = run_data.part("budget").get("steps")

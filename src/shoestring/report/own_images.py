@@ -36,24 +36,23 @@ class OwnImages:
 def own_images(run_data: RunData) -> OwnImages | None:
     """What is known of the folder; None for a run of other data."""
     seen = run_data.inspection
-    if not seen:
+    if seen is None:
         return None
-    counts: dict[str, list[int]] = seen["counts"]
-    columns = list(zip(*counts.values(), strict=True))
+    columns = list(zip(*seen.counts.values(), strict=True))
     order = sorted(range(len(columns)), key=lambda label: (sum(columns[label]), label))[:LISTED]
-    sides = [f"{side[0]:,} to {side[2]:,}, median {side[1]:,}" for side in (seen["widths"], seen["heights"])]
-    unused = [(str(one["path"]), str(one["reason"])) for one in [*seen["bad"], *seen["passed_over"]]]
+    sides = [f"{side[0]:,} to {side[2]:,}, median {side[1]:,}" for side in (seen.widths, seen.heights)]
+    unused = [(one.path, one.reason) for one in [*seen.bad, *seen.passed_over]]
     return OwnImages(
-        summary=f"{integer(seen['total'])} images of {integer(len(seen['classes']))} classes in {seen['folder']}.",
-        splits=[f"{split} (carved)" if split in seen["carved"] else split for split in counts],
-        rows=[(str(seen["classes"][label]), [integer(count) for count in columns[label]]) for label in order],
+        summary=f"{integer(seen.total)} images of {integer(len(seen.classes))} classes in {seen.folder}.",
+        splits=[f"{split} (carved)" if split in seen.carved else split for split in seen.counts],
+        rows=[(seen.classes[label], [integer(count) for count in columns[label]]) for label in order],
         left_out=len(columns) - len(order),
         details=[
-            ("formats", ", ".join(f"{form} {count:,}" for form, count in seen["formats"].items())),
+            ("formats", ", ".join(f"{form} {count:,}" for form, count in seen.formats.items())),
             ("widths", sides[0]),
             ("heights", sides[1]),
         ],
-        warnings=[str(warning) for warning in seen["warnings"]],
+        warnings=seen.warnings,
         files=unused[:LISTED],
         more_files=max(len(unused) - LISTED, 0),
     )

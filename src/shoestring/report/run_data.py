@@ -8,6 +8,7 @@ from typing import Any, cast
 from shoestring.core.budget import Layer
 from shoestring.core.run import Run
 from shoestring.report.format import is_number
+from shoestring.report.records import Fitted, Inspected, Started, read_record
 
 Json = dict[str, Any]
 SPLITS = ("test", "tune", "train")
@@ -81,9 +82,9 @@ class RunData:
         origins: Who measured them, by split; of a split of which that is not said, nothing.
         classes: Class names, empty when unknown.
         exports: The records of the run's exports, in the order of their folders' names.
-        inspection: What the user's own folder of images was like at the start, empty for other data.
-        pretrained: What weights of another run the training started from, empty where it started anew.
-        fit: What was wanted of the model and why the recipe is as it is, empty where nobody chose it by `fit`.
+        inspection: What the user's own folder of images was like at the start; None for other data.
+        pretrained: What weights of another run the training started from; None where it started anew.
+        fit: Why the recipe is as it is; None where nobody chose it by `fit`.
     """
 
     run: Run
@@ -99,9 +100,9 @@ class RunData:
     origins: dict[str, str]
     classes: list[str]
     exports: list[Json]
-    inspection: Json
-    pretrained: Json
-    fit: Json
+    inspection: Inspected | None
+    pretrained: Started | None
+    fit: Fitted | None
 
     def part(self, name: str) -> Json:
         """A part of the recipe that is itself an object, empty when absent."""
@@ -204,9 +205,9 @@ def _read(run: Run, label: str, reader: Reader) -> RunData:
         origins={split: said for split in run.metrics() if (said := reader.origin(run, split))},
         classes=[_text(name) for name in _optional(run, "classes.json", [])],
         exports=_exports(run),
-        inspection=_optional(run, "inspection.json", {}),
-        pretrained=_optional(run, "pretrained.json", {}),
-        fit=_optional(run, "fit.json", {}),
+        inspection=read_record(run, "inspection.json", Inspected),
+        pretrained=read_record(run, "pretrained.json", Started),
+        fit=read_record(run, "fit.json", Fitted),
     )
 
 

@@ -20,7 +20,7 @@ from shoestring.report.gallery import gallery, strip
 from shoestring.report.headline import Headline, headline, limitations, notices
 from shoestring.report.metric_table import MetricTable, metric_table
 from shoestring.report.own_images import OwnImages, own_images
-from shoestring.report.run_data import SPLITS, RunData, as_object
+from shoestring.report.run_data import SPLITS, RunData
 from shoestring.report.sample_charts import generated_charts
 from shoestring.report.svg import Key, Picture
 from shoestring.report.tables import Field, LayerRow, environment, layer_rows, layer_sums, recipe_fields, sessions
@@ -71,7 +71,7 @@ def run_section(run_data: RunData, name: str) -> RunSection:
         headline=headline(run_data),
         notices=notices(run_data),
         own_images=own_images(run_data),
-        reasons=[(str(what), str(why)) for what, why in as_object(run_data.fit.get("reasons")).items()],
+        reasons=list(run_data.fit.reasons.items()) if run_data.fit else [],
         charts=charts(run_data, name),
         generated=generated_charts(run_data, name),
         scores=metric_table(run_data),

@@ -1,0 +1,76 @@
+"""Files of a run that tell more than a table of numbers, checked as they are read: it may come from anywhere."""
+
+from typing import Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from shoestring.core.config import explain
+from shoestring.core.errors import RunError
+from shoestring.core.run import Run
+
+
+class Record(BaseModel):
+    """A JSON file of a run, of which only what is shown is read."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class UnusedFile(Record):
+    """A file that no image was taken from, and why."""
+
+    path: str
+    reason: str
+
+
+class Inspected(Record):
+    """The user's own folder of images, as it was when the training began; see `data.inspection.FolderReport`."""
+
+    folder: str
+    classes: list[str]
+    counts: dict[str, list[int]]
+    carved: list[str]
+    formats: dict[str, int]
+    widths: tuple[int, int, int]
+    heights: tuple[int, int, int]
+    total: int
+    warnings: list[str]
+    bad: list[UnusedFile]
+    passed_over: list[UnusedFile]
+
+    @model_validator(mode="after")
+    def _one_count_for_each_class(self) -> Self:
+        if any(len(counts) != len(self.classes) for counts in self.counts.values()):
+            raise ValueError("there is not one count for each class")
+        return self
+
+
+class Started(Record):
+    """The weights that a training started from; see `model.pretrained.Pretrained`."""
+
+    recipe: str
+    data: str
+    taken: int
+
+
+class Fitted(Record):
+    """Why a recipe is as it is that `fit` chose: parts of it, and the reason for each."""
+
+    reasons: dict[str, str] = {}
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(run: Run, name: str, kind: type[R]) -> R | None:
+    """What a file of a run holds; None if there is no such file.
+
+    Raises:
+        RunError: It holds something else.
+    """
+    file = run.folder / name
+    if not file.is_file():
+        return None
+    try:
+        return kind.model_validate(run.read_json(name))
+    except ValidationError as error:
+        raise RunError(f"{file} is damaged; delete it to go on without it:\n{explain(error)}") from error
