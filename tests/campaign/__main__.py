@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from shoestring.core.atomic_files import write_atomic
 CAMPAIGNS = (
     "hostile_inputs", "attacks", "kills", "power_loss", "no_room", "races", "measures", "long_runs",
 )  # fmt: skip
+KEEP_SECONDS = 20.0  # between records
 
 
 def main() -> int:
@@ -48,10 +49,14 @@ def main() -> int:
         before = record.get(name, {})
         if asked.trial or before.get("seed") != asked.seed:
             before = {}
-        found, stopped = conducted(name, asked.seed, asked.trial, budget, sys.stdout.isatty(), before)
+
+        def keep(found: dict[str, Any], name: str = name) -> None:
+            record[name] = found
+            write_atomic(asked.out, (json.dumps(record, indent=1) + "\n").encode())
+
+        stopped = conducted(name, asked.seed, keep, asked.trial, budget, sys.stdout.isatty(), before)
         asked.minutes -= (time.monotonic() - began) / 60 - budget / 60 if place + 1 < len(names) else 0
-        record[name] = found
-        write_atomic(asked.out, (json.dumps(record, indent=1) + "\n").encode())
+        found = record[name]
         facts = ", ".join(f"{key} {value:.4g}" for key, value in found["facts"].items())
         print(f"{found['promise']}: {found['tried']:,} tried, {len(found['broken'])} broken, at most {facts or '–'}")
         for one in found["broken"][:20]:
@@ -64,32 +69,52 @@ def main() -> int:
 def conducted(
     name: str,
     seed: int,
+    keep: Callable[[dict[str, Any]], None],
     numbers: Iterable[int] | None,
     seconds: float,
     shown: bool = False,
     before: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, Any], bool]:
-    """What a campaign found within a time: counts, broken promises, and the largest of every fact.
+) -> bool:
+    """Tries what a campaign has; whether Ctrl-C or SIGTERM ended it.
 
     Args:
         name: Of the campaign.
         seed: Decides all that is drawn.
+        keep: Takes its record now and then, and at the end: counts, broken promises, and the largest of every fact.
         numbers: Of the trials; by default those that the record does not have.
         seconds: After which no other trial begins.
         shown: Whether counts are printed as they grow.
         before: What the record has of it, to which this is added.
-
-    Returns:
-        The new record, and whether Ctrl-C or SIGTERM ended it.
     """
     campaign = importlib.import_module(f"campaign.{name}")
     torch.set_num_threads(1)
     before = before or {}
-    began, processor, stopped = time.monotonic(), time.process_time(), False
+    began, processor, kept, stopped = time.monotonic(), time.process_time(), time.monotonic(), False
     tried, kinds, facts = before.get("tried", 0), dict(before.get("kinds", {})), dict(before.get("facts", {}))
     broken: list[dict[str, Any]] = list(before.get("broken", []))
     left = range(tried, campaign.ASKED) if numbers is None else numbers
-    with tempfile.TemporaryDirectory() as folder, closing(campaign.trials(Path(folder), seed, left)) as trials:
+
+    def record() -> dict[str, Any]:
+        own = before.get("own_processor_seconds", 0) + time.process_time() - processor
+        return {
+            "promise": campaign.PROMISE,
+            "asked": campaign.ASKED,
+            "tried": tried,
+            "kinds": kinds,
+            "broken": broken,
+            "facts": facts,
+            "seed": seed,
+            "date": datetime.date.today().isoformat(),
+            "seconds": round(before.get("seconds", 0) + time.monotonic() - began, 1),
+            "own_processor_seconds": round(own, 1),
+            "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+            "torch": torch.__version__,
+        }
+
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        closing(campaign.trials(Path(folder), seed, left)) as trials,
+    ):
         try:
             for trial in trials:
                 tried += 1
@@ -97,26 +122,18 @@ def conducted(
                 kinds[kind] = kinds.get(kind, 0) + 1
                 facts |= {key: max(value, facts.get(key, value)) for key, value in trial.facts.items()}
                 broken += [vars(trial)] if trial.broken else []
+                now = time.monotonic()
+                if now - kept > KEEP_SECONDS:
+                    keep(record())
+                    kept = now
                 if shown:
                     print(f"\r{tried:,} tried, {len(broken)} broken", end="\r", flush=True)
-                if time.monotonic() - began > seconds:
+                if now - began > seconds:
                     break
         except KeyboardInterrupt:
             stopped = True
-    return {
-        "promise": campaign.PROMISE,
-        "asked": campaign.ASKED,
-        "tried": tried,
-        "kinds": kinds,
-        "broken": broken,
-        "facts": facts,
-        "seed": seed,
-        "date": datetime.date.today().isoformat(),
-        "seconds": round(before.get("seconds", 0) + time.monotonic() - began, 1),
-        "own_processor_seconds": round(before.get("own_processor_seconds", 0) + time.process_time() - processor, 1),
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "torch": torch.__version__,
-    }, stopped
+    keep(record())
+    return stopped
 
 
 def with_table(page: str, record: dict[str, Any]) -> str:

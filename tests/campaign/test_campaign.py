@@ -4,6 +4,7 @@ import os
 import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,9 +102,12 @@ def test_a_campaign_goes_on_after_the_trials_of_its_record(monkeypatch) -> None:
 
     monkeypatch.setattr(attacks, "trials", some)
     monkeypatch.setattr(attacks, "ASKED", 5)
-    first, stopped = conducted("attacks", 1, None, 60)
+    kept: list[dict[str, Any]] = []
+    stopped = conducted("attacks", 1, kept.append, None, 60)
+    first = kept[-1]
     assert (first["tried"], first["kinds"], first["facts"], stopped) == (3, {"kind": 3}, {"size": 2}, True)
-    second, stopped = conducted("attacks", 2, None, 60, before=first)
+    stopped = conducted("attacks", 2, kept.append, None, 60, before=first)
+    second = kept[-1]
     assert (second["tried"], second["kinds"], second["facts"], stopped) == (5, {"kind": 5}, {"size": 4}, False)
     assert [one["number"] for one in second["broken"]] == [1]
 

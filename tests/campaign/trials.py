@@ -82,24 +82,26 @@ def isolated(
             )
         os.close(to_child[0])
         os.close(from_child[1])
-        with os.fdopen(from_child[0], "rb") as answers, os.fdopen(to_child[1], "wb", buffering=0) as orders:
-            while number is not None:
-                orders.write(number.to_bytes(8, "little"))
-                found = _received(answers, 10 * seconds)
-                if not isinstance(found, Trial):
-                    hung = not _ended(child, 0.5)
-                    if hung:
-                        os.kill(child, signal.SIGKILL)
-                    how = f"it waited {10 * seconds:g} s" if hung else f"its process ended with status {_status(child)}"
-                    yield Trial(number, "unknown", how)
+        try:
+            with os.fdopen(from_child[0], "rb") as answers, os.fdopen(to_child[1], "wb", buffering=0) as orders:
+                while number is not None:
+                    orders.write(number.to_bytes(8, "little"))
+                    found = _received(answers, 10 * seconds)
+                    if not isinstance(found, Trial):
+                        hung = not _ended(child, 0.5)
+                        if hung:
+                            os.kill(child, signal.SIGKILL)
+                        status = _status(child)
+                        how = f"it waited {10 * seconds:g} s" if hung else f"its process ended with status {status}"
+                        yield Trial(number, "unknown", how)
+                        number = next(waiting, None)
+                        break
+                    yield found
                     number = next(waiting, None)
-                    break
-                yield found
-                number = next(waiting, None)
-            else:
-                orders.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(child, 0)
+        finally:  # also where nobody wants the rest: nothing writes any more
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
 
 
 def where(error: BaseException) -> str:
