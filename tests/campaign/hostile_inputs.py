@@ -359,7 +359,7 @@ def inception(draw: random.Random, kit: Kit, place: Path) -> Words:
 
 def own_net(draw: random.Random, kit: Kit, place: Path) -> Words:
     text = text_like(draw, own_parts.NET)
-    (place / "my_net.py").write_bytes(text.encode(errors="surrogateescape"))
+    (place / "my_net.py").write_bytes(text.encode(errors="surrogatepass"))
     (place / "mine.toml").write_text(tiny.toml(kit.recipe))
     name = draw.choice(("TinyNet", "TinyNet", "timm_style", "Attention", "nothing", "nn", "torch"))
     return ["show", place / "mine.toml", "--net", f"my_net.py:{name}", *_json(draw)]
@@ -417,7 +417,8 @@ def run_folder(draw: random.Random, kit: Kit, place: Path) -> Words:
                 changed = values_like(draw, lines)
                 file.write_text("\n".join(_json_text(x) for x in (changed if isinstance(changed, list) else [changed])))
             case _ if file.suffix == ".json":
-                file.write_text(_json_text(values_like(draw, json.loads(file.read_text()))))
+                with contextlib.suppress(ValueError):  # it was spoilt before
+                    file.write_text(_json_text(values_like(draw, json.loads(file.read_text()))))
     makes = run.folder.name == "gan"
     picture = next(kit.pictures.glob("test/red/*"))
     commands: list[Words] = [

@@ -15,7 +15,7 @@ from shoestring.core.atomic_files import write_atomic
 from shoestring.core.budget import Layer
 from shoestring.core.checkpoint_chain import broken_links
 from shoestring.core.errors import RunError
-from shoestring.core.run import Run
+from shoestring.core.run import Run, read_tensors, tensor_bytes
 
 CPU = torch.device("cpu")
 LAYERS = [Layer("classifier.0", "Conv2d 3x3", (16, 28, 28), 432, 338_688)]
@@ -286,3 +286,7 @@ def test_a_checkpoint_that_is_none_is_an_error_though_its_checksum_is_right(cont
     file = write_atomic(tmp_path / f"checkpoints/step-00000001-{hashlib.sha256(found).hexdigest()[:16]}.pt", found)
     with pytest.raises(RunError, match=f"{re.escape(str(file))} is no checkpoint that `train` wrote"):
         Run(tmp_path).read_checkpoint(tiny.Heard(), CPU)
+
+
+def test_tensors_of_nothing_are_a_file_that_can_be_read(tmp_path: Path) -> None:
+    assert read_tensors(write_atomic(tmp_path / "x.safetensors", tensor_bytes({}, {}))) == {}

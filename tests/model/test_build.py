@@ -29,3 +29,9 @@ def test_limits_of_a_device_are_enforced_before_training() -> None:
         build(recipe.replace(budget={"activation_bytes": 33_343}))
     with pytest.raises(RecipeError, match=r"makes images: .* limit classifiers only"):
         build(cifar100_dcgan_44().replace(budget={"weight_bytes": 1_000_000}))
+
+
+@pytest.mark.parametrize("width", [10**12, 10**30])
+def test_nets_that_no_memory_or_number_holds_are_refused(width: int) -> None:
+    with pytest.raises(RecipeError, match="'basic' cannot be made as large as this"):
+        build(cifar100_best().replace(net={"widths": [width, 2, 2]}))

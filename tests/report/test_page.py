@@ -185,14 +185,28 @@ INSPECTED = {
         ("inspection.json", [], "valid dictionary"),
         ("pretrained.json", {"recipe": "x", "data": "y"}, "taken"),
         ("fit.json", {"reasons": 3}, "reasons"),
+        ("samples/pictures.json", {"file": "samples.png"}, "valid list"),
+        ("layers.json", [{"name": "a", "type": "b", "output": "c", "parameters": 1, "multiply_adds": 1}], "0.output"),
+        ("environment.json", {"sessions": [3]}, "sessions.0"),
+        ("environment.json", {"sessions": [{"to_step": "x"}]}, "sessions.0.to_step"),
+        ("log.jsonl", {"step": [], "kind": "train"}, "0.step"),
+        ("metrics.json", {"test": 3}, "test"),
+        ("overrides.json", {"batch_size": None}, "batch_size"),
     ],
 )
 def test_a_record_that_holds_something_else_is_named(name, content, said, tmp_path):
     run = classifier(tmp_path / "run", classes=4, steps=1_000)
     run.write_json("inspection.json", INSPECTED)
     assert "3 images of 1 classes" in _text(run, tmp_path)
-    run.write_json(name, content)
+    run.write_bytes(name, json.dumps(content).encode())
     with pytest.raises(RunError, match=rf"(?s){name} is damaged.*{said}"):
+        build([run], tmp_path / "report.html")
+
+
+def test_numbers_that_json_does_not_have_are_no_json(tmp_path):
+    run = classifier(tmp_path / "run", classes=4, steps=1_000)
+    run.write_bytes("metrics.json", b'{"test": {"accuracy": {"value": NaN}}}')
+    with pytest.raises(RunError, match=r"metrics\.json cannot be read \(NaN is no number of JSON\)"):
         build([run], tmp_path / "report.html")
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import safetensors
 from torch import Tensor
 
+from shoestring.core.checked import parsed
 from shoestring.core.errors import RunError
 from shoestring.core.run import RECORDS, Run, read_tensors, tensor_bytes
 
@@ -96,7 +97,7 @@ def read_record(file: Path) -> Record:
     try:
         with safetensors.safe_open(file, "np") as content:  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
             metadata = cast("dict[str, str]", content.metadata() or {})  # pyright: ignore[reportUnknownMemberType]
-        values = json.loads(metadata.get(KEY, "null"))
+        values = parsed(metadata.get(KEY, "null"))
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise RunError(f"{file} cannot be read as a packed run: {error}") from error
     return Record.from_json(values, str(file))

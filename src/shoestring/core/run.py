@@ -14,11 +14,13 @@ from typing import Any, cast
 
 import safetensors.torch
 import torch
+from pydantic import BaseModel, TypeAdapter
 from torch import Tensor
 
 from shoestring.core import checkpoint_chain
 from shoestring.core.atomic_files import forget_unfinished_writes, make_folder, sync_folder, write_atomic
 from shoestring.core.budget import Layer
+from shoestring.core.checked import checked, parsed
 from shoestring.core.checkpoint_chain import next_link
 from shoestring.core.errors import RunError
 from shoestring.core.html import table
@@ -54,6 +56,31 @@ RECORDS = (
     "one_call.json",
 )
 """The JSON files that tell of a run, those that it begins with first."""
+_LAYERS = TypeAdapter(list[Layer])
+_METRICS = TypeAdapter(dict[str, dict[str, Any]])
+_OVERRIDES = TypeAdapter(dict[str, list[Any]])
+
+
+class _Record(BaseModel):
+    """What every record of a log has, among other things."""
+
+    step: int
+    kind: str
+
+
+class _Session(BaseModel):
+    """What is read of a stretch of time in which a run was trained."""
+
+    from_step: int = 0
+    to_step: int = 0
+    seconds: float = 0.0
+
+
+class _Environment(BaseModel):
+    sessions: list[_Session] = []
+
+
+_ENVIRONMENT, _LOG = TypeAdapter(_Environment), TypeAdapter(list[_Record])
 DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
@@ -124,11 +151,12 @@ class Run:
 
     def overrides(self) -> dict[str, list[Any]]:
         """The fields in which the recipe differs from the one it is named after, {dotted field: [there, here]}."""
-        return upgraded_overrides(self.read_json("overrides.json"))
+        file = self.folder / "overrides.json"
+        return upgraded_overrides(checked(_OVERRIDES, self.read_json(file.name), file))
 
     def layers(self) -> LayerTable:
         """The layer table."""
-        return LayerTable(Layer(**(row | {"output": tuple(row["output"])})) for row in self.read_json("layers.json"))
+        return LayerTable(checked(_LAYERS, self.read_json("layers.json"), self.folder / "layers.json"))
 
     def require_writable(self, remedy: str) -> None:
         """Does nothing if files can be written into the folder.
@@ -160,6 +188,7 @@ class Run:
         """The log's records in order, of one kind if given; a torn last line is left out."""
         file = self.folder / "log.jsonl"
         records = list(_complete_lines(file)) if file.is_file() else []
+        checked(_LOG, records, file)
         return [upgraded_record(record) for record in records if kind is None or record["kind"] == kind]
 
     def forget_starts(self) -> None:
@@ -332,10 +361,10 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """All metrics so far: split -> name -> metric."""
-        if (self.folder / "metrics.json").is_file():
-            return self.read_json("metrics.json")
-        older = self.folder / "measures.json"
-        return upgraded_metrics(self.read_json(older.name)) if older.is_file() else {}
+        file, older = self.folder / "metrics.json", self.folder / "measures.json"
+        if file.is_file():
+            return checked(_METRICS, self.read_json(file.name), file)
+        return upgraded_metrics(checked(_METRICS, self.read_json(older.name), older)) if older.is_file() else {}
 
     def write_metrics(self, split: str, metrics: Mapping[str, Any], *, afresh: bool = False) -> None:
         """Adds metrics of a split to those already there; the same names are replaced, or, afresh, all of them."""
@@ -346,7 +375,8 @@ class Run:
 
     def one_call_metrics(self) -> dict[str, Any]:
         """Metrics of a GAN's generator called once, where the run samples in another way: split -> name -> metric."""
-        return self.read_json("one_call.json") if (self.folder / "one_call.json").is_file() else {}
+        file = self.folder / "one_call.json"
+        return checked(_METRICS, self.read_json(file.name), file) if file.is_file() else {}
 
     def write_one_call_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
         """Replaces those metrics of a split."""
@@ -354,8 +384,12 @@ class Run:
 
     def environment(self) -> dict[str, Any]:
         """What the run was trained with and for how long; empty before its first start."""
-        there = (self.folder / "environment.json").is_file()
-        return renamed(self.read_json("environment.json"), FIELDS) if there else {}
+        file = self.folder / "environment.json"
+        if not file.is_file():
+            return {}
+        found = self.read_json(file.name)
+        checked(_ENVIRONMENT, found, file)
+        return renamed(found, FIELDS)
 
     def archive(self, fingerprint: str) -> Path | None:
         """Archives all that was made with the final weights, under the fingerprint of the recipe it was made by.
@@ -423,7 +457,7 @@ class Run:
     def read_json(self, name: str) -> Any:
         """A JSON file of the folder."""
         try:
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+            return parsed((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{self.folder / name} cannot be read ({error}); is {self.folder} a complete run?"
@@ -444,7 +478,7 @@ class Run:
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The safetensors file of tensors and metadata; equal ones give equal bytes, whatever order they come in."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(plain, metadata=dict(metadata))
+    content = safetensors.torch.save(plain, metadata=dict(metadata) or None)  # of nothing at all it makes no JSON
     start = 8 + int.from_bytes(content[:8], "little")
     # The library writes metadata in the order of a hash table that is seeded anew in each process.
     header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
@@ -482,9 +516,9 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.stem.split("-")[1])
 
 
-def _complete_lines(file: Path) -> Iterator[dict[str, Any]]:
+def _complete_lines(file: Path) -> Iterator[Any]:
     for line in file.read_bytes().splitlines():
         try:
-            yield json.loads(line)
+            yield parsed(line)
         except ValueError:
             return  # a line torn by a crash; all before it are whole

@@ -31,13 +31,8 @@ class Manifest:
         return {image.split()[0] for image in self.images}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `Manifest.from_json`."""
+        """Plain values, of which it can be made again."""
         return asdict(self) | {"images": list(self.images)}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> "Manifest":
-        """A manifest from what `to_json` gave."""
-        return Manifest(values["count"], values["digest"], tuple(values["images"]))
 
 
 def manifest(images: Images, listed: bool) -> Manifest:

@@ -77,10 +77,19 @@ def initialise(recipe: Recipe, purpose: str = "initialise") -> nn.ModuleDict:
     Args:
         recipe: What to build.
         purpose: Another one gives other random numbers.
+
+    Raises:
+        RecipeError: Nets of this size do not fit into memory, or into numbers.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.seed, purpose))
-        return recipe.net.build(recipe.data.shape, len(recipe.data.classes))
+        try:
+            return recipe.net.build(recipe.data.shape, len(recipe.data.classes))
+        except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
+            if has_outside(recipe):
+                raise
+            said = str(error).partition("\n")[0][:200] or type(error).__name__
+            raise RecipeError(f"net {recipe.net.kind!r} cannot be made as large as this: {said}") from error
 
 
 def count(recipe: Recipe) -> int:

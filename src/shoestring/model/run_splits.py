@@ -4,6 +4,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from shoestring.core.checked import checked
 from shoestring.core.errors import RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
@@ -15,6 +18,7 @@ from shoestring.model.kept_images import read
 from shoestring.recipes.recipe import Recipe
 
 _FILE = "splits.json"
+_MANIFESTS = TypeAdapter(dict[str, Manifest])
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def _source(recipe: Recipe, begun: bool, recorded: dict[str, Manifest]) -> Sourc
 def _recorded(run: Run) -> dict[str, Manifest]:
     if not (run.folder / _FILE).is_file():
         return {}
-    return {split: Manifest.from_json(values) for split, values in run.read_json(_FILE).items()}
+    return checked(_MANIFESTS, run.read_json(_FILE), run.folder / _FILE)
 
 
 def _write(run: Run, manifests: dict[str, Manifest]) -> None:

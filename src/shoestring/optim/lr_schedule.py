@@ -31,7 +31,10 @@ class StepDecay(Spec):
 
     def factor(self, step: int, steps: int) -> float:
         """The decay to the power of floor(step / every)."""
-        return self.decay ** (step // self.every)
+        try:
+            return self.decay ** (step // self.every)
+        except OverflowError:
+            return math.inf
 
 
 class OneCycle(Spec):

@@ -2,14 +2,13 @@
 
 import base64
 import io
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup, escape
 from PIL import Image
 
+from shoestring.report.records import Pictured, read_list
 from shoestring.report.run_data import RunData
 from shoestring.report.svg import Picture
 
@@ -53,13 +52,11 @@ def strip(run_data: RunData) -> list[Picture]:
 
 
 def _listed(run_data: RunData) -> dict[str, tuple[str, str]]:
-    file = run_data.run.pictures / "pictures.json"
-    entries: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     listed: dict[str, tuple[str, str]] = {}
-    for entry in entries:
-        name = str(entry.get("file", ""))
+    for entry in read_list(run_data.run, "samples/pictures.json", Pictured):
+        name = entry.file
         known = _KNOWN.get(name, (Path(name).stem.replace("-", " ").replace("_", " ").capitalize(), ""))
-        listed[name] = (str(entry.get("title") or known[0]), str(entry.get("caption") or known[1]))
+        listed[name] = (entry.title or known[0], entry.caption or known[1])
     return listed
 
 

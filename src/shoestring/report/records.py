@@ -2,10 +2,9 @@
 
 from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from shoestring.core.config import explain
-from shoestring.core.errors import RunError
+from shoestring.core.checked import checked
 from shoestring.core.run import Run
 
 
@@ -58,6 +57,14 @@ class Fitted(Record):
     reasons: dict[str, str] = {}
 
 
+class Pictured(Record):
+    """A picture among a run's samples, and what is said of it."""
+
+    file: str = ""
+    title: str | None = None
+    caption: str | None = None
+
+
 R = TypeVar("R", bound=Record)
 
 
@@ -70,7 +77,14 @@ def read_record(run: Run, name: str, kind: type[R]) -> R | None:
     file = run.folder / name
     if not file.is_file():
         return None
-    try:
-        return kind.model_validate(run.read_json(name))
-    except ValidationError as error:
-        raise RunError(f"{file} is damaged; delete it to go on without it:\n{explain(error)}") from error
+    return checked(TypeAdapter(kind), run.read_json(name), file)
+
+
+def read_list(run: Run, name: str, kind: type[R]) -> list[R]:
+    """The entries of a file of a run; none if there is no such file.
+
+    Raises:
+        RunError: It holds something else.
+    """
+    file = run.folder / name
+    return checked(TypeAdapter(list[kind]), run.read_json(name), file) if file.is_file() else []
