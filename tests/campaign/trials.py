@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-SERVED = 100  # trials of a process: what torch and own nets leave behind in it adds up
+SERVED = 25  # trials of a process: what torch and own nets leave behind in it adds up
 
 
 @dataclass(frozen=True)

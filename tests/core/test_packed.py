@@ -55,6 +55,7 @@ def test_a_run_that_is_not_finished_cannot_be_packed(classifier_run: Run, tmp_pa
         ({"files": {}}, "no recipe"),
         ({"source": {"../evil.py": ""}}, "evil.py"),
         ({"log": "long"}, "'log'"),
+        ({"weights": {"format": 1.5}}, "'weights'"),
     ],
 )
 def test_records_that_are_none_are_refused(packed: Path, change: dict, said: str) -> None:

@@ -12,7 +12,7 @@ from shoestring.contest.provenance import provenance_findings
 from shoestring.contest.replay import replay_findings
 from shoestring.contest.static import makes_images, static_findings
 from shoestring.contest.submission import Submission, open_submission
-from shoestring.core.errors import ExportError, ShoestringError
+from shoestring.core.errors import ExportError, RecipeError, ShoestringError
 from shoestring.core.progress import Progress
 from shoestring.recipes.rules import Rules
 
@@ -113,7 +113,7 @@ def check(
         if level >= 4 and sound:
             reached = 4
             found += replay_findings(submission, rules, windows, seed, data_folder, device, progress)
-    except UNREADABLE as error:
+    except (RecipeError, *UNREADABLE) as error:
         reason = f"what it says of itself cannot be read: {type(error).__name__}: {error}"
         found.append(Finding(reached, "record", "failed", reason))
     kind = "generator" if makes_images(submission) else "classifier"

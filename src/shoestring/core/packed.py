@@ -54,6 +54,8 @@ class Record:
         parts = {name: found.get(name) for name in ("files", "log", "source", "weights", "sha256")}
         shapes = {name: list if name == "log" else dict for name in parts}
         broken = [name for name, part in parts.items() if not isinstance(part, shapes[name])]
+        texts = [name for name in ("source", "weights", "sha256") if name not in broken]
+        broken += [name for name in texts if not all(isinstance(text, str) for text in (parts[name] or {}).values())]
         broken += [name for name in parts["files"] or () if name not in RECORDS]
         broken += [name for name in parts["source"] or () if Path(name).name != name or not name.endswith(".py")]
         if broken or "recipe.json" not in (parts["files"] or ()):

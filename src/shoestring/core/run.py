@@ -68,6 +68,14 @@ class _Record(BaseModel):
     kind: str
 
 
+class _Link(BaseModel):
+    """What every link of a chain of checkpoints has, among other things."""
+
+    step: int
+    sha256: str
+    log: str
+
+
 class _Session(BaseModel):
     """What is read of a stretch of time in which a run was trained."""
 
@@ -80,7 +88,7 @@ class _Environment(BaseModel):
     sessions: list[_Session] = []
 
 
-_ENVIRONMENT, _LOG = TypeAdapter(_Environment), TypeAdapter(list[_Record])
+_ENVIRONMENT, _LOG, _CHAIN = TypeAdapter(_Environment), TypeAdapter(list[_Record]), TypeAdapter(list[_Link])
 DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
@@ -257,7 +265,12 @@ class Run:
 
     def chain(self) -> list[dict[str, Any]]:
         """The chain of checkpoints; empty of runs of before there was one."""
-        return self.read_json(checkpoint_chain.FILE) if (self.folder / checkpoint_chain.FILE).is_file() else []
+        file = self.folder / checkpoint_chain.FILE
+        if not file.is_file():
+            return []
+        links = self.read_json(file.name)
+        checked(_CHAIN, links, file)
+        return links
 
     def checkpoints(self) -> dict[int, Path]:
         """The checkpoints that are kept, by the steps taken, in order."""
@@ -478,7 +491,8 @@ class Run:
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The safetensors file of tensors and metadata; equal ones give equal bytes, whatever order they come in."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(plain, metadata=dict(metadata) or None)  # of nothing at all it makes no JSON
+    # Of neither tensors nor metadata the library makes a header that is no JSON.
+    content = safetensors.torch.save(plain, metadata=dict(metadata) if plain or metadata else None)
     start = 8 + int.from_bytes(content[:8], "little")
     # The library writes metadata in the order of a hash table that is seeded anew in each process.
     header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
