@@ -191,6 +191,13 @@ INSPECTED = {
         ("environment.json", {"sessions": [{"to_step": "x"}]}, "sessions.0.to_step"),
         ("log.jsonl", {"step": [], "kind": "train"}, "0.step"),
         ("metrics.json", {"test": 3}, "test"),
+        ("metrics.json", {"test": {"confusion": {"value": [["a"]]}}}, "0.0"),
+        (
+            "metrics.json",
+            {"test": {"calibration": {"value": [{"n": 3, "confidence": 0.5, "accuracy": None}]}}},
+            "images without",
+        ),
+        ("metrics.json", {"test": {"spectrum": {"value": [{"generated": 1, "real": 1}]}}}, "0.frequency"),
         ("overrides.json", {"batch_size": None}, "batch_size"),
     ],
 )
@@ -199,7 +206,7 @@ def test_a_record_that_holds_something_else_is_named(name, content, said, tmp_pa
     run.write_json("inspection.json", INSPECTED)
     assert "3 images of 1 classes" in _text(run, tmp_path)
     run.write_bytes(name, json.dumps(content).encode())
-    with pytest.raises(RunError, match=rf"(?s){name} is damaged.*{said}"):
+    with pytest.raises(RunError, match=rf"(?s){name}.* is damaged.*{said}"):
         build([run], tmp_path / "report.html")
 
 

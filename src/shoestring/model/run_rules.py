@@ -1,7 +1,11 @@
 """The rules that a run was trained under: recorded when it starts, with all in which it goes beyond them."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from pydantic import BaseModel, TypeAdapter
+
+from shoestring.core.checked import checked
 from shoestring.core.errors import ShoestringError
 from shoestring.core.outside import shipped_specs
 from shoestring.core.run import Run
@@ -12,6 +16,15 @@ from shoestring.recipes.rules import Rules, rules
 FILE = "rules.json"
 GENERATORS = [kind for kind, spec in shipped_specs(ShippedTask).items() if getattr(spec, "generator_net", None)]
 """Kinds of tasks that make images; those of the user's own classify."""
+
+
+class _Kept(BaseModel):
+    """What is read of the record: departures are found anew."""
+
+    rules: dict[str, Any]
+
+
+_KEPT = TypeAdapter(_Kept)
 
 
 def record_rules(run: Run, given: Rules, departures: Sequence[str]) -> None:
@@ -32,7 +45,9 @@ def rules_of(run: Run) -> Rules:
         RecipeError: Its rules are none.
     """
     file = run.folder / FILE
-    return Rules.from_json(run.read_json(FILE)["rules"], str(file)) if file.is_file() else rules()
+    if not file.is_file():
+        return rules()
+    return Rules.from_json(checked(_KEPT, run.read_json(FILE), file).rules, str(file))
 
 
 def other_rules(run: Run) -> str:

@@ -1,11 +1,14 @@
 """Files of a run that tell more than a table of numbers, checked as they are read: it may come from anywhere."""
 
-from typing import Self, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, TypeAdapter, model_validator
 
 from shoestring.core.checked import checked
 from shoestring.core.run import Run
+
+Proportion = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]  # means of float32 are off by that
 
 
 class Record(BaseModel):
@@ -65,6 +68,41 @@ class Pictured(Record):
     caption: str | None = None
 
 
+class Bin(Record):
+    """A bin of a reliability diagram: without images it has neither confidence nor accuracy."""
+
+    n: NonNegativeInt
+    confidence: Proportion | None
+    accuracy: Proportion | None
+
+    @model_validator(mode="after")
+    def _all_or_nothing(self) -> Self:
+        if self.n and (self.confidence is None or self.accuracy is None):
+            raise ValueError("images without a confidence or an accuracy")
+        return self
+
+
+class Share(Record):
+    """How often a class, or a spatial frequency, is in made images and in real ones."""
+
+    generated: float
+    real: float
+
+
+class Energy(Share):
+    """Of images at a spatial frequency, in cycles per pixel."""
+
+    frequency: float
+
+
+TABLES: Mapping[str, TypeAdapter[Any]] = {
+    "confusion": TypeAdapter(list[list[NonNegativeInt]]),
+    "calibration": TypeAdapter(list[Bin] | None),
+    "per_class_accuracy": TypeAdapter(list[float | dict[str, Any] | None]),
+    "class_histogram": TypeAdapter(list[Share] | None),
+    "spectrum": TypeAdapter(list[Energy] | None),
+}
+"""What a metric's value is that is more than a number, by its name."""
 R = TypeVar("R", bound=Record)
 
 

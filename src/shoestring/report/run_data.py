@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from shoestring.core.budget import Layer
+from shoestring.core.checked import checked
 from shoestring.core.run import Run
 from shoestring.report.format import is_number
-from shoestring.report.records import Fitted, Inspected, Started, read_record
+from shoestring.report.records import TABLES, Fitted, Inspected, Started, read_record
 
 Json = dict[str, Any]
 SPLITS = ("test", "tune", "train")
@@ -197,7 +198,12 @@ def _read(run: Run, label: str, reader: Reader) -> RunData:
         environment=run.environment(),
         log=run.log(),
         metrics=[
-            RecordedMetric(split, name, found["value"], {key: item for key, item in found.items() if key != "value"})
+            RecordedMetric(
+                split,
+                name,
+                _table(run, split, name, found["value"]),
+                {key: item for key, item in found.items() if key != "value"},
+            )
             for split, metrics in sorted(run.metrics().items(), key=lambda item: _rank(item[0]))
             for name, found in ((name, as_object(metric)) for name, metric in metrics.items())
             if "value" in found
@@ -209,6 +215,13 @@ def _read(run: Run, label: str, reader: Reader) -> RunData:
         pretrained=read_record(run, "pretrained.json", Started),
         fit=read_record(run, "fit.json", Fitted),
     )
+
+
+def _table(run: Run, split: str, name: str, value: Any) -> Any:
+    """A metric's value, after one that is a table was looked at."""
+    if name in TABLES:
+        checked(TABLES[name], value, run.folder / f"metrics.json, {split} {name}")
+    return value
 
 
 def _exports(run: Run) -> list[Json]:
