@@ -493,7 +493,10 @@ def _without_none(values: Any) -> Any:
 
 
 def _json_text(values: Any) -> str:
-    return json.dumps(values)  # NaN, infinity and lone surrogates too, as Python writes them
+    try:
+        return json.dumps(values)  # NaN, infinity and lone surrogates too, as Python writes them
+    except (ValueError, RecursionError):  # it came to hold itself
+        return "{}"
 
 
 def _encoded(pixels: np.ndarray[Any, Any], form: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -54,13 +54,17 @@ class Record:
         parts = {name: found.get(name) for name in ("files", "log", "source", "weights", "sha256")}
         shapes = {name: list if name == "log" else dict for name in parts}
         broken = [name for name, part in parts.items() if not isinstance(part, shapes[name])]
-        texts = [name for name in ("source", "weights", "sha256") if name not in broken]
-        broken += [name for name in texts if not all(isinstance(text, str) for text in (parts[name] or {}).values())]
+        texts = [(name, cast("dict[str, Any]", parts[name])) for name in ("source", "weights", "sha256")]
+        broken += [name for name, part in texts if name not in broken and not _are_texts(part.values())]
         broken += [name for name in parts["files"] or () if name not in RECORDS]
         broken += [name for name in parts["source"] or () if Path(name).name != name or not name.endswith(".py")]
         if broken or "recipe.json" not in (parts["files"] or ()):
             raise RunError(f"{origin} holds no record of a run ({', '.join(map(repr, broken)) or 'no recipe'})")
         return Record(**cast("dict[str, Any]", parts))
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def record_of(run: Run) -> Record:

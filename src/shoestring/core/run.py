@@ -73,7 +73,7 @@ class _Link(BaseModel):
 
     step: int
     sha256: str
-    log: str
+    log: str = ""
 
 
 class _Session(BaseModel):

@@ -125,4 +125,7 @@ def read_list(run: Run, name: str, kind: type[R]) -> list[R]:
         RunError: It holds something else.
     """
     file = run.folder / name
-    return checked(TypeAdapter(list[kind]), run.read_json(name), file) if file.is_file() else []
+    if not file.is_file():
+        return []
+    entries = checked(TypeAdapter(list[dict[str, Any]]), run.read_json(name), file)
+    return [checked(TypeAdapter(kind), entry, file) for entry in entries]
