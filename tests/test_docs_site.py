@@ -148,7 +148,7 @@ def smaller(line: str) -> list[str]:
     """The words of a command that trains, after the program, so that it ends soon, on pictures that are at hand."""
     verb, name, *rest = shlex.split(line)[1:]
     if verb == "fit":
-        return [verb, name, *rest, "--minutes", "0.01", "--size", "32"]
+        return [verb, name, *rest, "--minutes", "0.04", "--size", "32"]
     if name.startswith("cifar100"):
         rest += ["--data", "folder", "--data.path", "photos", "--data.size", "32"]
     else:
