@@ -10,7 +10,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import safetensors.torch
 import torch
@@ -56,6 +56,7 @@ RECORDS = (
     "one_call.json",
 )
 """The JSON files that tell of a run, those that it begins with first."""
+T = TypeVar("T")
 _LAYERS = TypeAdapter(list[Layer])
 _METRICS = TypeAdapter(dict[str, dict[str, Any]])
 _OVERRIDES = TypeAdapter(dict[str, list[Any]])
@@ -374,10 +375,9 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """All metrics so far: split -> name -> metric."""
-        file, older = self.folder / "metrics.json", self.folder / "measures.json"
-        if file.is_file():
-            return checked(_METRICS, self.read_json(file.name), file)
-        return upgraded_metrics(checked(_METRICS, self.read_json(older.name), older)) if older.is_file() else {}
+        if (self.folder / "metrics.json").is_file():
+            return self.read_as("metrics.json", _METRICS, {})
+        return upgraded_metrics(self.read_as("measures.json", _METRICS, {}))
 
     def write_metrics(self, split: str, metrics: Mapping[str, Any], *, afresh: bool = False) -> None:
         """Adds metrics of a split to those already there; the same names are replaced, or, afresh, all of them."""
@@ -388,8 +388,7 @@ class Run:
 
     def one_call_metrics(self) -> dict[str, Any]:
         """Metrics of a GAN's generator called once, where the run samples in another way: split -> name -> metric."""
-        file = self.folder / "one_call.json"
-        return checked(_METRICS, self.read_json(file.name), file) if file.is_file() else {}
+        return self.read_as("one_call.json", _METRICS, {})
 
     def write_one_call_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
         """Replaces those metrics of a split."""
@@ -475,6 +474,20 @@ class Run:
             raise RunError(
                 f"{self.folder / name} cannot be read ({error}); is {self.folder} a complete run?"
             ) from error
+
+    def read_as(self, name: str, kind: TypeAdapter[T], otherwise: T) -> T:
+        """What a JSON file of the folder holds, as a type has it.
+
+        Args:
+            name: Of the file.
+            kind: The type.
+            otherwise: What there is without that file.
+
+        Raises:
+            RunError: It holds something else.
+        """
+        file = self.folder / name
+        return checked(kind, self.read_json(name), file) if file.is_file() else otherwise
 
     def write_json(self, name: str, content: Any) -> None:
         """Replaces a JSON file of the folder."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from shoestring.core.checked import checked
 from shoestring.core.errors import ShoestringError
 from shoestring.core.outside import shipped_specs
 from shoestring.core.run import Run
@@ -24,7 +23,7 @@ class _Kept(BaseModel):
     rules: dict[str, Any]
 
 
-_KEPT = TypeAdapter(_Kept)
+_KEPT = TypeAdapter[_Kept | None](_Kept)
 
 
 def record_rules(run: Run, given: Rules, departures: Sequence[str]) -> None:
@@ -44,10 +43,8 @@ def rules_of(run: Run) -> Rules:
         RunError: A file of it is damaged.
         RecipeError: Its rules are none.
     """
-    file = run.folder / FILE
-    if not file.is_file():
-        return rules()
-    return Rules.from_json(checked(_KEPT, run.read_json(FILE), file).rules, str(file))
+    kept = run.read_as(FILE, _KEPT, None)
+    return Rules.from_json(kept.rules, str(run.folder / FILE)) if kept else rules()
 
 
 def other_rules(run: Run) -> str:

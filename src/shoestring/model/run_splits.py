@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from shoestring.core.checked import checked
 from shoestring.core.errors import RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
@@ -134,9 +133,7 @@ def _source(recipe: Recipe, begun: bool, recorded: dict[str, Manifest]) -> Sourc
 
 
 def _recorded(run: Run) -> dict[str, Manifest]:
-    if not (run.folder / _FILE).is_file():
-        return {}
-    return checked(_MANIFESTS, run.read_json(_FILE), run.folder / _FILE)
+    return run.read_as(_FILE, _MANIFESTS, {})
 
 
 def _write(run: Run, manifests: dict[str, Manifest]) -> None:

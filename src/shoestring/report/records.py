@@ -112,10 +112,7 @@ def read_record(run: Run, name: str, kind: type[R]) -> R | None:
     Raises:
         RunError: It holds something else.
     """
-    file = run.folder / name
-    if not file.is_file():
-        return None
-    return checked(TypeAdapter(kind), run.read_json(name), file)
+    return run.read_as(name, TypeAdapter[R | None](kind), None)
 
 
 def read_list(run: Run, name: str, kind: type[R]) -> list[R]:
