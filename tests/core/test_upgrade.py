@@ -48,6 +48,17 @@ def test_a_recipe_file_of_before_means_what_it_meant_and_its_new_names_are_told(
     assert "schedule.kind 'trapezoid' is called 'wsd' now" in said
 
 
+def test_what_trained_part_of_a_flow_is_gone_with_a_word_but_another_guide_is_refused() -> None:
+    former = {"task": {"weak_fraction": 0.1, "sampling": {"guide": "unconditional", "steps": 3}}}
+    values, said = upgraded_recipe(former)
+    assert values == {"task": {"sampling": {"steps": 3}}}
+    (sentence,) = said
+    assert sentence.startswith("task.weak_fraction is gone")
+    assert upgraded_recipe({"task": {"weak_fraction": 0.0}}) == ({"task": {}}, [])
+    assert upgraded_recipe({"task": {"sampling": {"guide": "weak"}}})[0] == {"task": {"sampling": {"guide": "weak"}}}
+    assert upgraded_overrides({"task.weak_fraction": [0, 0.1], "seed": [0, 1]}) == {"seed": [0, 1]}
+
+
 def test_a_field_that_is_gone_is_refused_where_it_did_something(tmp_path: Path) -> None:
     values, said = upgraded_recipe({"task": {"whitening": 1.25}})
     assert (values, said) == ({"task": {"whitening": 1.25}}, [])

@@ -123,7 +123,6 @@ def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: 
         ({"span": (80.0, 0.02)}, "span: 80 is not below 0.02"),
         ({"interval": (5.0, 0.1)}, "interval: 5 is not below 0.1"),
         ({"solver": "magic"}, "solver: Input should be 'euler', 'heun' or 'multistep'"),
-        ({"guide": "weak", "guidance": 2.0}, "take guide 'unconditional', or guidance 1"),
         ({"steps": 101, "solver": "euler"}, "101 net calls, 1 over the budget of 100"),
     ],
 )

@@ -105,18 +105,6 @@ def test_embedding_tells_apart_all_noise_levels_of_the_sampling_grid() -> None:
     assert torch.pdist(found).min() > 0.05
 
 
-def test_weak_net_is_the_first_block_of_every_stage_and_no_other() -> None:
-    net = awake(make())
-    x, noise, labels = torch.randn(2, *SHAPE), torch.randn(2), torch.tensor([0, 1])
-    weak = net(x, noise, labels, weak=True)
-    weak.square().mean().backward()
-    stages = ("down_full", "down_half", "middle", "middle_too", "up_half", "up_full")
-    for name in stages:
-        used = [block.first.weight.grad is not None for block in getattr(net, name)]
-        assert used == [True] + [False] * (len(used) - 1), name
-    assert not weak.allclose(net(x, noise, labels), atol=1e-2)
-
-
 def test_attention_is_softmax_of_products_of_unit_vectors() -> None:
     torch.manual_seed(0)
     layer, x = Attention(8, 64), torch.randn(2, 8, 3, 4)

@@ -10,7 +10,6 @@ RECIPE_KEYS: Mapping[str, str] = {
     "task.penalised": "task.penalty_fraction",
     "task.time_deviation": "task.time_std",
     "task.data_deviation": "task.data_std",
-    "task.weak_share": "task.weak_fraction",
     "task.sampling.latent_steps": "task.sampling.langevin_steps",
     "task.sampling.latent_step_size": "task.sampling.langevin_step_size",
     "task.sampling.refinements": "task.sampling.pixel_ascent_steps",
@@ -19,10 +18,15 @@ RECIPE_KEYS: Mapping[str, str] = {
 }
 RECIPE_VALUES: Mapping[tuple[str, str], str] = {
     ("schedule.kind", "trapezoid"): "wsd",
-    ("task.sampling.guide", "classless"): "unconditional",
 }
-REMOVED: Mapping[str, Any] = {"task.whitening": 0, "task.sampling.candidates": 1}
-"""Fields that are gone, with the value that did nothing."""
+REMOVED: Mapping[str, tuple[Any, ...]] = {
+    "task.whitening": (0,),
+    "task.sampling.candidates": (1,),
+    "task.sampling.guide": ("unconditional", "classless"),
+}
+"""Fields that are gone, with the values that need no field now."""
+FORGOTTEN = frozenset({"task.weak_share", "task.weak_fraction"})
+"""Fields of training that are gone whatever their value was: models that learnt with them are used as ever."""
 
 METRICS: Mapping[str, str] = {
     "fast_distance": "cifar_resnet_fd",
@@ -82,7 +86,7 @@ def _with_anneal(values: dict[str, Any], said: list[str]) -> dict[str, Any]:
 
 def upgraded_overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides, {dotted field: [before, after]}, under today's names."""
-    kept = {key: pair for key, pair in values.items() if key not in REMOVED}
+    kept = {key: pair for key, pair in values.items() if key not in {*REMOVED, *FORGOTTEN}}
     names = {**RECIPE_KEYS, "task.noise_decay": "anneal.task.instance_noise.decay"}
     return {names.get(key, key): [_upgraded_value(value, key, []) for value in pair] for key, pair in kept.items()}
 
@@ -91,7 +95,10 @@ def _upgraded_part(part: Mapping[str, Any], path: str, said: list[str]) -> dict[
     found: dict[str, Any] = {}
     for key, value in part.items():
         old = f"{path}{key}"
-        if old in REMOVED and value == REMOVED[old]:
+        if old in REMOVED and value in REMOVED[old]:
+            continue
+        if old in FORGOTTEN:
+            said += [f"{old} is gone: a training from here on goes without it"] if value else []
             continue
         new = RECIPE_KEYS.get(old)
         if new is not None:

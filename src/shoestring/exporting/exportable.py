@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from shoestring.core.errors import ExportError
 from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.data.dataset import Normalisation
@@ -82,9 +81,6 @@ def exportable(model: Model) -> Exportable:
 
     Args:
         model: On the CPU.
-
-    Raises:
-        ExportError: It is a flow guided by part of its own blocks, which needs two nets.
     """
     task, recipe = model.recipe.task, model.recipe
     if isinstance(model, Classifier):
@@ -98,11 +94,6 @@ def exportable(model: Model) -> Exportable:
         inputs = ("latents", "labels") if task.conditional else ("latents",)
         return Exportable(model, "generator", plain(net), inputs, "images", lambda batch: before(*batch))
     assert task.net_output == "velocity"
-    if task.sampling.guide == "weak" and task.sampling.guidance != 1:
-        raise ExportError(
-            f"{recipe.name} is guided by part of its blocks, which would be a second net; choose guidance by "
-            "classes first: shoestring promote RUN --sampling.guide unconditional"
-        )
     denoiser = model.nets["denoiser"]
     flow = Velocity(denoiser, task.data_std)
     return Exportable(

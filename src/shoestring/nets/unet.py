@@ -88,7 +88,7 @@ class UNet(nn.Module):
         self.head = Head(full, channels * spec.patch**2)
         self.modulate = Modulation(spec.embedding, modulated)
 
-    def forward(self, x: Tensor, log_noise: Tensor, labels: Tensor, weak: bool = False) -> Tensor:
+    def forward(self, x: Tensor, log_noise: Tensor, labels: Tensor) -> Tensor:
         """An estimate for every pixel.
 
         Args:
@@ -96,7 +96,6 @@ class UNet(nn.Module):
             log_noise: (n,), natural logarithm of the noise's standard deviation over the signal's scale.
             labels: int64, (n,), in 0..num_classes-1; any other label says nothing about the class. Or mixtures of
                 classes, float, (n, num_classes).
-            weak: Use only the first block of every stage: a worse net within the same weights, to guide the whole one.
 
         Returns:
             (n, c, h, w).
@@ -105,7 +104,7 @@ class UNet(nn.Module):
             factors = self.modulate(self.embed(log_noise, labels))
 
         def run(stage: nn.ModuleList, x: Tensor) -> Tensor:
-            for block in list(stage)[: 1 if weak else None]:
+            for block in stage:
                 x = block(x, factors)
             return x
 

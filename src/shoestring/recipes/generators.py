@@ -30,7 +30,7 @@ def cifar100_flow() -> Recipe:
         data=CIFAR100(scale="signed"),
         augment=Augment(horizontal_flip=True),
         net=ThriftyUNet(width=64, depths=(1, 1, 2), block="plain", embedding=112, attention=64, patch=2),
-        task=Flow(time_mean=-0.6, weak_fraction=0.1, sampling=NFE_24.replace(steps=25)),
+        task=Flow(time_mean=-0.6, sampling=NFE_24.replace(steps=25)),
         optimiser=Muon(learning_rate=0.03, betas=(0.9, 0.99)),
         schedule=WarmupStableDecay(warmup=0.02, cooldown=0.7),
         batch_size=32,

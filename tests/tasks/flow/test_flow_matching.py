@@ -18,10 +18,10 @@ class Predictions(nn.Module):
     def __init__(self, answer: Tensor | float = 0.0) -> None:
         super().__init__()
         self.answer = answer
-        self.asked: list[tuple[int, Tensor, Tensor, bool]] = []
+        self.asked: list[tuple[Tensor, Tensor]] = []
 
-    def forward(self, x: Tensor, log_noise: Tensor, labels: Tensor, weak: bool = False) -> Tensor:
-        self.asked.append((len(x), log_noise, labels, weak))
+    def forward(self, x: Tensor, log_noise: Tensor, labels: Tensor) -> Tensor:
+        self.asked.append((log_noise, labels))
         return torch.zeros_like(x) + self.answer
 
 
@@ -72,7 +72,7 @@ def test_net_is_asked_the_same_in_training_and_in_sampling() -> None:
     batch["time"] = torch.full_like(batch["time"], 0.3)
     flow.loss("denoiser", nn.ModuleDict({"denoiser": net}), batch)
     flow.velocity(net, batch["given"])(0.7 * batch["images"] + 0.3 * batch["noise"], 0.3)
-    (_, noise, told, _), (_, noise_then, told_then, _) = net.asked
+    (noise, told), (noise_then, told_then) = net.asked
     assert noise.allclose(noise_then)
     assert noise[0].item() == pytest.approx(torch.logit(torch.tensor(0.3)).item(), abs=1e-5)
     assert told.equal(told_then)
@@ -107,26 +107,11 @@ def generate(flow: Flow, nets: nn.ModuleDict, noise: torch.Tensor, labels: torch
     return flow.sampler(nets, Machine.choose(Engine(), "cpu"), mirrored=False).generate(noise, labels)
 
 
-def test_fraction_of_the_batch_is_learnt_by_the_weak_net() -> None:
-    flow, net = Flow(weak_fraction=0.25), Predictions(0.5)
-    batch = drawn(flow)
-    loss, metrics = flow.loss("denoiser", nn.ModuleDict({"denoiser": net}), batch)
-    assert [(count, weak) for count, _, _, weak in net.asked] == [(48, False), (16, True)]
-    each = (-0.5 - edm_target(batch, 0.5)).square().mean((1, 2, 3))
-    assert metrics["whole"].item() == pytest.approx(each[:48].mean().item(), rel=1e-4)
-    assert metrics["weak"].item() == pytest.approx(each[48:].mean().item(), rel=1e-4)
-    assert loss.item() == pytest.approx(each.mean().item(), rel=1e-4)
-
-
-@pytest.mark.parametrize(("guide", "told", "weak"), [("unconditional", NO_CLASS, False), ("weak", 7, True)])
-def test_guide_is_the_net_without_class_or_the_weak_net_with_it(guide: str, told: int, weak: bool) -> None:
+def test_the_guide_is_the_net_without_class() -> None:
     net = Predictions()
-    flow = Flow(weak_fraction=0.1, sampling=ODESampling(solver="euler", steps=1, guidance=3, guide=guide))
+    flow = Flow(sampling=ODESampling(solver="euler", steps=1, guidance=3))
     generate(flow, nn.ModuleDict({"denoiser": net}), torch.randn(2, 3, 8, 8), torch.tensor([7, 7]))
-    assert [(labels.tolist(), is_weak) for _, _, labels, is_weak in net.asked] == [
-        ([7, 7], False),
-        ([told, told], weak),
-    ]
+    assert [labels.tolist() for _, labels in net.asked] == [[7, 7], [NO_CLASS, NO_CLASS]]
 
 
 def test_made_images_depend_on_noise_and_class_alone_and_have_the_deviation_of_the_data() -> None:
@@ -149,18 +134,18 @@ def test_made_images_depend_on_noise_and_class_alone_and_have_the_deviation_of_t
 def test_nothing_in_a_step_needs_a_value_from_the_device() -> None:
     # Tensors on the meta device have no values: reading one, as .item() or a branch on it would, raises. What passes
     # here never makes a GPU wait, and can be captured as one graph.
-    flow = Flow(weak_fraction=0.25)
+    flow = Flow()
     nets = ThriftyUNet(width=32, depths=(1, 1, 2), embedding=16, attention=32).build((3, 8, 8), 10).to("meta")
     batch = {name: tensor.to("meta") for name, tensor in drawn(flow).items()}
-    loss, metrics = flow.loss("denoiser", nets, batch)
+    loss, _ = flow.loss("denoiser", nets, batch)
     loss.backward()
-    assert loss.shape == metrics["weak"].shape == ()
+    assert loss.shape == ()
 
 
 def test_a_guide_that_was_never_trained_is_refused() -> None:
-    with pytest.raises(ValueError, match="weak_fraction above 0"):
-        Flow(sampling=ODESampling(guide="weak", guidance=1.5))
-    assert Flow(sampling=ODESampling(guide="weak")).nfe == 35  # without guidance the guide is not asked
+    with pytest.raises(ValueError, match="label_dropout above 0"):
+        Flow(label_dropout=0, sampling=ODESampling(guidance=1.5))
+    assert Flow(label_dropout=0).nfe == 35  # without guidance the guide is not asked
 
 
 @pytest.mark.parametrize("grid", [{"span": (0.02, 80.0)}, {"span": (0.02, 300.0)}, {"grid": "uniform"}])
@@ -169,6 +154,6 @@ def test_the_net_is_asked_about_noise_over_signal_as_in_training(grid: dict[str,
     flow = Flow(sampling=ODESampling(solver="euler", steps=5, **grid))
     generate(flow, nn.ModuleDict({"denoiser": net}), torch.randn(2, 3, 8, 8), torch.tensor([7, 7]))
     times = torch.tensor(flow.sampling.times()[:-1], dtype=torch.float64)
-    asked = torch.stack([log_noise[0] for _, log_noise, _, _ in net.asked]).double()
+    asked = torch.stack([log_noise[0] for log_noise, _ in net.asked]).double()
     assert asked.allclose(torch.logit(times).clamp(max=math.log(80)), atol=1e-6)
     assert asked[0].item() == pytest.approx(math.log(80), abs=1e-6)  # the most that it is asked about

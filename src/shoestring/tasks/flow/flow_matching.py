@@ -12,7 +12,6 @@ from torch import Generator, Tensor, nn
 from shoestring.core.config import Spec
 from shoestring.core.device import Machine
 from shoestring.core.errors import RecipeError
-from shoestring.core.processes import sharing
 from shoestring.tasks.contract import NO_CLASS, Batch, Loss
 from shoestring.tasks.flow.samplers import ODESampling, Velocity
 
@@ -40,22 +39,14 @@ class Flow(Spec):
     """Pixels that the net sees: in -1..1, or as the data normalises them."""
     label_dropout: Fraction = 0.1
     """Fraction of images whose class is withheld, as classifier-free guidance needs (arXiv 2207.12598)."""
-    weak_fraction: Fraction = 0.0
-    """Fraction of images learnt with only some blocks of the net, to guide the whole of it."""
     sampling: ODESampling = ODESampling()
     """How images are made."""
 
     @model_validator(mode="after")
     def _guide_was_trained(self) -> Self:
-        if self.sampling.guide == "weak" and self.sampling.guidance != 1 and not self.weak_fraction:
+        if self.sampling.guidance != 1 and not self.label_dropout:
             raise ValueError(
-                "guide 'weak' is for nets that learnt with only some blocks (weak_fraction above 0); take guide "
-                "'unconditional', or guidance 1"
-            )
-        if self.sampling.guide == "unconditional" and self.sampling.guidance != 1 and not self.label_dropout:
-            raise ValueError(
-                "guide 'unconditional' is for nets that learnt without classes as well (label_dropout above 0); take "
-                "guide 'weak', or guidance 1"
+                "guidance is for nets that learnt without classes as well (label_dropout above 0); take guidance 1"
             )
         return self
 
@@ -85,9 +76,8 @@ class Flow(Spec):
         return self.sampling.nfe
 
     def parts(self, images: int) -> tuple[int, ...]:
-        """Those learnt with the whole net, and the rest."""
-        weak = round(self.weak_fraction * images)
-        return (images - weak, weak) if weak else (images,)
+        """All of them."""
+        return (images,)
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """Adds "noise" like the images, "time" and "given", both (n,).
@@ -113,20 +103,8 @@ class Flow(Spec):
         x = (1 - each) * images + each * noise
         slope, leftover, scale = self.precondition(each)
         target = (noise - images - slope * x) / leftover
-        processes = sharing()
-        of_all = len(images) * processes.count
-        parts = self.parts(of_all)
-        whole = processes.share_of(parts[0])
-        net = nets["denoiser"]
-        inputs = (x * scale, torch.logit(time), given)
-        error = (net(*(part[:whole] for part in inputs)).float() - target[:whole]).square().mean()
-        if whole == len(images):
-            return error, {}
-        weak = (net(*(part[whole:] for part in inputs), weak=True).float() - target[whole:]).square().mean()
-        fraction = whole / len(images)
-        weights = [processes.weight(part, of_all) for part in (range(parts[0]), range(parts[0], of_all))]
-        metrics = {"whole": weights[0] * error.detach(), "weak": weights[1] * weak.detach()}
-        return fraction * error + (1 - fraction) * weak, metrics
+        found = nets["denoiser"](x * scale, torch.logit(time), given)
+        return (found.float() - target).square().mean(), {}
 
     def precondition(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """a, b and c of velocity = a x + b net(c x), as functions of the time.
@@ -143,13 +121,13 @@ class Flow(Spec):
         """The net as it makes images; arguments as of `Task.sampler`."""
         return FlowSampler(self, nets, machine)
 
-    def velocity(self, net: nn.Module, labels: Tensor, weak: bool = False) -> Velocity:
+    def velocity(self, net: nn.Module, labels: Tensor) -> Velocity:
         """The velocity field that a net has learnt, for images of the given classes."""
 
         def at(x: Tensor, time: float) -> Tensor:
             slope, leftover, scale = self.precondition(torch.tensor(time, dtype=torch.float64))
             ratio = min(time / (1 - time), LARGEST_RATIO) if time < 1 else LARGEST_RATIO
-            answer = net(x * scale, torch.full((len(x),), math.log(ratio), device=x.device), labels, weak=weak)
+            answer = net(x * scale, torch.full((len(x),), math.log(ratio), device=x.device), labels)
             return slope * x + leftover * answer.float()
 
         return at
@@ -181,13 +159,10 @@ class FlowSampler:
 
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Images (n, c, h, w) of standard normal noise of that shape."""
-        net, sampling = self.nets["denoiser"], self.task.sampling
-        if sampling.guide == "weak":
-            guide = self.task.velocity(net, labels, weak=True)
-        else:
-            guide = self.task.velocity(net, torch.full((len(labels),), NO_CLASS, device=labels.device))
+        net = self.nets["denoiser"]
+        guide = self.task.velocity(net, torch.full((len(labels),), NO_CLASS, device=labels.device))
         with self.machine.autocast():
-            return sampling.solve(self.task.velocity(net, labels), guide, latents)
+            return self.task.sampling.solve(self.task.velocity(net, labels), guide, latents)
 
     def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """The latent vectors as they are."""

@@ -33,10 +33,8 @@ class ODESampling(Sampling):
     grid: Literal["uniform", "karras"] = "karras"
     """Times that are evenly spaced, or those of Karras et al. 2022, which grow denser towards the image."""
     guidance: NonNegativeFloat = 1.0
-    """Weight w in guide + w (net - guide); 1 uses the net alone."""
-    guide: Literal["unconditional", "weak"] = "unconditional"
-    """What to move away from: the net without the class (arXiv 2207.12598), or with the class but only some of its
-    blocks (after arXiv 2406.02507, "autoguidance"; needs `weak_fraction` in training)."""
+    """Weight w in guide + w (net - guide), where the guide is the net without the class (arXiv 2207.12598); 1 uses the
+    net alone."""
     interval: tuple[NonNegativeFloat, PositiveFloat] = (0.0, 80.0)
     """Noise over signal, from and up to which to guide (arXiv 2404.07724)."""
     span: tuple[PositiveFloat, PositiveFloat] = (0.002, 80.0)
@@ -91,7 +89,7 @@ class ODESampling(Sampling):
 
         Args:
             velocity: That of the net as it is.
-            guide: That of the worse net.
+            guide: That of the net without the class.
             noise: Standard normal, (n, c, h, w).
         """
         times = self.times()
