@@ -27,7 +27,7 @@ from shoestring import api
 from shoestring.contest import grade
 from shoestring.contest.grade import Board, Graded, Limits, ranked
 from shoestring.core.packed import KEY, record_of, weights_digest
-from shoestring.core.run import tensor_bytes
+from shoestring.core.tensor_files import tensor_bytes
 from shoestring.model.load import open_run
 from shoestring.recipes.rules import rules
 from shoestring.report.leaderboard import build

@@ -7,7 +7,7 @@ import torch
 
 import shoestring
 from shoestring.core.packed import KEY, read_record, weights_digest
-from shoestring.core.run import read_tensors, tensor_bytes
+from shoestring.core.tensor_files import read_tensors, tensor_bytes
 
 HERE = Path(__file__).parent
 RECIPES = {"ada": {}, "emmy": {"seed": 1}, "grace": {"net": {"width": 4}}}

@@ -25,7 +25,8 @@ from shoestring import api
 from shoestring.cli.main import main
 from shoestring.core.packed import KEY, record_of
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run, tensor_bytes
+from shoestring.core.run import Run
+from shoestring.core.tensor_files import tensor_bytes
 
 PROMISE = "files cannot run code"
 SCRIPT = '"><script>alert(1)</script><img src=x onerror=alert(1)>'

@@ -28,7 +28,8 @@ from shoestring import api
 from shoestring.cli.main import main
 from shoestring.core.errors import DataError
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run, read_tensors
+from shoestring.core.run import Run
+from shoestring.core.tensor_files import read_tensors
 from shoestring.data.download import fetch
 
 PROMISE = "without room or permission: one line, nothing half-written, and the same command goes on later"

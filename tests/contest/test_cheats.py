@@ -15,7 +15,8 @@ from shoestring.contest.check import Checked, check
 from shoestring.contest.finding import Level
 from shoestring.core.packed import pack
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run, tensor_bytes
+from shoestring.core.run import Run
+from shoestring.core.tensor_files import tensor_bytes
 from shoestring.recipes.rules import Rules, rules
 
 NET = "import pathlib\npathlib.Path({!r}).touch()\nWEIGHTS = [{}]\nclass Net: pass\n"

@@ -10,7 +10,8 @@ import torch
 
 from shoestring.core.errors import RunError
 from shoestring.core.packed import KEY, Record, pack, read_record, unpack
-from shoestring.core.run import RECORDS, Run, tensor_bytes
+from shoestring.core.run import RECORDS, Run
+from shoestring.core.tensor_files import tensor_bytes
 
 
 @pytest.fixture

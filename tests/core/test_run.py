@@ -15,7 +15,8 @@ from shoestring.core.atomic_files import write_atomic
 from shoestring.core.budget import Layer
 from shoestring.core.checkpoint_chain import broken_links
 from shoestring.core.errors import RunError
-from shoestring.core.run import Run, read_tensors, tensor_bytes
+from shoestring.core.run import Run
+from shoestring.core.tensor_files import read_tensors, tensor_bytes
 
 CPU = torch.device("cpu")
 LAYERS = [Layer("classifier.0", "Conv2d 3x3", (16, 28, 28), 432, 338_688)]
@@ -290,3 +291,24 @@ def test_a_checkpoint_that_is_none_is_an_error_though_its_checksum_is_right(cont
 
 def test_tensors_of_nothing_are_a_file_that_can_be_read(tmp_path: Path) -> None:
     assert read_tensors(write_atomic(tmp_path / "x.safetensors", tensor_bytes({}, {}))) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "read"),
+    [
+        ("measures.json", {"test": {"accuracy": "high"}}, Run.metrics),
+        ("metrics.json", {"test": {"accuracy": [0.5]}}, Run.metrics),
+        ("one_call.json", {"test": "all"}, Run.one_call_metrics),
+        ("trial.json", {"device": "cpu"}, Run.autotuned),
+        ("autotune.json", ["cpu"], Run.autotuned),
+        ("log.jsonl", {"step": 1, "kind": "train", "mean": "low"}, Run.log),
+        ("log.jsonl", {"step": 1, "kind": "train", "deviation": [1]}, Run.log),
+        ("environment.json", {"sessions": {}}, Run.environment),
+        ("chain.json", [{"step": 1}], Run.chain),
+        ("overrides.json", {"seed": 1}, Run.overrides),
+    ],
+)
+def test_records_of_another_shape_are_told_by_their_file(name: str, content: object, read, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RunError, match=rf"{re.escape(name)} is damaged, or was not written by this program"):
+        read(Run(tmp_path))

@@ -14,7 +14,8 @@ from shoestring.contest.submission import Submission
 from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import ShoestringError
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run, load_checkpoint
+from shoestring.core.run import Run
+from shoestring.core.tensor_files import load_checkpoint
 from shoestring.data.download import checksum_of
 from shoestring.data.manifest import manifest
 from shoestring.model.bn_recalibration import ema_or_raw_model

@@ -12,7 +12,7 @@ from shoestring.contest.source_constants import count_constants
 from shoestring.contest.submission import Submission
 from shoestring.core.errors import ShoestringError
 from shoestring.core.packed import digest, weights_digest
-from shoestring.core.run import read_tensors
+from shoestring.core.tensor_files import read_tensors
 from shoestring.model.build import device_cost, initialise
 from shoestring.model.run_rules import GENERATORS
 from shoestring.model.weights import inference_state_dict

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from shoestring.core.checked import parsed
 from shoestring.core.errors import RunError
-from shoestring.core.run import RECORDS, Run, read_tensors, tensor_bytes
+from shoestring.core.run import RECORDS, Run
+from shoestring.core.tensor_files import read_tensors, tensor_bytes
 
 KEY = "shoestring"
 FORMAT = 1

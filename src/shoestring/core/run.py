@@ -10,11 +10,10 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import safetensors.torch
 import torch
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from shoestring.core import checkpoint_chain
@@ -27,6 +26,8 @@ from shoestring.core.html import table
 from shoestring.core.layer_table import LayerTable
 from shoestring.core.lock import locked
 from shoestring.core.progress import Progress
+from shoestring.core.run_records import AUTOTUNED, CHAIN, ENVIRONMENT, LAYERS, LOG, METRICS, OVERRIDES
+from shoestring.core.tensor_files import load_checkpoint, read_tensors, tensor_bytes
 from shoestring.core.upgrade import (
     FIELDS,
     renamed,
@@ -57,39 +58,6 @@ RECORDS = (
 )
 """The JSON files that tell of a run, those that it begins with first."""
 T = TypeVar("T")
-_LAYERS = TypeAdapter(list[Layer])
-_METRICS = TypeAdapter(dict[str, dict[str, Any]])
-_OVERRIDES = TypeAdapter(dict[str, list[Any]])
-
-
-class _Record(BaseModel):
-    """What every record of a log has, among other things."""
-
-    step: int
-    kind: str
-
-
-class _Link(BaseModel):
-    """What every link of a chain of checkpoints has, among other things."""
-
-    step: int
-    sha256: str
-    log: str = ""
-
-
-class _Session(BaseModel):
-    """What is read of a stretch of time in which a run was trained."""
-
-    from_step: int = 0
-    to_step: int = 0
-    seconds: float = 0.0
-
-
-class _Environment(BaseModel):
-    sessions: list[_Session] = []
-
-
-_ENVIRONMENT, _LOG, _CHAIN = TypeAdapter(_Environment), TypeAdapter(list[_Record]), TypeAdapter(list[_Link])
 DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
@@ -161,11 +129,11 @@ class Run:
     def overrides(self) -> dict[str, list[Any]]:
         """The fields in which the recipe differs from the one it is named after, {dotted field: [there, here]}."""
         file = self.folder / "overrides.json"
-        return upgraded_overrides(checked(_OVERRIDES, self.read_json(file.name), file))
+        return upgraded_overrides(checked(OVERRIDES, self.read_json(file.name), file))
 
     def layers(self) -> LayerTable:
         """The layer table."""
-        return LayerTable(checked(_LAYERS, self.read_json("layers.json"), self.folder / "layers.json"))
+        return LayerTable(checked(LAYERS, self.read_json("layers.json"), self.folder / "layers.json"))
 
     def require_writable(self, remedy: str) -> None:
         """Does nothing if files can be written into the folder.
@@ -197,7 +165,7 @@ class Run:
         """The log's records in order, of one kind if given; a torn last line is left out."""
         file = self.folder / "log.jsonl"
         records = list(_complete_lines(file)) if file.is_file() else []
-        checked(_LOG, records, file)
+        checked(LOG, records, file)
         return [upgraded_record(record) for record in records if kind is None or record["kind"] == kind]
 
     def forget_starts(self) -> None:
@@ -229,8 +197,11 @@ class Run:
     def autotuned(self) -> dict[str, Any]:
         """The engine that was the fastest, "chosen", on a "device"; empty where none was looked for."""
         for name in ("autotune.json", "trial.json"):  # the second is that of version 0.1
-            if (self.folder / name).is_file():
-                return upgraded_engine(self.read_json(name))
+            file = self.folder / name
+            if file.is_file():
+                found = self.read_json(name)
+                checked(AUTOTUNED, found, file)
+                return upgraded_engine(found)
         return {}
 
     def fitted(self) -> dict[str, Any]:
@@ -270,7 +241,7 @@ class Run:
         if not file.is_file():
             return []
         links = self.read_json(file.name)
-        checked(_CHAIN, links, file)
+        checked(CHAIN, links, file)
         return links
 
     def checkpoints(self) -> dict[int, Path]:
@@ -376,8 +347,8 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """All metrics so far: split -> name -> metric."""
         if (self.folder / "metrics.json").is_file():
-            return self.read_as("metrics.json", _METRICS, {})
-        return upgraded_metrics(self.read_as("measures.json", _METRICS, {}))
+            return self.read_as("metrics.json", METRICS, {})
+        return upgraded_metrics(self.read_as("measures.json", METRICS, {}))
 
     def write_metrics(self, split: str, metrics: Mapping[str, Any], *, afresh: bool = False) -> None:
         """Adds metrics of a split to those already there; the same names are replaced, or, afresh, all of them."""
@@ -388,7 +359,7 @@ class Run:
 
     def one_call_metrics(self) -> dict[str, Any]:
         """Metrics of a GAN's generator called once, where the run samples in another way: split -> name -> metric."""
-        return self.read_as("one_call.json", _METRICS, {})
+        return self.read_as("one_call.json", METRICS, {})
 
     def write_one_call_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
         """Replaces those metrics of a split."""
@@ -400,7 +371,7 @@ class Run:
         if not file.is_file():
             return {}
         found = self.read_json(file.name)
-        checked(_ENVIRONMENT, found, file)
+        checked(ENVIRONMENT, found, file)
         return renamed(found, FIELDS)
 
     def archive(self, fingerprint: str) -> Path | None:
@@ -499,44 +470,6 @@ class Run:
 
     def _write(self, name: str, content: bytes) -> Path:
         return write_atomic(self.folder / name, content)
-
-
-def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """The safetensors file of tensors and metadata; equal ones give equal bytes, whatever order they come in."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # Of neither tensors nor metadata the library makes a header that is no JSON.
-    content = safetensors.torch.save(plain, metadata=dict(metadata) if plain or metadata else None)
-    start = 8 + int.from_bytes(content[:8], "little")
-    # The library writes metadata in the order of a hash table that is seeded anew in each process.
-    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # the tensors behind it are aligned
-    return len(header).to_bytes(8, "little") + header + content[start:]
-
-
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, by name."""
-    try:
-        return safetensors.torch.load(file.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise RunError(f"{file} is damaged ({error}); delete it and run the same `train` command again") from error
-
-
-def load_checkpoint(path: Path, content: bytes, device: torch.device) -> dict[str, Any]:
-    """The state in a checkpoint; tensors and plain values only, so that reading it runs no code.
-
-    Raises:
-        RunError: It holds anything else.
-    """
-    try:
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except Exception as error:  # whatever a strange file makes torch and pickle raise
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise RunError(
-            f"{path} is no checkpoint that `train` wrote ({first}); delete it to go on without it"
-        ) from error
-    if not isinstance(state, dict):
-        raise RunError(f"{path} is no checkpoint that `train` wrote; delete it to go on without it")
-    return cast("dict[str, Any]", state)
 
 
 def _step_of(checkpoint: Path) -> int:
