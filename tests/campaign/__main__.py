@@ -23,7 +23,7 @@ import torch
 from shoestring.core.atomic_files import write_atomic
 
 CAMPAIGNS = (
-    "hostile_inputs", "attacks", "kills", "power_loss", "no_room", "races", "measures", "long_runs",
+    "hostile_inputs", "attacks", "kills", "shared_kills", "power_loss", "no_room", "races", "measures", "long_runs",
 )  # fmt: skip
 KEEP_SECONDS = 20.0  # between records
 

@@ -63,7 +63,7 @@ def trials(folder: Path, seed: int, numbers: Iterable[int], begun: Begun | None 
         broken = ""
         last = place + len(KINDS) >= len(waiting)
         if count[name] % KILLS == 0 or last:
-            broken = _ended(begun, name, run)
+            broken = ended(begun.recipes[name], begun.ends[name], run)
             shutil.rmtree(run.folder, ignore_errors=True)
         yield Trial(number, f"{name}: {what}", broken)
 
@@ -139,13 +139,13 @@ def _runs(child: int) -> bool:
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
-def _ended(begun: Begun, name: str, run: Run) -> str:
+def ended(recipe: Recipe, expected: dict[str, Any], run: Run) -> str:
     """In what a run that goes on to its end differs from one that was never killed."""
 
     def work() -> str:
         try:
-            train(begun.recipes[name], run, report=False)
-            return difference(end_of(run), begun.ends[name])
+            train(recipe, run, report=False)
+            return difference(end_of(run), expected)
         except Exception as error:
             return f"it does not go on: {type(error).__name__}: {error}"
 

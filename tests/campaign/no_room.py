@@ -1,9 +1,11 @@
 """A full disk, a quota, a folder that is read-only or not one's own: one line says so, and nothing is half-written."""
 
 import contextlib
+import copy
 import errno
 import hashlib
 import io
+import itertools
 import json
 import os
 import random
@@ -56,6 +58,12 @@ class Begun:
         self.place = folder / "place"
         self.place.mkdir()
 
+    def at(self, place: Path) -> "Begun":
+        """The same, tried in another folder."""
+        found = copy.copy(self)
+        found.place = place
+        return found
+
     def words(self, verb: str) -> list[str]:
         """The command."""
         run = str(self.place / "run")
@@ -80,21 +88,27 @@ def trials(folder: Path, seed: int, numbers: Iterable[int]) -> Iterator[Trial]:
     """A trial is a command that is refused somewhere, and repeated without a refusal."""
     begun = Begun(folder)
     handler = partial(_Quiet, directory=str(begun.served))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, _small_disk(begun.place) as disk:
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        _small_disk(begun.place) as disk,
+        _quota_disk(folder) as limited,
+    ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/file"
         for number in numbers:
             draw = drawn(seed, number)
             verb = draw.choice(VERBS)
-            begun.prepare(verb)
             ways = [
                 "refused",
                 "refused",
                 *(["full", "full", "read-only"] if disk else []),
                 *(["of root"] if _is_root() else []),
+                *(["quota"] if limited else []),
             ]
             way = draw.choice(ways)
-            work = partial(_tried, begun, verb, way, draw, address)
+            here = begun.at(limited) if way == "quota" and limited else begun
+            here.prepare(verb)
+            work = partial(_tried, here, verb, way, draw, address)
             status, found = forked(work, SECONDS)
             yield Trial(number, f"{verb}: {way}", f"it ended with status {status}" if found is None else found)
         server.shutdown()
@@ -121,8 +135,38 @@ def _small_disk(place: Path) -> Iterator[bool]:
             subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@contextlib.contextmanager
+def _quota_disk(folder: Path) -> Iterator[Path | None]:
+    """A folder whose use the file system limits; None where that takes more than the system has: Btrfs, loops, root."""
+    if not (sys.platform == "linux" and _is_root() and shutil.which("mkfs.btrfs")):
+        yield None
+        return
+    image, disk = folder / "image", folder / "disk"
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(160 << 20)
+    place = disk / "place"
+    steps = (
+        ["mkfs.btrfs", "-q", "-f", str(image)],
+        ["mount", "-o", "loop", str(image), str(disk)],
+        ["btrfs", "quota", "enable", str(disk)],
+        ["btrfs", "subvolume", "create", str(place)],
+    )
+    done = list(itertools.takewhile(lambda step: subprocess.run(step, capture_output=True).returncode == 0, steps))
+    try:
+        yield place if len(done) == len(steps) else None
+    finally:
+        if len(done) > 1:
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def _limit(place: Path, left: str) -> None:
+    subprocess.run(["btrfs", "qgroup", "limit", left, str(place)], check=True, capture_output=True)
+
+
 def _tried(begun: Begun, verb: str, way: str, draw: random.Random, address: str) -> str:
-    with {"full": _full, "read-only": _read_only, "of root": _of_root, "refused": _refused}[way](begun.place, draw):
+    ways = {"full": _full, "read-only": _read_only, "of root": _of_root, "refused": _refused, "quota": _quota}
+    with ways[way](begun.place, draw):
         status, said = _command(begun, verb, address)
     if status not in (0, 1) or "Traceback" in said:
         return f"status {status}: {said[-300:]}"
@@ -189,6 +233,21 @@ def _full(place: Path, draw: random.Random) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
+
+
+@contextlib.contextmanager
+def _quota(place: Path, draw: random.Random) -> Iterator[None]:
+    """Inside, only so many bytes may be used more; of a file system that takes whole blocks."""
+    os.sync()
+    said = subprocess.run(
+        ["btrfs", "qgroup", "show", "--raw", "-f", "--sync", str(place)], check=True, capture_output=True, text=True
+    ).stdout
+    used = int(said.splitlines()[-1].split()[1])
+    _limit(place, str(used + draw.choice((16 << 10, 64 << 10, draw.randrange(16 << 10, 800_000)))))
+    try:
+        yield
+    finally:
+        _limit(place, "none")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from campaign import attacks, hostile_inputs, kills, long_runs, measures, no_room, power_loss, races
+from campaign import attacks, hostile_inputs, kills, long_runs, measures, no_room, power_loss, races, shared_kills
 from campaign.__main__ import conducted
 from campaign.file_layer import watched
 from campaign.trials import Trial, isolated
@@ -32,6 +32,12 @@ def broken(trials: list[Trial], count: int) -> list[tuple[str, str]]:
 
 def test_killed_runs_go_on_to_the_same_bits(begun: kills.Begun, tmp_path: Path) -> None:
     assert broken([*kills.trials(tmp_path, 1, range(9), begun)], 9) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes as Linux lists them")
+def test_of_two_that_share_a_training_one_is_killed(tmp_path: Path) -> None:
+    begun = shared_kills.Begun(tmp_path, ["classifier"])
+    assert broken([*shared_kills.trials(tmp_path, 1, range(1), begun)], 1) == []
 
 
 def test_a_power_failure_costs_no_more_than_a_kill(begun: kills.Begun, tmp_path: Path) -> None:
