@@ -297,6 +297,9 @@ def test_tensors_of_nothing_are_a_file_that_can_be_read(tmp_path: Path) -> None:
     ("name", "content", "read"),
     [
         ("measures.json", {"test": {"accuracy": "high"}}, Run.metrics),
+        ("metrics.json", {"test": {"accuracy": {"value": 0.5, "interval": [0.4]}}}, Run.metrics),
+        ("environment.json", {"nfe": [1]}, Run.environment),
+        ("environment.json", {"sessions": [{"to_step": "3"}]}, Run.environment),
         ("metrics.json", {"test": {"accuracy": [0.5]}}, Run.metrics),
         ("one_call.json", {"test": "all"}, Run.one_call_metrics),
         ("trial.json", {"device": "cpu"}, Run.autotuned),

@@ -197,10 +197,7 @@ class Run:
     def autotuned(self) -> dict[str, Any]:
         """The engine that was the fastest, "chosen", on a "device"; empty where none was looked for."""
         for name in ("autotune.json", "trial.json"):  # the second is that of version 0.1
-            file = self.folder / name
-            if file.is_file():
-                found = self.read_json(name)
-                checked(AUTOTUNED, found, file)
+            if found := self.read_held(name, AUTOTUNED, {}):
                 return upgraded_engine(found)
         return {}
 
@@ -237,12 +234,7 @@ class Run:
 
     def chain(self) -> list[dict[str, Any]]:
         """The chain of checkpoints; empty of runs of before there was one."""
-        file = self.folder / checkpoint_chain.FILE
-        if not file.is_file():
-            return []
-        links = self.read_json(file.name)
-        checked(CHAIN, links, file)
-        return links
+        return self.read_held(checkpoint_chain.FILE, CHAIN, [])
 
     def checkpoints(self) -> dict[int, Path]:
         """The checkpoints that are kept, by the steps taken, in order."""
@@ -347,8 +339,8 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """All metrics so far: split -> name -> metric."""
         if (self.folder / "metrics.json").is_file():
-            return self.read_as("metrics.json", METRICS, {})
-        return upgraded_metrics(self.read_as("measures.json", METRICS, {}))
+            return self.read_held("metrics.json", METRICS, {})
+        return upgraded_metrics(self.read_held("measures.json", METRICS, {}))
 
     def write_metrics(self, split: str, metrics: Mapping[str, Any], *, afresh: bool = False) -> None:
         """Adds metrics of a split to those already there; the same names are replaced, or, afresh, all of them."""
@@ -359,7 +351,7 @@ class Run:
 
     def one_call_metrics(self) -> dict[str, Any]:
         """Metrics of a GAN's generator called once, where the run samples in another way: split -> name -> metric."""
-        return self.read_as("one_call.json", METRICS, {})
+        return self.read_held("one_call.json", METRICS, {})
 
     def write_one_call_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
         """Replaces those metrics of a split."""
@@ -367,12 +359,7 @@ class Run:
 
     def environment(self) -> dict[str, Any]:
         """What the run was trained with and for how long; empty before its first start."""
-        file = self.folder / "environment.json"
-        if not file.is_file():
-            return {}
-        found = self.read_json(file.name)
-        checked(ENVIRONMENT, found, file)
-        return renamed(found, FIELDS)
+        return renamed(self.read_held("environment.json", ENVIRONMENT, {}), FIELDS)
 
     def archive(self, fingerprint: str) -> Path | None:
         """Archives all that was made with the final weights, under the fingerprint of the recipe it was made by.
@@ -459,6 +446,19 @@ class Run:
         """
         file = self.folder / name
         return checked(kind, self.read_json(name), file) if file.is_file() else otherwise
+
+    def read_held(self, name: str, kind: TypeAdapter[Any], otherwise: Any) -> Any:
+        """What a JSON file of the folder holds, as it is, after it was held against a type; arguments as of `read_as`.
+
+        Raises:
+            RunError: It holds something else.
+        """
+        file = self.folder / name
+        if not file.is_file():
+            return otherwise
+        found = self.read_json(name)
+        checked(kind, found, file)
+        return found
 
     def write_json(self, name: str, content: Any) -> None:
         """Replaces a JSON file of the folder."""
