@@ -102,7 +102,7 @@ def _ours(entry: Entry) -> list[str]:
         f"{len(entry.runs)} ({', '.join(map(str, entry.seeds))})",
         integer(entry.images),
         integer(first.parameters),
-        large(sum(layer.multiply_adds for layer in first.layers)),
+        large(first.multiply_adds),
         integer(first.steps),
         large(first.steps * batch),
         (duration(sum(times) / len(times)) + (" each" if several else "")) if times else "",

@@ -167,7 +167,7 @@ def test_promote_changes_how_a_run_samples(say, tell, gan_run: Run, tmp_path: Pa
     assert found["sampling"]["pixel_ascent_step_size"] == 0.5
     status, _, err = say("promote", "mine")
     assert status == 0
-    assert "mine has these weights and this sampler already" in err
+    assert "mine has these weights and answers in this way already" in err
 
 
 def test_a_net_over_budget_is_refused_with_its_table(say, recipe_file: Path, tmp_path: Path) -> None:

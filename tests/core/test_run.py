@@ -306,6 +306,7 @@ def test_tensors_of_nothing_are_a_file_that_can_be_read(tmp_path: Path) -> None:
         ("autotune.json", ["cpu"], Run.autotuned),
         ("log.jsonl", {"step": 1, "kind": "train", "mean": "low"}, Run.log),
         ("log.jsonl", {"step": 1, "kind": "train", "deviation": [1]}, Run.log),
+        ("log.jsonl", {"step": 1, "kind": "train", "count": "3"}, Run.log),
         ("environment.json", {"sessions": {}}, Run.environment),
         ("chain.json", [{"step": 1}], Run.chain),
         ("overrides.json", {"seed": 1}, Run.overrides),

@@ -12,7 +12,7 @@ from shoestring.core import rng
 from shoestring.core.errors import RecipeError
 from shoestring.data import augment as module
 from shoestring.data.affine import affine, smooth_displacement
-from shoestring.data.augment import Augment, augment, grey
+from shoestring.data.augment import Augment, augment, grey, shifted
 
 torch.set_num_threads(1)
 
@@ -428,3 +428,35 @@ def test_without_strength_images_stay_as_they_are() -> None:
     assert torch.equal(spec.replace(strength=0).apply(images, generator()), images.float() / 255)
     assert torch.equal(spec.apply(images, generator()), augment(images, spec, generator()))
     assert not torch.equal(spec.replace(strength=0.5).apply(images, generator()), images.float() / 255)
+
+
+def test_a_view_changes_all_images_alike_whatever_batch_they_are_in() -> None:
+    spec = Augment(
+        rotation_degrees=40, translation=0.2, scale=(0.6, 1.4), brightness=0.5, per_channel=True, crop_padding=4
+    )
+    one, other = pixels(1, 3, 12, 12), pixels(4, 3, 12, 12)
+    for number in (1, 2):
+        alone = spec.view(one, number)
+        assert alone.equal(spec.view(torch.cat((other, one)), number)[4:])
+        assert not alone.equal(one.float() / 255)
+        grey = one[:, :1].expand(-1, 3, -1, -1)
+        seen = spec.view(grey, number)
+        assert not seen[:, 0].equal(seen[:, 1])  # each channel has its own change
+    assert not spec.view(one, 1).equal(spec.view(one, 2))
+    assert Augment().view(one, 1).equal(one.float() / 255)
+
+
+def test_every_other_view_is_mirrored_where_training_mirrors() -> None:
+    images = pixels(3, 3, 8, 8)
+    mirrors = Augment(horizontal_flip=True, cutout=4)  # what is cut out helps training alone
+    assert mirrors.view(images, 1).equal(images.flip(-1).float() / 255)
+    assert mirrors.view(images, 2).equal(images.float() / 255)
+
+
+def test_a_view_is_a_quarter_of_what_training_changes() -> None:
+    spec = Augment(crop_padding=4)  # so by one pixel at most
+    images = pixels(1, 1, 8, 8)
+    near = [shifted(images, torch.tensor([x]), torch.tensor([y]), "reflect") for x in (-1, 0, 1) for y in (-1, 0, 1)]
+    views = [spec.view(images, number) for number in range(1, 20)]
+    assert all(any(view.equal(one.float() / 255) for one in near) for view in views)
+    assert len({view.numpy().tobytes() for view in views}) > 4

@@ -65,7 +65,7 @@ def test_choice_can_be_taken_back_and_the_same_one_again_changes_nothing(gan: Ru
     api.promote(gan.folder, 0.2, "cpu", heard, {"pixel_ascent_steps": 2})
     assert state() == before
     assert gan.report_file.read_bytes() == report
-    assert heard.messages == [f"{gan.folder} has these weights and this sampler already"]
+    assert heard.messages == [f"{gan.folder} has these weights and answers in this way already"]
     api.promote(gan.folder, 0.9, "cpu", sampling={"pixel_ascent_steps": 0})
     assert gan.read_recipe() == recipe
     assert gan.read_json("overrides.json") == overrides
@@ -186,6 +186,26 @@ def test_classifier_can_answer_with_another_average(tmp_path) -> None:
     assert "accuracy" in run.metrics()["tune"]
 
 
+def test_classifier_can_answer_by_several_views_and_what_one_view_says_is_kept_beside(tmp_path) -> None:
+    pictures = tiny.write_pictures(tmp_path / "pictures")
+    run = api.train(tiny.classifier(pictures), tmp_path / "run", device="cpu")
+    once = api.evaluate(run.folder, "test", device="cpu")
+    by_three = api.evaluate(run.folder, "test", device="cpu", views=3)
+    assert by_three["loss"].value != once["loss"].value
+    assert run.metrics()["test"]["loss"]["value"] == once["loss"].value  # another way than the run's own
+    assert run.one_call_metrics() == {}
+    api.promote(run.folder, device="cpu", views=3)
+    assert recipe_of(run).task.nfe == run.environment()["nfe"] == 3
+    assert run.overrides()["task.views"] == [1, 3]
+    assert run.metrics() == {}
+    assert api.evaluate(run.folder, "test", device="cpu")["loss"].value == by_three["loss"].value
+    api.evaluate(run.folder, "test", device="cpu", views=1)
+    assert run.metrics()["test"]["loss"]["value"] == by_three["loss"].value
+    assert run.one_call_metrics()["test"]["loss"]["value"] == once["loss"].value
+    with pytest.raises(RecipeError, match="less than or equal to 64"):
+        api.evaluate(run.folder, "test", device="cpu", views=65)
+
+
 def test_what_cannot_be_adopted_is_refused_before_anything_is_written(gan: Run, tmp_path) -> None:
     before = {file: file.read_bytes() for file in gan.folder.rglob("*") if file.is_file()}
     with pytest.raises(RunError, match=r"of decay 0\.7; it has: 0\.2, 0\.9"):
@@ -194,6 +214,8 @@ def test_what_cannot_be_adopted_is_refused_before_anything_is_written(gan: Run, 
         api.promote(gan.folder, None, "cpu", sampling={"guidance": 2.0})
     with pytest.raises(OverBudgetError, match="13 net calls, 3 over the budget of 10"):
         api.promote(gan.folder, 0.2, "cpu", sampling={"pixel_ascent_steps": 6})
+    with pytest.raises(RecipeError, match="it cannot classify them"):
+        api.promote(gan.folder, None, "cpu", views=2)
     assert {file: file.read_bytes() for file in gan.folder.rglob("*") if file.is_file()} == before
     with pytest.raises(RunError, match="is shipped, packed or of the hub; copy"):
         api.promote(next(folder.name for folder in zoo.FOLDER.iterdir() if Run(folder).exists()), 0.9, "cpu")

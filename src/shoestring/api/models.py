@@ -84,6 +84,7 @@ def promote(
     device: str | None = None,
     progress: Progress | None = None,
     sampling: Mapping[str, Any] | None = None,
+    views: int | None = None,
 ) -> Run:
     """A finished run with other default weights or another sampler, with pictures and report to match.
 
@@ -96,6 +97,7 @@ def promote(
         device: "cpu", "cuda", …; by default a GPU when there is one.
         progress: Reports everything that takes time.
         sampling: Options of the recipe's `task.sampling` to change, such as {"guidance": 2.0}.
+        views: Of an image by which a classifier answers (test-time augmentation).
 
     Raises:
         RunError: The run is shipped, not finished or not to be written to, or kept no such EMA weights, or another
@@ -107,8 +109,8 @@ def promote(
     if is_fixed(home):
         raise RunError(f"{what} is shipped, packed or of the hub; copy {home.folder} and name the copy")
     with home.locked(progress):
-        if not promote_run(home, ema_decay, sampling, device, progress):
-            progress.say(f"{what} has these weights and this sampler already")
+        if not promote_run(home, ema_decay, sampling, device, progress, views):
+            progress.say(f"{what} has these weights and answers in this way already")
         write_report([home])
     return home
 

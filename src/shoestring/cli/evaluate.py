@@ -79,14 +79,17 @@ class EvaluateClassifier(Options):
     """tune: held out of train, for development. test: for the final figure."""
     ema_decay: float | None = None
     """Decay of EMA weights that the run kept. By default the final weights."""
+    views: int | None = None
+    """Views of each image whose answers are averaged (test-time augmentation). By default as the recipe says."""
 
     def do(self, display: Display) -> None:
         """Prints the metrics."""
         from shoestring import api
 
-        found = api.evaluate(self.target, self.split, self.data_folder, self.device, display, ema_decay=self.ema_decay)
+        how = {"ema_decay": self.ema_decay, "views": self.views}
+        found = api.evaluate(self.target, self.split, self.data_folder, self.device, display, **how)
         metrics = {name: metric.to_json() for name, metric in found.items()}
-        display.result({"target": self.target, "split": self.split, "ema_decay": self.ema_decay} | metrics)
+        display.result({"target": self.target, "split": self.split} | how | metrics)
         show_metrics(display, metrics, self.split)
 
 

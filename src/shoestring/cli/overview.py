@@ -77,6 +77,7 @@ def show(recipe: Recipe, rules_file: Path | None, display: Display) -> None:
         "recipe": recipe.to_json(),
         "parameters": built.parameters,
         "multiply_adds": operations,
+        "net_calls": recipe.task.nfe,
         "budget": recipe.budget.model_dump(),
         "parameters_left": left,
         "departures": departures,
@@ -92,8 +93,9 @@ def show(recipe: Recipe, rules_file: Path | None, display: Display) -> None:
     numbers = ("parameters", "multiply-adds")
     display.table("Layers", ("layer", "type", "output", *numbers), rows, numbers=numbers)
     display.line(f"{built.parameters:,} parameters of {recipe.budget.parameters:,}: {left:,} left.")
+    views = "" if recipe.makes_images or recipe.task.nfe == 1 else f", {recipe.task.nfe} times for its views"
     display.line(
-        f"{operations:,} multiply-adds for one image. {recipe.budget.steps:,} steps of {recipe.batch_size} images."
+        f"{operations:,} multiply-adds for one image{views}. {recipe.budget.steps:,} steps of {recipe.batch_size} images."
     )
     for departure in departures:
         display.line(f"{recipe.name} {departure}.")

@@ -103,7 +103,7 @@ class Interpolate(OfRun):
 
 @dataclass(frozen=True, kw_only=True)
 class Promote(OfRun):
-    """Make EMA weights or options of sampling that you chose by tune or train a finished run's own.
+    """Make EMA weights, options of sampling or a number of views that you chose by tune or train a finished run's own.
 
     Metrics, pictures and report so far go to its folder "archive"; pictures and report are made anew. Nothing is
     trained.
@@ -111,13 +111,15 @@ class Promote(OfRun):
 
     ema_decay: float | None = None
     """Decay of the EMA weights that become the final ones. By default the weights stay."""
+    views: int | None = None
+    """Views of an image by which a classifier answers. By default their number stays."""
 
     def do(self, display: Display) -> None:
         """Changes the run."""
         from shoestring import api
 
-        run = api.promote(self.target, self.ema_decay, self.device, display, self.chosen())
-        result = {"run": str(run.folder.resolve()), "ema_decay": self.ema_decay}
+        run = api.promote(self.target, self.ema_decay, self.device, display, self.chosen(), self.views)
+        result = {"run": str(run.folder.resolve()), "ema_decay": self.ema_decay, "views": self.views}
         display.result(result | ({"sampling": self.chosen()} if self.chosen() else {}))
         display.line(f"report  {run.report_file.resolve()}")
         display.line(f"evaluate it: shoestring evaluate {self.target}")

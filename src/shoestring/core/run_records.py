@@ -18,10 +18,15 @@ class LogRecord(Record):
 
     step: int
     kind: str
-    mean: dict[str, Any] = {}
-    std: dict[str, Any] = {}
-    deviation: dict[str, Any] = {}
+    count: int = 1
+    n: int = 0
+    mean: dict[str, float] = {}
+    std: dict[str, float] = {}
+    deviation: dict[str, float] = {}
     """What version 0.1 called `std`."""
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    learning_rate: float = 0.0
 
 
 class Link(Record):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from shoestring.core.config import Spec
 from shoestring.core.errors import RecipeError
+from shoestring.core.rng import generator as seeded
 from shoestring.data.affine import affine, smooth_displacement
 
 Strength = Annotated[float, Field(ge=0)]
@@ -25,6 +26,7 @@ STRENGTHS = (
     "hue",
 )
 """The changes that are drawn between minus and plus a number."""
+VIEW_STRENGTH = 0.25  # of the changes that make a view, as part of those in training
 
 
 class Augment(Spec):
@@ -87,6 +89,20 @@ class Augment(Spec):
         """The batch, each image changed by its own random draw, as `augment` does."""
         return augment(images, self.weakened(), generator)
 
+    def view(self, images: Tensor, number: int) -> Tensor:
+        """Images seen in another way, for test-time augmentation: all changed alike, so that no batch matters.
+
+        Each view is one draw of these changes at a quarter of their strength; where training mirrors, every other view
+        is mirrored, the first one too.
+
+        Args:
+            images: As of `apply`.
+            number: Which view, from 1.
+        """
+        changes = self.replace(strength=VIEW_STRENGTH * self.strength, horizontal_flip=False, cutout=0)
+        seen = augment(images, changes.weakened(), seeded(0, "view", number), alike=True)
+        return seen.flip(-1) if self.horizontal_flip and number % 2 else seen
+
     @property
     def warps(self) -> bool:
         """True where pixels are interpolated: any of rotation, translation, scale, shear and elastic is on."""
@@ -94,13 +110,14 @@ class Augment(Spec):
         return any(moved) or self.scale != (1.0, 1.0)
 
 
-def augment(images: Tensor, spec: Augment, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, spec: Augment, generator: torch.Generator, *, alike: bool = False) -> Tensor:
     """The batch, each image changed by its own random draw.
 
     Args:
         images: (n, c, h, w), uint8 0..255 or float 0..1; left as they are.
         spec: What to draw, at full strength.
         generator: Source of all random numbers, on the device of the images.
+        alike: Draw once for all images, on any device.
 
     Returns:
         float32 0..1, same shape and device; exactly the images where the spec is all off.
@@ -109,9 +126,19 @@ def augment(images: Tensor, spec: Augment, generator: torch.Generator) -> Tensor
         RecipeError: Colour jitter on images with neither 1 nor 3 channels, or reflection by more than the image holds.
     """
     n, channels, height, width = images.shape
-    each = (n, 1, 1, 1)
+    drawn = min(n, 1) if alike else n
+    each = (drawn, 1, 1, 1)
+
+    def uniform(shape: tuple[int, ...], bounds: tuple[float, float]) -> Tensor:
+        found = torch.rand(shape, generator=generator, device=generator.device) * (bounds[1] - bounds[0]) + bounds[0]
+        return found.to(images.device)
+
+    def integers(low: int, high: int, count: int) -> Tensor:
+        found = torch.randint(low, high, (count, drawn), generator=generator, device=generator.device)
+        return found.to(images.device).expand(count, n)
+
     if spec.horizontal_flip:
-        images = flip(images, _uniform(each, (0, 1), generator) < 0.5)
+        images = flip(images, uniform(each, (0, 1)) < 0.5)
     if spec.crop_padding:
         reach = spec.crop_padding
         if spec.crop_fill == "reflect" and reach >= min(height, width):
@@ -119,33 +146,34 @@ def augment(images: Tensor, spec: Augment, generator: torch.Generator) -> Tensor
                 f"crop_padding {reach} reflects more than a {height}x{width} image holds; "
                 f"use at most {min(height, width) - 1}, or crop_fill zero"
             )
-        right, down = torch.randint(-reach, reach + 1, (2, n), generator=generator, device=generator.device)
+        right, down = integers(-reach, reach + 1, 2)
         images = shifted(images, right, down, spec.crop_fill)
     images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
     if spec.warps:
         planes = images.reshape(n * channels, 1, height, width) if spec.per_channel else images
-        count, field = len(planes), None
+        count, copies = drawn * (channels if spec.per_channel else 1), n // max(drawn, 1)
+        field = None
         if spec.elastic:
             field = smooth_displacement((count, height, width), spec.elastic, spec.elastic_smoothness, generator)
+            field = field.to(images.device).repeat(copies, 1, 1, 1)
         images = affine(
             planes,
-            degrees=_uniform((count,), _around(0, spec.rotation_degrees), generator),
-            shift=_uniform((count, 2), _around(0, spec.translation), generator),
-            scale=_uniform((count,), spec.scale, generator),
-            shear_degrees=_uniform((count,), _around(0, spec.shear_degrees), generator),
+            degrees=uniform((count,), _around(0, spec.rotation_degrees)).repeat(copies),
+            shift=uniform((count, 2), _around(0, spec.translation)).repeat(copies, 1),
+            scale=uniform((count,), spec.scale).repeat(copies),
+            shear_degrees=uniform((count,), _around(0, spec.shear_degrees)).repeat(copies),
             displacement=field,
         ).view(n, channels, height, width)
     if spec.brightness:
-        images = brightened(images, _uniform(each, _factor(spec.brightness), generator))
+        images = brightened(images, uniform(each, _factor(spec.brightness)))
     if spec.contrast:
-        images = contrasted(images, _uniform(each, _factor(spec.contrast), generator))
+        images = contrasted(images, uniform(each, _factor(spec.contrast)))
     if spec.saturation:
-        images = saturated(images, _uniform(each, _factor(spec.saturation), generator))
+        images = saturated(images, uniform(each, _factor(spec.saturation)))
     if spec.hue:
-        images = hue_turned(images, _uniform(each, _around(0, spec.hue), generator))
+        images = hue_turned(images, uniform(each, _around(0, spec.hue)))
     if spec.cutout:
-        row = torch.randint(height, (n,), generator=generator, device=generator.device)
-        column = torch.randint(width, (n,), generator=generator, device=generator.device)
+        (row,), (column,) = integers(0, height, 1), integers(0, width, 1)
         images = cut_out(images, row, column, spec.cutout)
     return images
 
@@ -252,7 +280,3 @@ def _around(centre: float, reach: float) -> tuple[float, float]:
 
 def _factor(strength: float) -> tuple[float, float]:
     return max(0.0, 1 - strength), 1 + strength
-
-
-def _uniform(shape: tuple[int, ...], bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device) * (bounds[1] - bounds[0]) + bounds[0]

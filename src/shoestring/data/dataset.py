@@ -138,8 +138,12 @@ def normalise(images: Tensor, by: Normalisation) -> Tensor:
 
 def denormalise(images: Tensor, by: Normalisation) -> Tensor:
     """uint8 images from what a generator gives: the inverse of `normalise`, rounded and clipped."""
-    pixels = images.float() * _per_channel(by.std, images.device) + _per_channel(by.mean, images.device)
-    return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
+    return (pixels_of(images, by) * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def pixels_of(images: Tensor, by: Normalisation) -> Tensor:
+    """Float pixels on the 0..1 scale of images as a net sees them: the inverse of `normalise`, not clipped."""
+    return images.float() * _per_channel(by.std, images.device) + _per_channel(by.mean, images.device)
 
 
 @lru_cache

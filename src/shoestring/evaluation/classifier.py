@@ -42,15 +42,28 @@ def evaluate_classifier(model: Classifier, images: Images, split: Split, progres
     return ClassifierEvaluation(split, images, given, classification_metrics(given, len(model.recipe.data.classes)))
 
 
-def record_classifier(run: Run, found: ClassifierEvaluation, classes: tuple[str, ...]) -> None:
+def record_classifier(
+    run: Run, found: ClassifierEvaluation, classes: tuple[str, ...], *, one_call: bool = False
+) -> None:
     """Writes an evaluation into its run, with the metrics of the training itself and a picture of the mistakes.
 
     The split's metrics come last: where they are, all is.
+
+    Args:
+        run: Where to.
+        found: The evaluation.
+        classes: Their names.
+        one_call: Whether it is by one view of an image, where the run answers by several: then the metrics stand beside
+            the run's own, and nothing else is written.
     """
+    provenance = {"source": found.images.source, "measured": datetime.date.today().isoformat()}
+    metrics = {name: metric.to_json() | provenance for name, metric in found.metrics.items()}
+    if one_call:
+        run.write_one_call_metrics(found.split, metrics)
+        return
     _draw_mistakes(run, found, classes)
     run.write_metrics("train", {name: m.to_json() for name, m in train_metrics_summary(run.log("train")).items()})
-    provenance = {"source": found.images.source, "measured": datetime.date.today().isoformat()}
-    run.write_metrics(found.split, {name: metric.to_json() | provenance for name, metric in found.metrics.items()})
+    run.write_metrics(found.split, metrics)
     remember_measured(run, found.split, "train")
 
 

@@ -62,13 +62,14 @@ def evaluate(
     *,
     ema_decay: float | None = None,
     trust_code: bool = False,
+    views: int | None = None,
     **of_generator: Unpack[GeneratorOptions],
 ) -> dict[str, Metric]:
     """Metrics of a run, or of shipped weights by recipe name, on a split; recorded in the run.
 
     Not recorded are those of a run that is shipped, not finished or may not be written to, of other weights or another
     way of sampling than the run's own, nor a generator's of fewer images or samplings than are recorded already. One
-    call of a GAN's generator is recorded beside the run's own way.
+    call of a GAN's generator, or of a classifier, is recorded beside the run's own way.
 
     Args:
         what: A run's folder, or the name of a recipe whose weights are shipped.
@@ -79,6 +80,7 @@ def evaluate(
         progress: Reports everything that takes time.
         ema_decay: Of EMA weights that the run kept, to evaluate in place of its final weights.
         trust_code: Allow the code that the run keeps to run, for this process.
+        views: Of each image by which a classifier answers; by default as the recipe says.
         of_generator: As `GeneratorOptions` says; a classifier takes none.
 
     Returns:
@@ -104,13 +106,15 @@ def evaluate(
         )
     _require_split(str(what), home, recipe, split)
     if recipe.makes_images:
+        if views is not None:
+            raise RecipeError(f"{recipe.name} makes images; views are for classifiers")
         return _of_generator(home, split, folder, device, progress, ema_decay, **of_generator)
     if of_generator:
         raise RecipeError(
             f"{recipe.name} classifies images, and all of {split} is answered; {' and '.join(of_generator)} "
             f"{'is' if len(of_generator) == 1 else 'are'} for generators"
         )
-    return _of_classifier(home, split, folder, device, progress, ema_decay)
+    return _of_classifier(home, split, folder, device, progress, ema_decay, views)
 
 
 def _require_split(what: str, home: Run, recipe: Recipe, split: Split) -> None:
@@ -130,16 +134,26 @@ def _require_split(what: str, home: Run, recipe: Recipe, split: Split) -> None:
 
 
 def _of_classifier(
-    home: Run, split: Split, folder: Path, device: str | None, progress: Progress, ema_decay: float | None
+    home: Run,
+    split: Split,
+    folder: Path,
+    device: str | None,
+    progress: Progress,
+    ema_decay: float | None,
+    views: int | None,
 ) -> dict[str, Metric]:
     answers_digest = home.answers_digest() if home.has_weights() else ""
-    model = load(home, device, ema_decay, progress)
-    assert isinstance(model, Classifier)
-    record = home.has_weights() and ema_decay is None and _can_be_recorded(home, progress)
+    loaded = load(home, device, ema_decay, progress)
+    assert isinstance(loaded, Classifier)
+    model = loaded.with_views(views)
+    one_call = model.recipe.task.nfe == 1 < loaded.recipe.task.nfe
+    own = home.has_weights() and ema_decay is None and (one_call or model is loaded)
+    record = own and _can_be_recorded(home, progress)
     with home.locked(progress) if record else nullcontext(), model.machine.running():
         found = evaluate_run(model, home, split, folder, progress)
         if record:
-            _record(home, answers_digest, lambda: record_classifier(home, found, model.recipe.data.classes), progress)
+            classes = model.recipe.data.classes
+            _record(home, answers_digest, lambda: record_classifier(home, found, classes, one_call=one_call), progress)
     return found.metrics
 
 

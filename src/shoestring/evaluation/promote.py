@@ -12,7 +12,7 @@ from shoestring.core.run import Run
 from shoestring.evaluation.sample_grids import draw_samples
 from shoestring.model.generator import Generator
 from shoestring.model.load import inference_state_dict, load, recipe_of
-from shoestring.model.model import require_generator
+from shoestring.model.model import require_classifier, require_generator
 from shoestring.recipes.recipe import Recipe
 
 
@@ -22,6 +22,7 @@ def promote(
     sampling: Mapping[str, Any] | None,
     device: str | None,
     progress: Progress,
+    views: int | None = None,
 ) -> bool:
     """Makes a choice the run's own; the same call again completes one that was interrupted.
 
@@ -34,6 +35,7 @@ def promote(
         sampling: Options of the recipe's `task.sampling` to change.
         device: As of `load`.
         progress: As of `load`.
+        views: Of an image by which a classifier answers.
 
     Returns:
         Whether anything changed: not where this was the run's choice already.
@@ -41,7 +43,7 @@ def promote(
     Raises:
         RunError: The run is not finished, or its weights are not kept, or it may not be written to, or kept no such
             EMA weights.
-        RecipeError: There is no such option of sampling, or the run is a classifier's.
+        RecipeError: There is no such option of sampling, or the run is a classifier's; or views of a generator's.
         OverBudgetError: An image would take more net calls than the budget allows.
     """
     run.require_weights_kept()
@@ -53,6 +55,8 @@ def promote(
     model = load(run, device, own if ema_decay is None else ema_decay, progress)
     if sampling:
         model = require_generator(model).with_sampling(sampling)
+    if views is not None:
+        model = require_classifier(model).with_views(views)
     first = () if ema_decay is None else (ema_decay,)
     after = model.recipe.replace(ema=(*first, *(decay for decay in before.ema if decay != ema_decay)))
     if after != before:

@@ -76,17 +76,20 @@ class Exportable:
 def exportable(model: Model) -> Exportable:
     """The net of a model that leaves with it: a classifier, a GAN's generator or a flow's denoiser.
 
-    A GAN leaves without its discriminator, hence without what that does at sampling time; a flow without the loop that
-    follows it.
+    A classifier leaves as it answers by one view of an image; a GAN without its discriminator, hence without what that
+    does at sampling time; a flow without the loop that follows it.
 
     Args:
         model: On the CPU.
     """
     task, recipe = model.recipe.task, model.recipe
     if isinstance(model, Classifier):
-        classifier = ClassifierOfPixels(fuse_conv_bn(model.nets["classifier"]), recipe.normalisation)
+        classifier, once = (
+            ClassifierOfPixels(fuse_conv_bn(model.nets["classifier"]), recipe.normalisation),
+            model.with_views(1),
+        )
         return Exportable(
-            model, "classifier", plain(classifier), ("images",), "logits", lambda batch: model.logits(*batch)
+            once, "classifier", plain(classifier), ("images",), "logits", lambda batch: once.logits(*batch)
         )
     if task.net_output == "images":
         net = GeneratorOfPixels(fuse_conv_bn(model.nets["generator"]), recipe.normalisation)

@@ -196,6 +196,10 @@ class Recipe(Spec):
                 f"net 'digit-sum' adds up the digits it reads, so its classes are sums; data {self.data.kind!r} has "
                 "others: choose another net, such as 'basic'"
             )
+        if not self.makes_images and self.task.nfe > 1 and not isinstance(self.augment, Augment):
+            raise ValueError(
+                "task.views changes images by the recipe's augmentation, which is one of your own: set it to 1"
+            )
         self.budget.admit_nfe(self.task.nfe)
         for field in self.anneal:
             require_number(self, field)

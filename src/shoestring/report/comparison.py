@@ -102,7 +102,7 @@ def _column(run_data: RunData) -> dict[str, str]:
     }
     column |= {f"{bar.name} used": bar.text for bar in said.bars}
     column |= {
-        "multiply-adds per image": large(sum(layer.multiply_adds for layer in run_data.layers) or None),
+        "multiply-adds per image": large(run_data.multiply_adds),
         "wall time": duration(run_data.seconds),
         "images/s, median": integer(throughput(run_data)),
         "device": plain(as_object(run_data.environment.get("machine")).get("device", ABSENT)),

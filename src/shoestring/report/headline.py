@@ -196,6 +196,7 @@ def _uncertainty(run_data: RunData, main: RecordedMetric) -> str:
     if is_number(real_baseline) and is_number(gap_to_real):
         said.append(f"real images get {number(real_baseline)}, gap {number(gap_to_real)}")
     said += [f"n = {main.n:,}"] if main.n else []
+    said += [f"by {run_data.views} views of each image"] if run_data.views > 1 else []
     if main.name == "accuracy":  # both are there where classes are uneven
         beside = ("balanced_accuracy", "majority_baseline")
         said += [f"{title(name)} {percent(value)}" for name in beside if (value := run_data.value(main.split, name))]

@@ -144,6 +144,17 @@ class RunData:
         return sum(layer.parameters for layer in self.layers) if self.layers else None
 
     @property
+    def views(self) -> int:
+        """Views of an image by which a classifier answers."""
+        found = self.part("task").get("views", 1) if self.classifies else 1
+        return found if isinstance(found, int) else 1
+
+    @property
+    def multiply_adds(self) -> int | None:
+        """Multiply-accumulate operations for one image, for all its views; None without a layer table."""
+        return self.views * sum(layer.multiply_adds for layer in self.layers) or None
+
+    @property
     def steps(self) -> int:
         """Optimisation steps taken so far."""
         reached = [record.get("step", 0) for record in self.log]

@@ -121,9 +121,9 @@ def environment(run_data: RunData) -> list[tuple[str, str]]:
         rows.append(("training time", duration(known["training_seconds"])))
     if speed := throughput(run_data):
         rows.append(("training speed", f"{integer(speed)} images/s (median)"))
-    work = sum(layer.multiply_adds for layer in run_data.layers)
-    if work:
-        rows.append(("multiply-adds per image", large(work)))
+    if run_data.multiply_adds:
+        views = f", for {run_data.views} views" if run_data.views > 1 else ""
+        rows.append(("multiply-adds per image", f"{large(run_data.multiply_adds)}{views}"))
     return rows
 
 

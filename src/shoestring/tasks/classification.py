@@ -21,6 +21,9 @@ class ClassifierTask(Spec):
     """Largest weight of another image, and of its class, in a training image; uniform from 0 (arXiv 1710.09412)."""
     class_weights: bool = False
     """Weigh the loss of an image by the inverse frequency of its class in train, so that every class counts alike."""
+    views: Annotated[int, Field(ge=1, le=64)] = 1
+    """Views of an image whose answers the trained net averages (test-time augmentation), each a net call: the image as
+    it is, and others that are changed as in training, by a quarter of it."""
     phases: ClassVar[tuple[str, ...]] = ("classifier",)
     drawn: ClassVar[tuple[str, ...]] = ("mixup",)
     generator_net: ClassVar[str | None] = None
@@ -29,9 +32,13 @@ class ClassifierTask(Spec):
     conditional: ClassVar[bool] = False
     unconditional: ClassVar[bool] = False
     pixel_range: ClassVar[Literal["signed", "data"]] = "data"
-    nfe: ClassVar[int] = 1
     loss_unit: ClassVar[str] = "nats"
     forward_passes: ClassVar[Mapping[str, int]] = {"classifier": 3}
+
+    @property
+    def nfe(self) -> int:
+        """Net calls per image."""
+        return self.views
 
     def draw(self, batch: Batch, latent: tuple[int, ...], step: int, generator: Generator) -> Batch:
         """The batch as it is; with mixup, each image blended with the one before it; batches are in random order.

@@ -60,7 +60,9 @@ def make_validator(recipe: Recipe, run: Run, machine: Machine, train: Images, tu
             return distance(model)
         if tune is None:
             return None
-        given = predictions(model.logits_of_normalised, batches(tune, recipe.normalisation, 500, machine.device))
+        given = predictions(
+            model.with_views(1).logits_of_normalised, batches(tune, recipe.normalisation, 500, machine.device)
+        )
         metrics = classification_metrics(given, len(recipe.data.classes))
         mean = {name: metrics[name].value for name in ("loss", "accuracy", "balanced_accuracy") if name in metrics}
         return {"kind": "tune", "n": len(tune), "mean": mean}
