@@ -93,9 +93,11 @@ def show(recipe: Recipe, rules_file: Path | None, display: Display) -> None:
     numbers = ("parameters", "multiply-adds")
     display.table("Layers", ("layer", "type", "output", *numbers), rows, numbers=numbers)
     display.line(f"{built.parameters:,} parameters of {recipe.budget.parameters:,}: {left:,} left.")
-    views = "" if recipe.makes_images or recipe.task.nfe == 1 else f", {recipe.task.nfe} times for its views"
+    seen = (
+        "one image" if recipe.makes_images or recipe.task.nfe == 1 else f"each of {recipe.task.nfe} views of an image"
+    )
     display.line(
-        f"{operations:,} multiply-adds for one image{views}. {recipe.budget.steps:,} steps of {recipe.batch_size} images."
+        f"{operations:,} multiply-adds for {seen}. {recipe.budget.steps:,} steps of {recipe.batch_size} images."
     )
     for departure in departures:
         display.line(f"{recipe.name} {departure}.")
