@@ -60,7 +60,10 @@ def classifiers(runs: Sequence[RunData]) -> Table:
 
 
 def classifier_runs(runs: Sequence[RunData]) -> Table:
-    """Every classifier run, and what was published: accuracy with its interval, and the line the papers end with."""
+    """Every classifier run, and what was published: accuracy with its interval, and the line the papers end with.
+
+    Where a run answers by several views of an image, what it says of the image as it is stands beside.
+    """
     rows: list[list[str]] = []
     for name in dict.fromkeys(run_data.recipe["name"] for run_data in runs if run_data.classifies):
         of_name = [run_data for run_data in runs if run_data.recipe["name"] == name]
@@ -68,11 +71,15 @@ def classifier_runs(runs: Sequence[RunData]) -> Table:
             main = main_metric(run_data)
             if main is not None:
                 accuracy, bounds = percent(main.value, 2), interval(main.interval, in_percent=True)
-                rows.append([where(run_data), main.split, integer(main.n), accuracy, bounds, headline(run_data).line])
+                once = run_data.run.one_call_metrics().get(main.split, {}).get("accuracy", {}).get("value")
+                views = f"{run_data.views}; by one {percent(once, 2)}" if run_data.views > 1 else ""
+                rows.append([
+                    where(run_data), main.split, integer(main.n), accuracy, bounds, views, headline(run_data).line
+                ])  # fmt: skip
         result = headline(of_name[0])
         if result.published:
-            rows.append(["published", "test", integer(10_000), result.published, "", result.published_line])
-    return ("run", "split", "n", "accuracy", "95 % interval", "the papers' line"), rows
+            rows.append(["published", "test", integer(10_000), result.published, "", "", result.published_line])
+    return ("run", "split", "n", "accuracy", "95 % interval", "views", "the papers' line"), rows
 
 
 def generators(runs: Sequence[RunData]) -> Table:
