@@ -21,7 +21,14 @@ from shoestring.data.paths import data_folder
 from shoestring.report.plotting import Figure, styled
 
 FILE = ROOT / "docs" / "figures" / "generators.png"
-ROWS = ("cifar100-dcgan-64", "cifar100-dcgan-44", "cifar100-gan-best", "cifar100-flow-quick", "cifar100-flow")
+ROWS = (
+    "cifar100-dcgan-64",
+    "cifar100-dcgan-44",
+    "cifar100-gan-quick",
+    "cifar100-gan-best",
+    "cifar100-flow-quick",
+    "cifar100-flow",
+)
 
 
 def main() -> None:
