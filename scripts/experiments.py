@@ -40,12 +40,14 @@ CURVES: dict[str, dict[int, Fields]] = {
     },
 }
 """Net fields by parameters, for each recipe whose family is drawn; 25,000 and 100,000 are recipes of their own."""
+CURVES_ALIKE: dict[str, Fields] = {"addnist-best": {"anneal": {"augment.strength": None}}}
+"""What else the recipes of a curve have: that of AddNIST was trained before its warps grew weaker towards the end."""
 ADDNIST_PLAIN = {"rotation_degrees": 0, "translation": 0, "scale": [1, 1], "shear_degrees": 0}
 ONE_CALL = DiscriminatorGuidance().model_dump()
 """Images as a generator makes them: what its discriminator adds would be measured as well."""
 ABLATIONS: dict[str, tuple[Fields, dict[str, Fields]]] = {
     "addnist-best": (
-        {"budget": {"steps": 2_000}},
+        {"budget": {"steps": 2_000}, "task": {"views": 1}, "anneal": {"augment.strength": None}},
         {
             "whole": {},
             "no-ema": {"ema": []},
@@ -57,7 +59,7 @@ ABLATIONS: dict[str, tuple[Fields, dict[str, Fields]]] = {
         },
     ),
     "cifar100-best": (
-        {"budget": {"steps": 1_500}},
+        {"budget": {"steps": 1_500}, "task": {"views": 1}},
         {
             "whole": {},
             "no-ema": {"ema": []},
@@ -94,6 +96,7 @@ def experiments() -> dict[str, Recipe]:
     for name, sizes in CURVES.items():
         for parameters, net in sizes.items():
             fields: Fields = {"data": {"tune": 0}, "budget": {"parameters": parameters}, "net": net}
+            fields |= CURVES_ALIKE.get(name, {})
             found[f"{name}-curve-{parameters // 1000}k"] = shoestring.recipe(name, **fields)
     for name, (shared, variants) in ABLATIONS.items():
         for variant, changes in variants.items():

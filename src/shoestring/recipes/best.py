@@ -8,7 +8,7 @@ from shoestring.nets.digit_sum import DigitSum
 from shoestring.nets.mixconv import MixConvNet
 from shoestring.nets.resnet import BasicNet
 from shoestring.optim.configs import Adam, Muon
-from shoestring.optim.lr_schedule import OneCycle, WarmupStableDecay
+from shoestring.optim.lr_schedule import OneCycle, Ramp, WarmupStableDecay
 from shoestring.recipes.recipe import Cadence, Recipe
 from shoestring.tasks.classification import Classify
 
@@ -25,9 +25,10 @@ def addnist_best() -> Recipe:
         data=AddNIST(),
         augment=Augment(rotation_degrees=20, translation=0.12, scale=(0.75, 1.2), shear_degrees=20, per_channel=True),
         net=DigitSum(stem_stride=2),
-        task=Classify(),
+        task=Classify(views=4),
         optimiser=Adam(learning_rate=0.004, weight_decay=0.05, decoupled=True),
         schedule=OneCycle(start=0.25, end=1e-3),
+        anneal={"augment.strength": Ramp(end=0.5, over=(0.6, 1.0))},
         batch_size=96,
         ema=(0.999,),
         cadence=CADENCE,
@@ -35,7 +36,7 @@ def addnist_best() -> Recipe:
 
 
 def addnist_best_small() -> Recipe:
-    """The same with a quarter of the parameters.
+    """The same with a quarter of the parameters, and full augmentation to the end.
 
     `shoestring train addnist-best-small --data.tune 0`
     """
@@ -44,6 +45,7 @@ def addnist_best_small() -> Recipe:
         summary="addnist-best with a quarter of the parameters",
         budget={"parameters": 25_000},
         net={"width": 11},
+        anneal={"augment.strength": None},
     )
 
 
@@ -59,7 +61,7 @@ def cifar100_best() -> Recipe:
         data=CIFAR100(),
         augment=Augment(horizontal_flip=True, crop_padding=4),
         net=BasicNet(),
-        task=Classify(),
+        task=Classify(views=4),
         optimiser=Muon(learning_rate=0.02, weight_decay=0.02),
         schedule=WarmupStableDecay(warmup=0.05, cooldown=0.7),
         batch_size=256,
