@@ -86,10 +86,18 @@ class EvaluateClassifier(Options):
         """Prints the metrics."""
         from shoestring import api
 
-        how = {"ema_decay": self.ema_decay, "views": self.views}
-        found = api.evaluate(self.target, self.split, self.data_folder, self.device, display, **how)
+        found = api.evaluate(
+            self.target,
+            self.split,
+            self.data_folder,
+            self.device,
+            display,
+            ema_decay=self.ema_decay,
+            views=self.views,
+        )
         metrics = {name: metric.to_json() for name, metric in found.items()}
-        display.result({"target": self.target, "split": self.split} | how | metrics)
+        result = {"target": self.target, "split": self.split, "ema_decay": self.ema_decay, "views": self.views}
+        display.result(result | metrics)
         show_metrics(display, metrics, self.split)
 
 

@@ -1,6 +1,6 @@
 """Augmentation by a user's function."""
 
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -19,6 +19,12 @@ class CustomAugment(Outside):
     part: ClassVar[str] = "augment"
     positional: ClassVar[int] = 2
     horizontal_flip: ClassVar[bool] = False
+
+    def view(self, images: Tensor, number: int) -> NoReturn:
+        """Refused: what the function draws is for each image."""
+        raise RecipeError(
+            f"{self.words} draws for each image, so it makes no views of all of them; set task.views to 1"
+        )
 
     def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The batch, changed: float32, same shape.
