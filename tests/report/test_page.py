@@ -210,6 +210,15 @@ def test_a_record_that_holds_something_else_is_named(name, content, said, tmp_pa
         build([run], tmp_path / "report.html")
 
 
+def test_limits_of_a_recipe_that_are_no_numbers_are_not_drawn(tmp_path):
+    run = classifier(tmp_path / "run", classes=4, steps=1_000)
+    recipe = run.read_json("recipe.json")
+    said = "1,000 of 10,000"
+    assert (recipe["budget"]["steps"], said in _text(run, tmp_path)) == (10_000, True)
+    run.write_json("recipe.json", recipe | {"budget": {"steps": [[]], "nfe": {}}, "published": {"metric": [1]}})
+    assert said not in _text(run, tmp_path)
+
+
 def test_numbers_that_json_does_not_have_are_no_json(tmp_path):
     run = classifier(tmp_path / "run", classes=4, steps=1_000)
     run.write_bytes("metrics.json", b'{"test": {"accuracy": {"value": NaN}}}')

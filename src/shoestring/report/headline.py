@@ -67,7 +67,7 @@ class Headline:
 
 def main_metric(run_data: RunData) -> RecordedMetric | None:
     """The main metric of a run, on test where measured, else on tune."""
-    wanted = (run_data.part("published").get("metric") or ("accuracy" if run_data.classifies else "fid")).lower()
+    wanted = str(run_data.part("published").get("metric") or ("accuracy" if run_data.classifies else "fid")).lower()
     for split in SPLITS[:2]:
         for name in (wanted, *_FIDS) if wanted == "fid" else (wanted,):
             for one in run_data.metrics:
@@ -249,8 +249,11 @@ def _verdict(run_data: RunData, main: RecordedMetric, published: Any) -> str:
 def _bars(run_data: RunData) -> list[BudgetBar]:
     budget = run_data.part("budget")
     used = {"parameters": run_data.parameters, "steps": run_data.steps, "nfe": run_data.environment.get("nfe")}
+    limits = {name: limit for name in used if is_number(limit := budget.get(name)) and limit > 0}
     return [
-        BudgetBar(name, count, budget[name]) for name, count in used.items() if count is not None and budget.get(name)
+        BudgetBar(name, count, int(limits[name]))
+        for name, count in used.items()
+        if count is not None and name in limits
     ]
 
 
