@@ -24,6 +24,7 @@ ONE_CALL = {
     "pixel_ascent_smoothing": 0,
 }
 SINCE: dict[str, dict[str, Any]] = {
+    "cifar100-best-small": {"task": {"views": 1}},
     "cifar100-dcgan-64-relu": {"net": {"refinement": "relu"}},
     "cifar100-gan-best-plain": {"budget": {"nfe": 1}, "task": {"sampling": ONE_CALL}},
 }
