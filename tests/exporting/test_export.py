@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 import shoestring
@@ -105,6 +106,24 @@ def test_a_program_needs_torch_alone(classifier_run: Run, tmp_path: Path) -> Non
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
     expected = shoestring.load(classifier_run.folder, "cpu").logits(images)
     assert np.allclose(np.load(tmp_path / "answers.npy"), expected.numpy(), atol=1e-4)
+
+
+@pytest.mark.usefixtures("untimed")
+def test_a_classifier_of_several_views_leaves_as_it_answers_by_one(classifier_run: Run, tmp_path: Path) -> None:
+    run, heard = Run(shutil.copytree(classifier_run.folder, tmp_path / "run")), tiny.Heard()
+    once = api.evaluate(run.folder, "test", device="cpu")["accuracy"].value
+    api.promote(run.folder, device="cpu", views=3)
+    folder = api.export(run.folder, "torch", tmp_path / "out", progress=heard)
+    assert any("answers by 3 views of an image; what is exported answers by one" in said for said in heard.messages)
+    accuracy = record_of(folder)["accuracy"]
+    assert accuracy["before"]["value"] == accuracy["after"]["value"] == once
+    assert "test images" not in page_of(run, tmp_path / "unmeasured")
+    api.evaluate(run.folder, "test", device="cpu", views=1)
+    assert f"right on {100 * once:.1f} % of" in page_of(run, tmp_path / "measured")
+
+
+def page_of(run: Run, out: Path) -> str:
+    return next(api.export(run.folder, "web", out, force=True).glob("*.html")).read_text()
 
 
 @needs_onnx

@@ -80,6 +80,11 @@ def export_model(
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"--out {folder} is a file; an export is a folder: name another")
     found, writer = exportable(model), WRITERS[form]
+    if found.kind == "classifier" and (views := model.recipe.task.nfe) > 1:
+        progress.say(
+            f"{model.recipe.name} answers by {views} views of an image; what is exported answers by one, of which "
+            "`shoestring evaluate RUN --views 1` tells the accuracy"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     alone = replace(model.machine, threads=1)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as staging, alone.running():
