@@ -350,7 +350,7 @@ class Run:
         (self.folder / "measures.json").unlink(missing_ok=True)  # the same under older names
 
     def one_call_metrics(self) -> dict[str, Any]:
-        """Metrics of a GAN's generator called once, where the run samples in another way: split -> name -> metric."""
+        """Metrics by one net call an image, of a model that answers by several: split -> name -> metric."""
         return self.read_held("one_call.json", METRICS, {})
 
     def write_one_call_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
