@@ -24,7 +24,8 @@ from shoestring.tasks.gan.gradient_penalty import logits_and_squared_gradients
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
 DEEP = SMALL.replace(generator_depths=(1, 1, 2, 3), discriminator_depths=(2, 1, 3, 2))
-both = pytest.mark.parametrize("spec", [SMALL, DEEP], ids=["small", "deep"])
+MIRRORED = DEEP.replace(generator=(6, 4, 3, 2), discriminator=(6, 4, 3, 2), mirrored=True)
+all_three = pytest.mark.parametrize("spec", [SMALL, DEEP, MIRRORED], ids=["small", "deep", "mirrored"])
 
 
 def make(spec: ConditionalDCGAN = SMALL, num_classes: int = 5) -> nn.ModuleDict:
@@ -65,7 +66,40 @@ def test_shapes_and_scale_of_untrained_nets() -> None:
     assert 0.05 < logits.std() < 5
 
 
-@both
+def test_as_many_parameters_mirrored_are_half_as_many_channels_again() -> None:
+    """Widths of 1.5 times the defaults; latent vectors, classes and biases do not double."""
+    spec = ConditionalDCGAN(generator=(96, 48, 24, 12), discriminator=(104, 96, 48, 24), mirrored=True)
+    nets = spec.build(SHAPE, 100)
+    counts = {name: sum(parameter.numel() for parameter in net.parameters()) for name, net in nets.items()}
+    assert counts == {"generator": 495_743, "discriminator": 491_273}
+    assert sum(row.parameters for row in layer_table(nets, spec.examples(SHAPE))) == sum(counts.values())
+    assert [net.convs[1].weight.shape[1] for net in nets.values()] == [192, 48]  # channels, twins and all: 128, 32
+
+
+def test_swapping_quarters_of_the_latent_vector_mirrors_the_image() -> None:
+    nets = awake(make(MIRRORED).double())
+    generator, (latent, _, labels) = nets["generator"], inputs()
+    generator.train()(latent.double(), labels)  # running statistics of each channel for itself
+    generator.eval()
+    kept, first, second = latent.double().split((4, 2, 2), 1)
+    images, mirrored = generator(latent.double(), labels), generator(torch.cat((kept, second, first), 1), labels)
+    torch.testing.assert_close(mirrored, images.flip(3))
+    assert ((mirrored - images).abs().amax((1, 2, 3)) > 0.01).all(), "an image is not its own mirror image"
+
+
+def test_the_mirrored_discriminator_answers_alike_for_an_image_and_its_mirror_image() -> None:
+    images, labels = (part.double() if part.is_floating_point() else part for part in inputs()[1:])
+    for spec, alike in ((MIRRORED, True), (DEEP, False)):
+        net = make(spec).double()["discriminator"]
+        assert torch.allclose(net(images.flip(3), labels), net(images, labels), atol=1e-9) is alike
+
+
+def test_a_latent_vector_without_quarters_cannot_be_mirrored() -> None:
+    with pytest.raises(RecipeError, match="no multiple of 4"):
+        SMALL.replace(mirrored=True, latent=10)
+
+
+@all_three
 def test_no_convolution_strides_or_is_transposed_and_only_the_generator_normalises(spec: ConditionalDCGAN) -> None:
     nets = make(spec)
     for module in nets.modules():
@@ -77,7 +111,7 @@ def test_no_convolution_strides_or_is_transposed_and_only_the_generator_normalis
     assert not any(isinstance(module, nn.BatchNorm2d) for module in nets["discriminator"].modules())
 
 
-@both
+@all_three
 def test_the_discriminators_answer_to_an_image_depends_on_no_other(spec: ConditionalDCGAN) -> None:
     net, (_, images, labels) = make(spec)["discriminator"].eval(), inputs()
     together = net(images, labels)
@@ -97,7 +131,7 @@ def test_classes_matter_and_a_label_that_is_no_class_says_nothing(name: str) -> 
     torch.testing.assert_close(net(x, torch.eye(5)[labels]), told)
 
 
-@both
+@all_three
 def test_latent_vector_and_class_change_every_layer(spec: ConditionalDCGAN) -> None:
     generator, (latent, _, labels) = awake(make(spec)).train()["generator"], inputs(spec=spec)
     generator(latent, labels).square().mean().backward()
@@ -113,7 +147,7 @@ def test_changes_scale_and_shift_what_is_normalised() -> None:
     torch.testing.assert_close(normed(x, nn.Identity(), change), expected)
 
 
-@both
+@all_three
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_answers_are_float32_and_activations_stay_in_channels_last_order(
     dtype: torch.dtype, spec: ConditionalDCGAN
@@ -192,7 +226,7 @@ class Watched(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@both
+@all_three
 def test_gradient_penalties_keep_the_memory_order(spec: ConditionalDCGAN) -> None:
     discriminator = make(spec).to(memory_format=torch.channels_last)["discriminator"]
     _, images, labels = inputs()
@@ -234,7 +268,7 @@ def test_logit_is_that_of_the_image_plus_its_projection_on_the_class() -> None:
     assert torch.allclose(head(x, labels), head.score(features)[:, 0] + projected, atol=1e-5)
 
 
-@both
+@all_three
 def test_every_weight_of_the_discriminator_has_second_derivatives_but_those_that_add(spec: ConditionalDCGAN) -> None:
     net = awake(make(spec))["discriminator"]
     _, images, labels = inputs()

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoestring.nets.mirrored import MirroredBatchNorm2d, MirroredConv2d, TwinMean, mirrored_conv_norm, mirrored_head
+from shoestring.nets.mirrored import (
+    MirroredBatchNorm2d,
+    MirroredConv2d,
+    MirroredToImage,
+    TwinMean,
+    mirrored_conv_norm,
+    mirrored_head,
+)
 from shoestring.nets.resnet import BasicNet
 from shoestring.nets.summary import layer_table
 
@@ -69,8 +76,26 @@ def test_gradients_are_those_of_a_plain_net_built_of_the_same_kernels() -> None:
         torch.testing.assert_close(conv.weight.grad, as_seen + twin)
 
 
-def test_the_plain_norm_computes_the_same_in_evaluation_mode() -> None:
-    norm = MirroredBatchNorm2d(3)
+def test_features_to_an_image_and_back_mirror_with_what_they_get() -> None:
+    """With biases, which twins share; gradients too are those of plain convolutions with the whole kernels."""
+    layers = nn.Sequential(MirroredConv2d(3, 4, 3, of_image=True, bias=True), nn.Tanh(), MirroredToImage(8, 2, 3))
+    layers = layers.double()
+    plain = nn.Sequential(layers[0].plain(), nn.Tanh(), layers[2].plain())
+    images, weights = torch.rand(2, 3, 6, 5).double(), torch.rand(2, 2, 6, 5).double()
+    torch.testing.assert_close(layers(images.flip(-1)), layers(images).flip(-1))
+    for net in (layers, plain):
+        (net(images) * weights).sum().backward()
+    torch.testing.assert_close(layers(images), plain(images))
+    whole = {name: parameter.grad for name, parameter in plain.named_parameters()}
+    features, twins = whole["2.weight"].chunk(2, 1)
+    torch.testing.assert_close(layers[2].weight.grad, features + twins.flip(-1))
+    torch.testing.assert_close(layers[2].bias.grad, whole["2.bias"])
+    torch.testing.assert_close(layers[0].bias.grad, sum(whole["0.bias"].chunk(2)))
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_the_plain_norm_computes_the_same_in_evaluation_mode(affine: bool) -> None:
+    norm = MirroredBatchNorm2d(3, affine=affine)
     for _ in range(3):
         norm(torch.randn(8, 6, 4, 4) * torch.arange(1, 7).view(6, 1, 1))
     moved_norm = norm.eval()

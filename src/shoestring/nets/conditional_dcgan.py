@@ -6,11 +6,12 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
 from shoestring.core.config import Spec
 from shoestring.nets.dcgan import SLOPE, require_32
+from shoestring.nets.mirrored import MirroredBatchNorm2d, MirroredConv2d, MirroredToImage, swapped
 
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # makes up for what leaky ReLU takes from the standard deviation, arXiv 1502.01852
 
@@ -40,6 +41,16 @@ class ConditionalDCGAN(Spec):
     """Dimension of the normal latent vector."""
     embedding: PositiveInt = 35
     """Dimension of the generator's embedding of the class."""
+    mirrored: bool = False
+    """Give every kernel a left-right mirrored twin, which costs no parameters: both nets have twice as many channels as
+    `generator` and `discriminator` say. Swapping the last two quarters of a latent vector mirrors its image, and the
+    discriminator answers alike for an image and its mirror image."""
+
+    @model_validator(mode="after")
+    def _latent_has_quarters(self) -> "ConditionalDCGAN":
+        if self.mirrored and self.latent % 4:
+            raise ValueError(f"a mirrored net swaps quarters of the latent vector; {self.latent} is no multiple of 4")
+        return self
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.ModuleDict:
         """{"generator": (latents (n, latent), labels (n,)) -> (n, *shape), "discriminator": (images, labels) -> (n,)}.
@@ -64,6 +75,7 @@ class ConditionalGenerator(nn.Module):
     def __init__(self, spec: ConditionalDCGAN, image_channels: int, num_classes: int) -> None:
         super().__init__()
         widths, depths = spec.generator, spec.generator_depths
+        self.mirrored = spec.mirrored
         features = spec.latent + spec.embedding
         self.label = ClassEmbedding(num_classes, spec.embedding)
         self.mix = nn.Linear(features, features)
@@ -71,16 +83,22 @@ class ConditionalGenerator(nn.Module):
         normed_widths = (widths[0], *(width for width, depth in zip(widths, depths, strict=True) for _ in range(depth)))
         self.ups = {sum(depths[:place]) for place in range(1, 4)}
         self.residual = set(range(sum(depths))) - self.ups - {0}
-        convs = [nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise(normed_widths)]
-        self.convs = nn.ModuleList(convs)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in normed_widths)
         self.sizes = [2 * width for width in normed_widths]
         self.modulate = nn.Linear(features, sum(self.sizes))
-        self.head = nn.Conv2d(widths[-1], image_channels, 3, padding=1)
+        if spec.mirrored:
+            convs: list[nn.Conv2d] = [MirroredConv2d(2 * below, above, 3) for below, above in pairwise(normed_widths)]
+            self.norms = nn.ModuleList(MirroredBatchNorm2d(width, affine=False) for width in normed_widths)
+            self.head = MirroredToImage(2 * widths[-1], image_channels, 3)
+        else:
+            convs = [nn.Conv2d(below, above, 3, padding=1, bias=False) for below, above in pairwise(normed_widths)]
+            self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in normed_widths)
+            self.head = nn.Conv2d(widths[-1], image_channels, 3, padding=1)
+        self.convs = nn.ModuleList(convs)
         filled(self.mix, GAIN)
         filled(self.modulate, 0.0)
-        for layer in (self.start, *convs, self.head):
+        for layer in (self.start, *convs):
             filled(layer, 1.0)
+        filled(self.head, math.sqrt(0.5) if spec.mirrored else 1.0)  # the twins' kernels are not among its weights
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """(n, latent) -> images (n, c, 32, 32) in -1..1, float32.
@@ -90,10 +108,15 @@ class ConditionalGenerator(nn.Module):
             labels: int64, (n,); any label that is no class says nothing. Or mixtures of classes, (n, num_classes).
         """
         told = self.label(labels) if labels is not None else latent.new_zeros(len(latent), self.label.out_features)
-        code = F.leaky_relu(self.mix(torch.cat((latent, told.to(latent.dtype)), 1)), SLOPE)
+        told = told.to(latent.dtype)
+        code = self.code(latent, told)
+        x = self.pixels(code)
+        if self.mirrored:
+            kept, pairs = latent.chunk(2, 1)
+            other = self.code(torch.cat((kept, swapped(pairs)), 1), told)
+            x = torch.cat((x, self.pixels(other).flip(3)), 1)
+            code = (code + other) / 2  # alike for an image and its mirror image, as scale and shift must be
         changes = self.modulate(code)[:, :, None, None].split(self.sizes, 1)
-        # Pixels first, so that all that follows is in channels_last order.
-        x = self.start(code).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
         x = normed(x, self.norms[0], changes[0])
         for place, (conv, norm, change) in enumerate(zip(self.convs, self.norms[1:], changes[1:], strict=True)):
             if place in self.ups:
@@ -102,6 +125,15 @@ class ConditionalGenerator(nn.Module):
             x = x + y if place in self.residual else y
         return torch.tanh(self.head(x)).float()
 
+    def code(self, latent: Tensor, told: Tensor) -> Tensor:
+        """Latent vectors (n, latent) and class embeddings (n, embedding), mixed: (n, latent + embedding)."""
+        return F.leaky_relu(self.mix(torch.cat((latent, told), 1)), SLOPE)
+
+    def pixels(self, code: Tensor) -> Tensor:
+        """The first features, (n, features, 4, 4), of codes."""
+        # Pixels first, so that all that follows is in channels_last order.
+        return self.start(code).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
+
 
 def normed(x: Tensor, norm: nn.Module, change: Tensor) -> Tensor:
     """Normalised, scaled by 1 plus the first half of the changes and shifted by the second, then leaky ReLU.
@@ -109,9 +141,11 @@ def normed(x: Tensor, norm: nn.Module, change: Tensor) -> Tensor:
     Args:
         x: (n, channels, h, w).
         norm: Keeps the shape.
-        change: (n, 2 channels, 1, 1).
+        change: (n, 2 channels, 1, 1); half as many are shared by twins.
     """
     scale, shift = change.chunk(2, 1)
+    if scale.shape[1] < x.shape[1]:
+        scale, shift = scale.repeat(1, 2, 1, 1), shift.repeat(1, 2, 1, 1)
     return F.leaky_relu(norm(x) * (1 + scale) + shift, SLOPE)
 
 
@@ -131,7 +165,12 @@ class ConditionalDiscriminator(nn.Module):
         super().__init__()
         widths, self.depths = spec.discriminator[::-1], spec.discriminator_depths[::-1]
         given = [width for width, depth in zip(widths, self.depths, strict=True) for _ in range(depth)]
-        convs = [nn.Conv2d(above, below, 3, padding=1) for above, below in pairwise((image_channels, *given))]
+        self.mirrored = spec.mirrored
+        if spec.mirrored:
+            convs: list[nn.Conv2d] = [MirroredConv2d(image_channels, given[0], 3, of_image=True, bias=True)]
+            convs += [MirroredConv2d(2 * above, below, 3, bias=True) for above, below in pairwise(given)]
+        else:
+            convs = [nn.Conv2d(above, below, 3, padding=1) for above, below in pairwise((image_channels, *given))]
         self.convs = nn.ModuleList(convs)
         self.judge = ClassLogit(widths[-1], num_classes)
         for conv in convs:
@@ -145,6 +184,9 @@ class ConditionalDiscriminator(nn.Module):
             for place in range(depth):
                 y = F.leaky_relu(next(convs)(x), SLOPE)
                 x = x + y if place and level < len(self.depths) - 1 else y
+        if self.mirrored:
+            features, twins = x.chunk(2, 1)
+            x = (features + twins.flip(3)) / 2
         return self.judge(x, labels)
 
 

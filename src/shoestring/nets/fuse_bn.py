@@ -13,7 +13,7 @@ class HasPlain(Protocol):
     """A layer that one of torch's own can stand for in evaluation mode."""
 
     def plain(self) -> nn.Module:
-        """A layer of torch that computes the same."""
+        """A layer of torch that computes the same, on the same device and of the same type."""
         ...
 
 
@@ -33,7 +33,7 @@ def fuse_conv_bn(net: nn.Module) -> nn.Module:
     for module in net.modules():
         for name, child in module.named_children():
             if isinstance(child, HasPlain):
-                setattr(module, name, child.plain().to(next(child.parameters())))  # its device and type
+                setattr(module, name, child.plain())
     for chain in _chains(net):
         for place, layer, norm in _pairs(chain):
             chain[place] = fuse_conv_bn_eval(layer, norm, transpose=isinstance(layer, nn.ConvTranspose2d))

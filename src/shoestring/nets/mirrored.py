@@ -22,12 +22,19 @@ from shoestring.nets.layers import PixelMean, conv_norm
 class MirroredConv2d(nn.Conv2d):
     """Convolution to `out_channels` features and their twins: (n, in, h, w) -> (n, 2 out_channels, h, w), over stride.
 
-    Without bias, padded to keep the size. Its weight is (out_channels, in, k, k), where `in` counts the channels of the
-    input, halves and all.
+    Padded to keep the size. Its weight is (out_channels, in, k, k), where `in` counts the channels of the input, halves
+    and all; a bias is (out_channels,), shared by twins.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, *, of_image: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        of_image: bool = False,
+        bias: bool = False,
     ) -> None:
         """A convolution of an image, or of features and their twins.
 
@@ -37,8 +44,9 @@ class MirroredConv2d(nn.Conv2d):
             kernel_size: Side of the kernel, odd.
             stride: Step between outputs, in pixels.
             of_image: Whether the input is an image, whose channels have no twins.
+            bias: Whether each feature has a bias.
         """
-        super().__init__(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
+        super().__init__(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
         self.of_image = of_image
 
     def kernel(self) -> Tensor:
@@ -48,18 +56,57 @@ class MirroredConv2d(nn.Conv2d):
             twins = twins.roll(self.in_channels // 2, 1)  # a twin sees the twins where its feature sees features
         return torch.cat((self.weight, twins))
 
+    def whole_bias(self) -> Tensor | None:
+        """The bias of all channels, (2 out_channels,), if there is one."""
+        return None if self.bias is None else self.bias.repeat(2)
+
     def forward(self, input: Tensor) -> Tensor:
         """(n, in, h, w) -> (n, 2 out_channels, h / stride, w / stride)."""
-        return F.conv2d(input, self.kernel(), None, self.stride, self.padding)
+        return F.conv2d(input, self.kernel(), self.whole_bias(), self.stride, self.padding)
 
     def plain(self) -> nn.Conv2d:
         """A plain convolution that computes the same."""
-        with torch.no_grad():
-            kernel = self.kernel()
-        outputs, inputs, side = kernel.shape[:3]
-        same = nn.Conv2d(inputs, outputs, side, cast(int, self.stride), cast(int, self.padding), bias=False)
-        same.weight = nn.Parameter(kernel)
-        return same.train(self.training)
+        return plain_convolution(self, self.kernel(), self.whole_bias())
+
+
+class MirroredToImage(nn.Conv2d):
+    """Convolution of features and their twins to an image: (n, in, h, w) -> (n, out_channels, h, w).
+
+    Mirroring what it gets mirrors the image. Its weight is (out_channels, in / 2, k, k), for the features; the twins'
+    kernels are its mirror image. Padded to keep the size.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        """A convolution to an image.
+
+        Args:
+            in_channels: Channels of the input, the twins included.
+            out_channels: Channels of the image.
+            kernel_size: Side of the kernel, odd.
+        """
+        super().__init__(in_channels // 2, out_channels, kernel_size, 1, kernel_size // 2)
+
+    def kernel(self) -> Tensor:
+        """The whole kernel, (out_channels, in, k, k): a plain convolution with it computes the same."""
+        return torch.cat((self.weight, self.weight.flip(-1)), 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, in, h, w) -> (n, out_channels, h, w)."""
+        return F.conv2d(input, self.kernel(), self.bias, 1, self.padding)
+
+    def plain(self) -> nn.Conv2d:
+        """A plain convolution that computes the same."""
+        return plain_convolution(self, self.kernel(), self.bias)
+
+
+def plain_convolution(layer: nn.Conv2d, kernel: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """A convolution as `layer`, by copies of another kernel (outputs, inputs, k, k) and another bias."""
+    outputs, inputs, side = kernel.shape[:3]
+    same = nn.Conv2d(inputs, outputs, side, cast(int, layer.stride), cast(int, layer.padding), bias=bias is not None)
+    same.weight = nn.Parameter(kernel.detach().clone())
+    if bias is not None:
+        same.bias = nn.Parameter(bias.detach().clone())
+    return same.train(layer.training)
 
 
 class MirroredBatchNorm2d(nn.BatchNorm2d):
@@ -69,19 +116,19 @@ class MirroredBatchNorm2d(nn.BatchNorm2d):
     twin are normalised by the means of their two running statistics, so that they stay twins.
     """
 
-    def __init__(self, features: int) -> None:
-        super().__init__(2 * features)
-        self.weight = nn.Parameter(torch.ones(features))
-        self.bias = nn.Parameter(torch.zeros(features))
+    def __init__(self, features: int, *, affine: bool = True) -> None:
+        super().__init__(2 * features, affine=affine)
+        if affine:
+            self.weight = nn.Parameter(torch.ones(features))
+            self.bias = nn.Parameter(torch.zeros(features))
 
     def forward(self, input: Tensor) -> Tensor:
         """(n, 2 features, h, w) -> the same shape."""
         if self.training:
             cast(Tensor, self.num_batches_tracked).add_(1)
         mean, variance = self.statistics()
-        return F.batch_norm(
-            input, mean, variance, self.weight.repeat(2), self.bias.repeat(2), self.training, self._momentum(), self.eps
-        )
+        scale, shift = (self.weight.repeat(2), self.bias.repeat(2)) if self.affine else (None, None)
+        return F.batch_norm(input, mean, variance, scale, shift, self.training, self._momentum(), self.eps)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and variance that the current mode takes or gathers, (2 features,) each."""
@@ -90,12 +137,14 @@ class MirroredBatchNorm2d(nn.BatchNorm2d):
 
     def plain(self) -> nn.BatchNorm2d:
         """A plain batch norm that computes the same in evaluation mode."""
-        same = nn.BatchNorm2d(self.num_features, self.eps, self.momentum)
+        mean, variance = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
+        same = nn.BatchNorm2d(self.num_features, self.eps, self.momentum, self.affine).to(mean)  # its device and type
         with torch.no_grad():
-            same.weight.copy_(self.weight.repeat(2))
-            same.bias.copy_(self.bias.repeat(2))
-            cast(Tensor, same.running_mean).copy_(_shared(cast(Tensor, self.running_mean)))
-            cast(Tensor, same.running_var).copy_(_shared(cast(Tensor, self.running_var)))
+            if self.affine:
+                same.weight.copy_(self.weight.repeat(2))
+                same.bias.copy_(self.bias.repeat(2))
+            cast(Tensor, same.running_mean).copy_(_shared(mean))
+            cast(Tensor, same.running_var).copy_(_shared(variance))
         return same.train(self.training)
 
     def _momentum(self) -> float:
@@ -162,6 +211,11 @@ def layers_of(mirrored: bool) -> tuple[ConvNorm, ConvNorm]:
     if mirrored:
         return partial(mirrored_conv_norm, of_image=True), mirrored_conv_norm
     return conv_norm, conv_norm
+
+
+def swapped(features: Tensor) -> Tensor:
+    """Features and twins, halves of dimension 1, in each other's place."""
+    return features.roll(features.shape[1] // 2, 1)
 
 
 def mirrored_head(features: int, num_classes: int) -> list[nn.Module]:
