@@ -176,7 +176,9 @@ def test_a_gan_says_what_one_call_is_worth(gan_run: Run, tmp_path: Path, monkeyp
     recipe["task"]["sampling"] = recipe["task"].get("sampling", {}) | {"pixel_ascent_steps": 3}
     recipe["budget"]["nfe"] = 10
     (folder / "recipe.json").write_text(json.dumps(recipe))
-    Run(folder).write_one_call_metrics("test", {"fid_768_clean": fid | {"value": 0.75}})
+    run = Run(folder)
+    run.write_json("environment.json", run.environment() | {"nfe": 4})
+    run.write_one_call_metrics("test", {"fid_768_clean": fid | {"value": 0.75}})
     out = api.export(folder, "torch", tmp_path / "two")
     assert record_of(out)["scores"]["one_call"] == {"fid_768_clean": fid | {"value": 0.75}}
     assert record_of(out)["scores"]["own_sampling"] == {"fid_768_clean": fid}

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from shoestring.core.config import did_you_mean
 from shoestring.core.device import Engine, Machine
@@ -28,8 +29,11 @@ from shoestring.model.classifier import Classifier
 from shoestring.model.code import allow_code
 from shoestring.model.generator import Generator
 from shoestring.model.load import file_name, is_fixed, load, open_run, recipe_of
+from shoestring.model.model import Model
 from shoestring.model.run_splits import load_split
 from shoestring.recipes.recipe import Recipe
+
+Found = TypeVar("Found")
 
 
 class GeneratorOptions(TypedDict, total=False):
@@ -105,16 +109,18 @@ def evaluate(
             f"sampling, such as sampling={{{strange[0]!r}: …}}"
         )
     _require_split(str(what), home, recipe, split)
+    answers_digest = home.answers_digest() if home.has_weights() else ""
+    asked = _Asked(home, split, folder, device, progress, ema_decay, answers_digest)
     if recipe.makes_images:
         if views is not None:
             raise RecipeError(f"{recipe.name} makes images; views are for classifiers")
-        return _of_generator(home, split, folder, device, progress, ema_decay, **of_generator)
+        return _of_generator(asked, **of_generator)
     if of_generator:
         raise RecipeError(
             f"{recipe.name} classifies images, and all of {split} is answered; {' and '.join(of_generator)} "
             f"{'is' if len(of_generator) == 1 else 'are'} for generators"
         )
-    return _of_classifier(home, split, folder, device, progress, ema_decay, views)
+    return _of_classifier(asked, views)
 
 
 def _require_split(what: str, home: Run, recipe: Recipe, split: Split) -> None:
@@ -133,37 +139,22 @@ def _require_split(what: str, home: Run, recipe: Recipe, split: Split) -> None:
         )
 
 
-def _of_classifier(
-    home: Run,
-    split: Split,
-    folder: Path,
-    device: str | None,
-    progress: Progress,
-    ema_decay: float | None,
-    views: int | None,
-) -> dict[str, Metric]:
-    answers_digest = home.answers_digest() if home.has_weights() else ""
-    loaded = load(home, device, ema_decay, progress)
+def _of_classifier(asked: "_Asked", views: int | None) -> dict[str, Metric]:
+    loaded = asked.loaded()
     assert isinstance(loaded, Classifier)
     model = loaded.with_views(views)
     one_call = model.recipe.task.nfe == 1 < loaded.recipe.task.nfe
-    own = home.has_weights() and ema_decay is None and (one_call or model is loaded)
-    record = own and _can_be_recorded(home, progress)
-    with home.locked(progress) if record else nullcontext(), model.machine.running():
-        found = evaluate_run(model, home, split, folder, progress)
-        if record:
-            classes = model.recipe.data.classes
-            _record(home, answers_digest, lambda: record_classifier(home, found, classes, one_call=one_call), progress)
+    found = asked.found(
+        model,
+        lambda: evaluate_run(model, asked.home, asked.split, asked.folder, asked.progress),
+        lambda found: record_classifier(asked.home, found, model.recipe.data.classes, one_call=one_call),
+        own=one_call or model is loaded,
+    )
     return found.metrics
 
 
 def _of_generator(
-    home: Run,
-    split: Split,
-    folder: Path,
-    device: str | None,
-    progress: Progress,
-    ema_decay: float | None,
+    asked: "_Asked",
     *,
     count: int | None = None,
     seeds: int = 1,
@@ -175,27 +166,63 @@ def _of_generator(
 ) -> dict[str, Metric]:
     require_at_least(1, seeds=seeds)
     check_asked(count, dimensions, resizing)
-    answers_digest = home.answers_digest() if home.has_weights() else ""
-    loaded = load(home, device, ema_decay, progress)
+    loaded, folder, progress = asked.loaded(), asked.folder, asked.progress
     assert isinstance(loaded, Generator)
     model = loaded.with_sampling(sampling)
     # What a GAN leaves with when it is exported: worth a record of its own.
     one_call = model.recipe.task.net_output == "images" and model.recipe.task.nfe == 1 < loaded.recipe.task.nfe
-    own = home.has_weights() and ema_decay is None and class_name is None
-    own = own and (one_call or model.sampling == loaded.sampling)
-    record = own and split != "train" and _can_be_recorded(home, progress)
     shape, place = model.recipe.data.shape, model.machine.device
 
     def extractors() -> FeatureExtractors:
         return open_extractors(shape, inception, dimensions, resizing, folder, place, progress)
 
     name = "" if class_name == "none" else class_name  # also where a class is called none
-    with home.locked(progress) if record else nullcontext(), model.machine.running():
-        found = evaluate_generator(model, folder, split, extractors, progress, count, seeds, name, home)
-        if record:
-            _record(home, answers_digest, lambda: record_generator(home, found, progress, one_call=one_call), progress)
-    beside = found.sections.get("train", {}) if split == "test" else {}
-    return {**found.sections[split], **{f"train/{name}": score for name, score in beside.items()}}
+    found = asked.found(
+        model,
+        lambda: evaluate_generator(model, folder, asked.split, extractors, progress, count, seeds, name, asked.home),
+        lambda found: record_generator(asked.home, found, progress, one_call=one_call),
+        own=asked.split != "train" and class_name is None and (one_call or model.sampling == loaded.sampling),
+    )
+    beside = found.sections.get("train", {}) if asked.split == "test" else {}
+    return {**found.sections[asked.split], **{f"train/{name}": score for name, score in beside.items()}}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A run that is evaluated on a split: its model, and where its metrics go."""
+
+    home: Run
+    split: Split
+    folder: Path
+    device: str | None
+    progress: Progress
+    ema_decay: float | None
+    answers_digest: str
+    """Of its weights and sampler before they were read; none before it is finished."""
+
+    def loaded(self) -> Model:
+        """The model of the run, with the weights asked for."""
+        return load(self.home, self.device, self.ema_decay, self.progress)
+
+    def found(
+        self, model: Model, evaluated: Callable[[], Found], write: Callable[[Found], None], *, own: bool
+    ) -> Found:
+        """What an evaluation finds, written into the run where it is of its final weights and can be kept.
+
+        Args:
+            model: That is evaluated.
+            evaluated: Takes the metrics.
+            write: Writes them into the run.
+            own: Whether the model answers as the run's own does, or by one call.
+        """
+        recorded = (
+            own and self.ema_decay is None and self.home.has_weights() and _can_be_recorded(self.home, self.progress)
+        )
+        with self.home.locked(self.progress) if recorded else nullcontext(), model.machine.running():
+            found = evaluated()
+            if recorded:
+                _record(self.home, self.answers_digest, lambda: write(found), self.progress)
+        return found
 
 
 def compare_images(

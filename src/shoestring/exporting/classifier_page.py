@@ -39,8 +39,7 @@ def _facts(found: Exportable, run: Run) -> dict[str, Any]:
     recipe = found.model.recipe
     parameters = sum(each.numel() for each in found.model.nets["classifier"].parameters())
     digits = recipe.data.kind in ("addnist", "mnist")
-    by_one_view = run.metrics() if (run.environment().get("nfe") or 1) == 1 else run.one_call_metrics()
-    accuracy = by_one_view.get("test", {}).get("accuracy", {})
+    accuracy = run.metrics_by_one_call().get("test", {}).get("accuracy", {})
     said = (
         f" In 32 bits it is right on {100 * accuracy['value']:.1f} % of {accuracy['n']:,} test images."
         if accuracy

@@ -226,8 +226,8 @@ def _scores(found: Exportable, run: Run) -> dict[str, Any]:
     """Of a GAN, what its run recorded on test of one call of the generator, which leaves, and of its own sampling."""
     if found.kind != "generator":
         return {}
-    calls, own, alone = found.model.recipe.task.nfe, run.metrics(), run.one_call_metrics()
-    measured = {"one_call": own if calls == 1 else alone} | ({} if calls == 1 else {"own_sampling": own})
+    calls = found.model.recipe.task.nfe
+    measured = {"one_call": run.metrics_by_one_call()} | ({} if calls == 1 else {"own_sampling": run.metrics()})
     scores = {
         way: {name: metric for name, metric in metrics.get("test", {}).items() if name.startswith(("fid_", "kid_"))}
         for way, metrics in measured.items()
