@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from shoestring.core.errors import ExportError
 from shoestring.exporting.float_program import OPERATORS, FloatProgram, float_program
 from shoestring.exporting.html_page import part
+from shoestring.nets.conditional_dcgan import ConditionalDCGAN
+from shoestring.nets.fuse_bn import fuse_conv_bn
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="no Node.js here: apt-get install nodejs")
@@ -55,7 +57,7 @@ class Everything(nn.Module):
         y = self.norm(self.grouped(x))
         y = F.interpolate(y, scale_factor=2, mode="nearest")
         first, second = y.split((2, 4), 1)
-        y = torch.cat((second.tanh(), first.sigmoid() * torch.cos(first), second[:, :1].abs(), y[:, 1:6].sin()), 1)
+        y = torch.cat((second.tanh().flip(2, 3), first.sigmoid() * torch.cos(first), second[:, :1].abs(), y[:, 1:6].sin()), 1)
         y = torch.rsqrt(y.square().mean((1, 2), keepdim=True) + 1) * y
         z = F.avg_pool2d(self.wide(y[:, :6]), 2)
         tokens = self.query(z[:, :6].flatten(2).transpose(1, 2)).unflatten(2, (3, 2, 3)).permute(2, 0, 3, 1, 4)
@@ -125,6 +127,19 @@ def test_weights_are_integers_of_so_many_bits(bits: int, everything: Any) -> Non
         assert rounded.integers.abs().amax(others).eq(2 ** (bits - 1) - 1).all()  # the largest of each output
         assert torch.equal(rounded.values, rounded.integers * rounded.scales.view(size))
         assert ((rounded.values - weight.values).abs() <= rounded.scales.view(size) / 2 * 1.0001).all()
+
+
+def test_a_mirrored_generator_is_a_program_of_plain_layers() -> None:
+    spec = ConditionalDCGAN(generator=(4, 3, 2, 2), discriminator=(2, 2, 2, 2), latent=8, embedding=6, mirrored=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = spec.build((3, 32, 32), 5)["generator"]
+        nn.init.normal_(net.get_parameter("modulate.weight"), 0, 0.2)
+        inputs = torch.randn(4, 8), torch.tensor([0, 3, 1, -1])
+        net.train()(*inputs)  # running statistics that tell twins apart
+    net.eval().requires_grad_(False)
+    program = float_program(fuse_conv_bn(net), (inputs[0][:1], inputs[1][:1]), ("latents", "labels"), "mirrored")
+    assert torch.allclose(program.answer(inputs), net(*inputs), atol=1e-5)
 
 
 def test_what_a_page_cannot_do_is_named() -> None:

@@ -341,6 +341,8 @@ class _Trace:
                 return [step("reshape", part, shape=value[0].shape) for part in parts]
             case "cat":
                 return step("concatenate", *args[0], axis=argument(1, "dim", 0) % value.ndim)
+            case "flip":
+                return self.mirrored(args[0], [axis % value.ndim for axis in args[1]])
             case "mean":
                 axes = [axis % len(args[0].shape) for axis in argument(1, "dim", range(len(args[0].shape)))]
                 return step("mean", args[0], axes=axes)
@@ -377,6 +379,13 @@ class _Trace:
             return x
         shape = *x.shape[:axis], count, *x.shape[axis + 1 :]
         return self.step("slice", (x,), shape, {"axis": axis, "start": start, "stop": stop, "step": step})
+
+    def mirrored(self, x: _Value, axes: Sequence[int]) -> _Value:
+        """The value in the opposite order along axes: their places one by one, for they are few."""
+        for axis in axes:
+            places = [self.sliced(x, axis, place, place + 1) for place in reversed(range(x.shape[axis]))]
+            x = self.step("concatenate", places, x.shape, {"axis": axis})
+        return x
 
     def convolution(
         self,

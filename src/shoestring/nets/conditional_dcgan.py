@@ -145,7 +145,7 @@ def normed(x: Tensor, norm: nn.Module, change: Tensor) -> Tensor:
     """
     scale, shift = change.chunk(2, 1)
     if scale.shape[1] < x.shape[1]:
-        scale, shift = scale.repeat(1, 2, 1, 1), shift.repeat(1, 2, 1, 1)
+        scale, shift = torch.cat((scale, scale), 1), torch.cat((shift, shift), 1)
     return F.leaky_relu(norm(x) * (1 + scale) + shift, SLOPE)
 
 

@@ -215,7 +215,8 @@ def layers_of(mirrored: bool) -> tuple[ConvNorm, ConvNorm]:
 
 def swapped(features: Tensor) -> Tensor:
     """Features and twins, halves of dimension 1, in each other's place."""
-    return features.roll(features.shape[1] // 2, 1)
+    first, second = features.chunk(2, 1)
+    return torch.cat((second, first), 1)
 
 
 def mirrored_head(features: int, num_classes: int) -> list[nn.Module]:
