@@ -58,6 +58,7 @@ def chain() -> nn.Module:
 
 NETS: dict[str, Callable[[], nn.Module]] = {
     "basic": lambda: BasicNet(widths=(4, 6), depths=(1, 1)).build(SHAPE, 10)["classifier"],
+    "silu": lambda: BasicNet(widths=(4, 6), depths=(1, 1), activation="silu").build(SHAPE, 10)["classifier"],
     "mirrored": lambda: BasicNet(widths=(3, 4), depths=(1, 1), mirrored=True).build(SHAPE, 10)["classifier"],
     "bottleneck": lambda: BottleneckNet(widths=(8, 12), depths=(1, 2)).build(SHAPE, 10)["classifier"],
     "mbconv": lambda: MBConvNet(stem=4, widths=(4, 6), depth=2).build(SHAPE, 10)["classifier"],

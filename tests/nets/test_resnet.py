@@ -39,6 +39,27 @@ def test_block_starts_as_the_identity_and_learns_both_convolutions_after_its_nor
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in block.parameters() if p.ndim == 4)
 
 
+def test_silu_follows_what_relu_would() -> None:
+    """Every convolution but the second of a block, and every sum: so its least output is SiLU's, not 0."""
+    spec = BasicNet(widths=(4, 6), depths=(1, 2), features=5)
+    calls = {}
+    for name in ("relu", "silu"):
+        net = spec.replace(activation=name).build(SHAPE, 5)["classifier"]
+        kinds = (torch.nn.ReLU, torch.nn.SiLU)
+        seen = [type(module) for module in net.modules() if isinstance(module, kinds)]
+        assert set(seen) == {kinds[name == "silu"]}, "one module, called again and again"
+        made: list[torch.Tensor] = []
+        activation = next(module for module in net.modules() if isinstance(module, kinds))
+        activation.register_forward_hook(lambda _, __, output, made=made: made.append(output))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            net.eval()(torch.randn(2, *SHAPE))
+        calls[name] = made
+    assert len(calls["relu"]) == len(calls["silu"]) == 9  # stem, 2 of each block, the stride, the 1x1
+    assert min(output.min() for output in calls["relu"]) == 0
+    assert -0.2785 < min(output.min() for output in calls["silu"]) < 0
+
+
 def test_stages_must_agree() -> None:
     with pytest.raises(ValidationError, match="one number per stage, got 3 and 2"):
         BasicNet(depths=(1, 1))
