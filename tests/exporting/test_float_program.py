@@ -57,7 +57,9 @@ class Everything(nn.Module):
         y = self.norm(self.grouped(x))
         y = F.interpolate(y, scale_factor=2, mode="nearest")
         first, second = y.split((2, 4), 1)
-        y = torch.cat((second.tanh().flip(2, 3), first.sigmoid() * torch.cos(first), second[:, :1].abs(), y[:, 1:6].sin()), 1)
+        y = torch.cat(
+            (second.tanh().flip(2, 3), first.sigmoid() * torch.cos(first), second[:, :1].abs(), y[:, 1:6].sin()), 1
+        )
         y = torch.rsqrt(y.square().mean((1, 2), keepdim=True) + 1) * y
         z = F.avg_pool2d(self.wide(y[:, :6]), 2)
         tokens = self.query(z[:, :6].flatten(2).transpose(1, 2)).unflatten(2, (3, 2, 3)).permute(2, 0, 3, 1, 4)
