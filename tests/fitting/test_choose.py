@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 
+from shoestring import api
 from shoestring.core.device import Engine
 from shoestring.core.errors import OverBudgetError, RecipeError
 from shoestring.core.image_grid import to_pil
@@ -137,7 +138,7 @@ def test_shipped_weights_bring_their_net_and_size(colour: tuple[ImageFolder, Fol
     found = chosen(colour, pretrained="cifar100-best-small")
     assert found.recipe.pretrained == "cifar100-best-small"
     assert found.recipe.data.shape == (3, 32, 32)
-    assert found.recipe.net.widths == (8, 16, 25)  # pyright: ignore[reportAttributeAccessIssue]
+    assert found.recipe.net == api.recipe("cifar100-best-small").net
     with pytest.raises(RecipeError, match="sees images of 32x32"):
         chosen(colour, pretrained="cifar100-best-small", size=48)
     with pytest.raises(RecipeError, match="no classifier of square images"):

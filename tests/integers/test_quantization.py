@@ -133,8 +133,11 @@ def test_shipped_nets_keep_their_classes_on_images_that_were_never_seen() -> Non
     real = after * net.output.scale
     error = (real - before).square().mean() / before.var()
     assert error < 0.01
-    assert (after.argmax(1) == before.argmax(1)).float().mean() > 0.85
-    assert sum(isinstance(operator, IntegerConvolution) for operator in net.operators) == len(net.operators) - 1
+    best, next_best = before.topk(2).values.unbind(1)
+    sure = best - next_best > 0.2 * before.std()
+    assert sure.sum() > 15
+    assert torch.equal(after.argmax(1)[sure], before.argmax(1)[sure])
+    assert sum(isinstance(operator, IntegerConvolution) for operator in net.operators) == 11
     assert [op.residual is not None for op in net.operators if isinstance(op, IntegerConvolution)].count(True) == 3
 
 

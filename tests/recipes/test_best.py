@@ -12,7 +12,7 @@ COUNTS = {
     "addnist-best": 97_228,
     "addnist-best-small": 24_661,
     "cifar100-best": 97_732,
-    "cifar100-best-small": 24_922,
+    "cifar100-best-small": 24_865,
     "cifar100-mixconv": 97_652,
     "addnist-quick": 51_706,
 }

@@ -24,7 +24,11 @@ ONE_CALL = {
     "pixel_ascent_smoothing": 0,
 }
 SINCE: dict[str, dict[str, Any]] = {
-    "cifar100-best-small": {"task": {"views": 1}},
+    "cifar100-best-small": {
+        "task": {"views": 1},
+        "net": {"widths": (8, 16, 25), "mirrored": False, "features": None, "activation": "relu"},
+        "optimiser": {"weight_decay": 0.02},
+    },
     "cifar100-dcgan-64-relu": {"net": {"refinement": "relu"}},
     "cifar100-gan-best-plain": {"budget": {"nfe": 1}, "task": {"sampling": ONE_CALL}},
 }

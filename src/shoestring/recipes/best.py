@@ -71,15 +71,16 @@ def cifar100_best() -> Recipe:
 
 
 def cifar100_best_small() -> Recipe:
-    """The same with a quarter of the parameters.
+    """A quarter of the parameters, with SiLU and mirrored kernels: a net this small has too few channels, not too many.
 
     `shoestring train cifar100-best-small --data.tune 0`
     """
     return cifar100_best().replace(
         name="cifar100-best-small",
-        summary="cifar100-best with a quarter of the parameters",
+        summary="CIFAR-100 classifier of mirrored 3x3 convolutions, with a quarter of the parameters",
         budget={"parameters": 25_000},
-        net={"widths": (8, 16, 25)},
+        net={"widths": (5, 11, 17), "mirrored": True, "features": 32, "activation": "silu"},
+        optimiser={"weight_decay": 0.1},
     )
 
 
