@@ -123,9 +123,10 @@ def shipped(name: str) -> Model:
     return load(Run(zoo.FOLDER / name), "cpu")
 
 
-def test_shipped_nets_keep_their_classes_on_images_that_were_never_seen() -> None:
+@pytest.mark.parametrize(("name", "others"), [("cifar100-best", 1), ("cifar100-best-small", 4)])
+def test_shipped_nets_keep_their_classes_on_images_that_were_never_seen(name: str, others: int) -> None:
     """Answers to made-up images, where the float net is sure of them."""
-    model = require_classifier(shipped("cifar100-best-small")).with_views(1)
+    model = require_classifier(shipped(name)).with_views(1)
     coarse = torch.rand(160, 3, 5, 5, generator=generator(0, "images"))
     pixels = (255 * nn.functional.interpolate(coarse, (32, 32), mode="bilinear")).to(torch.uint8)
     net = quantize(model.nets["classifier"], model.recipe.normalisation, pixels[:96], 100, "small")
@@ -137,7 +138,9 @@ def test_shipped_nets_keep_their_classes_on_images_that_were_never_seen() -> Non
     sure = best - next_best > 0.2 * before.std()
     assert sure.sum() > 15
     assert torch.equal(after.argmax(1)[sure], before.argmax(1)[sure])
-    assert sum(isinstance(operator, IntegerConvolution) for operator in net.operators) == 11
+    if name == "cifar100-best":  # its small one, mirrored, agrees on 54 of 64
+        assert (after.argmax(1) == before.argmax(1)).float().mean() > 0.85
+    assert sum(isinstance(operator, IntegerConvolution) for operator in net.operators) == len(net.operators) - others
     assert [op.residual is not None for op in net.operators if isinstance(op, IntegerConvolution)].count(True) == 3
 
 

@@ -53,7 +53,7 @@ class MirroredConv2d(nn.Conv2d):
         """The whole kernel, (2 out_channels, in, k, k): a plain convolution with it computes the same."""
         twins = self.weight.flip(-1)
         if not self.of_image:
-            twins = twins.roll(self.in_channels // 2, 1)  # a twin sees the twins where its feature sees features
+            twins = swapped(twins)  # a twin sees the twins where its feature sees features
         return torch.cat((self.weight, twins))
 
     def whole_bias(self) -> Tensor | None:
