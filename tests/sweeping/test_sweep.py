@@ -118,6 +118,10 @@ def test_a_sweep_can_grow_but_not_become_another(swept, pictures, tmp_path):
         api.sweep(small(pictures), found["folder"], grid={"batch_size": [4, 5]}, seeds=2)
     with pytest.raises(RunError, match=r"recipe .* there"):
         api.sweep(small(pictures, seed=5), found["folder"], grid=GRID, seeds=2)
+    same = (plan({}, grid=GRID, seeds=2, confirm=2), api.located(small(pictures)))
+    with pytest.raises(RunError, match=r"another sweep \(storage: another database\)") as refused:
+        SweepFolder(found["folder"]).begin(*same, storage="postgresql://me:secret@host/name")
+    assert "secret" not in str(refused.value)
     home, progress = SweepFolder(tmp_path / "growing"), tiny.Heard()
     begin(small(pictures), plan({}, grid=GRID, confirm=0), home, None, progress)
     begin(small(pictures), plan({}, grid=GRID, confirm=0, seeds=2), SweepFolder(home.folder), None, progress)

@@ -10,7 +10,8 @@ from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.exporting.export import export_model, is_current, usual_folder
-from shoestring.exporting.forms import WRITERS, Form
+from shoestring.exporting.form import Form
+from shoestring.exporting.forms import WRITERS
 from shoestring.hub.address import parse_address
 from shoestring.hub.push import push as push_run
 from shoestring.live.usual import usual_progress

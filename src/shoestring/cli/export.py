@@ -4,15 +4,14 @@ import json
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, arg
 
 from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName, require_run
+from shoestring.exporting.form import Form
 from shoestring.report.format import number, percent, points, points_interval
-
-FormName = Literal["onnx", "torch", "int8", "onnx-int8", "c", "web"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +23,7 @@ class Export(Options):
 
     target: Annotated[RunOrName, arg(metavar="RUN_OR_NAME")]
     """A finished run's folder, or the name of a recipe whose weights are shipped."""
-    to: FormName
+    to: Form
     """onnx and onnx-int8 need pip install 'shoestring[onnx]'; int8, onnx-int8 and c are for classifiers."""
     out: Path | None = None
     """The folder to write. By default RUN/exports/TO, or NAME-TO here for shipped weights."""

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from shoestring.cli.display import Display
-from shoestring.cli.export import FormName, show_export
+from shoestring.cli.export import show_export
 from shoestring.cli.options import Options
 from shoestring.cli.verbs import trained
 from shoestring.core.errors import RecipeError
+from shoestring.exporting.form import Form
 
 UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "kB": 1e3, "MB": 1e6, "KiB": 2**10, "MiB": 2**20, "B": 1}
 
@@ -47,7 +48,7 @@ class Fit(Options):
     """The run's folder. By default runs/NAME, where NAME is that of the folder of images."""
     skip_bad: FlagCreatePairsOff[bool] = False
     """Go on without files that cannot be read."""
-    to: FormName | None = None
+    to: Form | None = None
     """Export the trained model, too, as `shoestring export RUN --to web` does."""
     no_train: FlagCreatePairsOff[bool] = False
     """Only choose, and write the recipe."""

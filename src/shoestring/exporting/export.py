@@ -27,7 +27,8 @@ from shoestring.data.dataset import Images
 from shoestring.data.download import checksum_of
 from shoestring.exporting import probe
 from shoestring.exporting.exportable import Exportable, by_batches, exportable
-from shoestring.exporting.forms import WRITERS, Asked, Form, Writer, Written, meaning
+from shoestring.exporting.form import Form
+from shoestring.exporting.forms import WRITERS, Asked, Writer, Written, meaning
 from shoestring.exporting.parity import accuracies, compare
 from shoestring.integers.quantization import require_accurate
 from shoestring.model.load import is_fixed

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +24,6 @@ from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.limits import device_limits
 from shoestring.integers.simulation import integer_logits
 
-Form = Literal["onnx", "torch", "int8", "onnx-int8", "c", "web"]
 SIMULATED = 200
 """Images on which a runtime's int8 is compared with the simulation."""
 TEST_VECTORS = 4

@@ -103,7 +103,7 @@ class SweepFolder:
         if there["study"] != values["study"]:  # it was begun before, or by another machine a moment ago
             old, new = (_lasting(one) for one in (there, values))
             if old != new:
-                differing = [f"{key} {old.get(key)} there, {new[key]} now" for key in new if old.get(key) != new[key]]
+                differing = [_differing(key, old.get(key), new[key]) for key in new if old.get(key) != new[key]]
                 raise RunError(
                     f"{self.folder} holds another sweep ({'; '.join(differing)}). Name another folder with --out, or "
                     f"go on with that one: shoestring sweep --join {self.folder}"
@@ -267,6 +267,11 @@ def final_measure(run: Run, measure: Measure) -> tuple[int, float | None]:
     step = log[-1]["step"] if log else 0
     found = [record["mean"].get(measure) for record in log if record["step"] == step and record["kind"] != "train"]
     return step, next((value for value in found if value is not None), None)
+
+
+def _differing(key: str, there: Any, now: Any) -> str:
+    """What is another in a plan; of a database no address, which may hold a password."""
+    return "storage: another database" if key == "storage" else f"{key} {there} there, {now} now"
 
 
 def _lasting(values: Mapping[str, Any]) -> dict[str, Any]:
