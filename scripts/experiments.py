@@ -30,10 +30,15 @@ from shoestring.training.loop import Interrupted
 
 Fields = dict[str, Any]
 
-SEEDS = ("addnist-best", "addnist-best-small", "cifar100-best", "cifar100-best-small")
+SEEDS = ("addnist-best", "addnist-best-small", "cifar100-best", "cifar100-best-small", "cifar100-plain")
 CURVES: dict[str, dict[int, Fields]] = {
     "addnist-best": {12_000: {"width": 7}, 50_000: {"width": 15}, 200_000: {"width": 31}},
     "cifar100-best": {
+        12_000: {"widths": [3, 7, 12], "features": 19},
+        50_000: {"widths": [7, 15, 26], "features": 40},
+        200_000: {"widths": [16, 32, 51], "features": 96},
+    },
+    "cifar100-plain": {
         12_000: {"widths": [5, 10, 17]},
         50_000: {"widths": [11, 22, 37]},
         200_000: {"widths": [23, 46, 75]},
@@ -59,6 +64,18 @@ ABLATIONS: dict[str, tuple[Fields, dict[str, Fields]]] = {
         },
     ),
     "cifar100-best": (
+        {"budget": {"steps": 1_500}, "task": {"views": 1}},
+        {
+            "whole": {},
+            "plain-kernels": {"net": {"mirrored": False, "widths": [16, 32, 52], "features": None}},
+            "relu": {"net": {"activation": "relu"}},
+            "a-fifth-of-the-weight-decay": {"optimiser": {"weight_decay": 0.02}},
+            "no-ema": {"ema": []},
+            "adam": {"optimiser": {"kind": "adam", "learning_rate": 0.004, "weight_decay": 0.05, "decoupled": True}},
+            "no-flips-and-shifts": {"augment": {"horizontal_flip": False, "crop_padding": 0}},
+        },
+    ),
+    "cifar100-plain": (
         {"budget": {"steps": 1_500}, "task": {"views": 1}},
         {
             "whole": {},

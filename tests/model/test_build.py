@@ -5,7 +5,7 @@ import tiny
 
 from shoestring.core.errors import OverBudgetError, RecipeError
 from shoestring.model.build import build
-from shoestring.recipes.best import cifar100_best
+from shoestring.recipes.best import cifar100_best, cifar100_plain
 from shoestring.recipes.papers import cifar100_dcgan_44, cifar100_resnet
 
 
@@ -20,7 +20,7 @@ def test_one_image_a_step_is_enough_where_maps_are_normalised() -> None:
 
 
 def test_limits_of_a_device_are_enforced_before_training() -> None:
-    recipe = cifar100_best().replace(budget={"activation_bytes": 33_344, "multiply_adds": 15_137_872})
+    recipe = cifar100_plain().replace(budget={"activation_bytes": 33_344, "multiply_adds": 15_137_872})
     built = build(recipe)
     assert built.device is not None
     assert (built.device.activation_bytes, built.device.multiply_adds) == (33_344, 15_137_872)

@@ -121,9 +121,10 @@ def test_names_may_be_patterns_and_must_fit(monkeypatch, capsys) -> None:
         "cifar100-best-seed2",
         "addnist-best-curve-12k",
         "cifar100-best-curve-12k",
+        "cifar100-plain-curve-12k",
     ]
     monkeypatch.setattr("sys.argv", ["experiments.py", "*-seed1", "nonsense"])
     with pytest.raises(SystemExit):
         experiments.main()
     assert "no experiment is called nonsense" in capsys.readouterr().err
-    assert len(trained) == 4
+    assert len(trained) == 5

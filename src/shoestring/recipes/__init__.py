@@ -8,6 +8,7 @@ from shoestring.recipes.best import (
     cifar100_best,
     cifar100_best_small,
     cifar100_mixconv,
+    cifar100_plain,
 )
 from shoestring.recipes.generators import cifar100_flow, cifar100_flow_quick, cifar100_gan_best
 from shoestring.recipes.papers import addnist_effnet, cifar100_dcgan_44, cifar100_dcgan_64, cifar100_resnet
@@ -25,6 +26,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         addnist_best_small,
         cifar100_best,
         cifar100_best_small,
+        cifar100_plain,
         cifar100_mixconv,
         cifar100_flow,
         cifar100_gan_best,
