@@ -24,6 +24,10 @@ ONE_CALL = {
     "pixel_ascent_smoothing": 0,
 }
 SINCE: dict[str, dict[str, Any]] = {
+    "cifar100-best": {
+        "net": {"widths": (16, 32, 52), "mirrored": False, "features": None, "activation": "relu"},
+        "optimiser": {"weight_decay": 0.02},
+    },
     "cifar100-best-small": {
         "task": {"views": 1},
         "net": {"widths": (8, 16, 25), "mirrored": False, "features": None, "activation": "relu"},
