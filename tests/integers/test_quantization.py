@@ -123,31 +123,24 @@ def shipped(name: str) -> Model:
     return load(Run(zoo.FOLDER / name), "cpu")
 
 
-@pytest.mark.parametrize(
-    ("name", "others", "largest_error", "margin", "agreeing"),
-    [
-        ("cifar100-plain", 1, 0.002, 0.2, 55),
-        ("cifar100-best", 4, 0.015, 0.3, 55),  # SiLU and twice the channels: on test it loses 0.1 points all the same
-        ("cifar100-best-small", 4, 0.005, 0.2, 50),
-    ],
-)
-def test_shipped_nets_keep_their_classes_on_images_that_were_never_seen(
-    name: str, others: int, largest_error: float, margin: float, agreeing: int
-) -> None:
-    """Answers to made-up images: nearly all, and each of which the float net is sure by a margin."""
+@pytest.mark.parametrize(("name", "others"), [("cifar100-plain", 1), ("cifar100-best", 4), ("cifar100-best-small", 4)])
+def test_shipped_nets_keep_their_classes_on_images_that_were_never_seen(name: str, others: int) -> None:
+    """Answers to made-up images: nearly all, and each of which the float net is sure."""
     model = require_classifier(shipped(name)).with_views(1)
-    coarse = torch.rand(160, 3, 5, 5, generator=generator(0, "images"))
+    coarse = torch.rand(384, 3, 5, 5, generator=generator(0, "images"))
     pixels = (255 * nn.functional.interpolate(coarse, (32, 32), mode="bilinear")).to(torch.uint8)
-    net = quantize(model.nets["classifier"], model.recipe.normalisation, pixels[:96], 100, "small")
-    before, after = model.logits(pixels[96:]), torch.from_numpy(integer_logits(net, pixels[96:].numpy()))
+    # Of 96 images to choose ranges by, which were enough for plain kernels, the mirrored nets got worse ones.
+    seen, unseen = pixels[:256], pixels[256:]
+    net = quantize(model.nets["classifier"], model.recipe.normalisation, seen, 100, "small")
+    before, after = model.logits(unseen), torch.from_numpy(integer_logits(net, unseen.numpy()))
     real = after * net.output.scale
     error = (real - before).square().mean() / before.var()
-    assert error < largest_error
+    assert error < 0.01
+    assert (after.argmax(1) == before.argmax(1)).float().mean() > 0.85
     best, next_best = before.topk(2).values.unbind(1)
-    sure = best - next_best > margin * before.std()
-    assert sure.sum() >= 15
+    sure = best - next_best > 0.2 * before.std()
+    assert sure.sum() > 30
     assert torch.equal(after.argmax(1)[sure], before.argmax(1)[sure])
-    assert (after.argmax(1) == before.argmax(1)).sum() >= agreeing
     assert sum(isinstance(operator, IntegerConvolution) for operator in net.operators) == len(net.operators) - others
     assert [op.residual is not None for op in net.operators if isinstance(op, IntegerConvolution)].count(True) == 3
 

@@ -23,14 +23,12 @@ ONE_CALL = {
     "pixel_ascent_step_size": 0.3,
     "pixel_ascent_smoothing": 0,
 }
+PLAIN = {"mirrored": False, "features": None, "activation": "relu"}
 SINCE: dict[str, dict[str, Any]] = {
-    "cifar100-best": {
-        "net": {"widths": (16, 32, 52), "mirrored": False, "features": None, "activation": "relu"},
-        "optimiser": {"weight_decay": 0.02},
-    },
+    "cifar100-best": {"net": PLAIN | {"widths": (16, 32, 52)}, "optimiser": {"weight_decay": 0.02}},
     "cifar100-best-small": {
         "task": {"views": 1},
-        "net": {"widths": (8, 16, 25), "mirrored": False, "features": None, "activation": "relu"},
+        "net": PLAIN | {"widths": (8, 16, 25)},
         "optimiser": {"weight_decay": 0.02},
     },
     "cifar100-dcgan-64-relu": {"net": {"refinement": "relu"}},

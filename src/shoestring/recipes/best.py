@@ -84,7 +84,7 @@ def cifar100_best_small() -> Recipe:
 
 
 def cifar100_plain() -> Recipe:
-    """What `cifar100-best` was: plain kernels and ReLU, half the multiply-adds, and integers that lose less.
+    """What `cifar100-best` was: plain kernels and ReLU, half the multiply-adds, and a better start for other images.
 
     `shoestring train cifar100-plain --data.tune 0`
     """
