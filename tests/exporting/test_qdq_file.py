@@ -12,7 +12,7 @@ from shoestring.core.rng import generator, seeded
 from shoestring.data.dataset import Signed
 from shoestring.exporting.onnx_file import run_onnx
 from shoestring.exporting.qdq_file import write_qdq
-from shoestring.integers.integer_graph import IntegerNet
+from shoestring.integers.integer_graph import Convolution, IntegerNet
 from shoestring.integers.quantization import quantize
 from shoestring.integers.simulation import integer_logits
 from shoestring.nets.digit_sum import DigitSum
@@ -76,13 +76,14 @@ def test_answers_are_those_of_the_simulation_but_for_a_step_now_and_then(name: s
     assert np.sqrt(((found - expected) ** 2).mean()) < 0.03 * expected.std()
 
 
-def test_weights_are_there_once_in_int8(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["basic", "mirrored"])
+def test_weights_are_there_once_in_int8(name: str, tmp_path: Path) -> None:
     import onnx
 
-    net, _ = quantised("basic")
+    net, _ = quantised(name)
     write_qdq(net, tmp_path / "net.onnx", {"classes": ["a"]})
     model = onnx.load(tmp_path / "net.onnx")
     sizes = [np.prod(each.dims) for each in model.graph.initializer if each.data_type == onnx.TensorProto.INT8]
-    kernels = [each.kernels().size for each in net.operators if hasattr(each, "kernels")]
-    assert sorted(size for size in sizes if size > 256) == sorted(size for size in kernels if size > 256)
+    weights = [operator.weight.size for operator in net.operators if isinstance(operator, Convolution)]
+    assert sorted(size for size in sizes if size > 256) == sorted(size for size in weights if size > 256)
     assert model.metadata_props[0].value == '{"classes":["a"]}'

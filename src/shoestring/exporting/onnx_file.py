@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shoestring.core.errors import ExportError
 from shoestring.exporting.exportable import Exportable, Inputs
+from shoestring.exporting.onnx_mirror import hold_once
 
 OPSET = 18
 EXTRA = "pip install 'shoestring[onnx]'"
@@ -59,6 +60,7 @@ def write_onnx(found: Exportable, file: Path, facts: dict[str, Any]) -> None:
     except Exception as error:  # whatever the exporter raises about a net of the user's own
         raise refused(found.model.recipe.name, "ONNX", error) from error
     model = program.model_proto
+    hold_once(onnx, model.graph)
     _strip(model, facts)
     onnx.checker.check_model(model)
     file.write_bytes(model.SerializeToString())

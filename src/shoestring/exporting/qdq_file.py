@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoestring.exporting.onnx_file import OPSET, need
+from shoestring.exporting.onnx_mirror import mirrored
 from shoestring.integers.integer_graph import (
     IMAGE,
     Activation,
@@ -202,7 +203,7 @@ class _Graph:
         bias = operator.bias + (kernels.astype(np.int64).sum((2, 3)) * zeros).sum(1)
         scales = steps * unit / given.scale
         x = self.offset(operator.input, operator.padding_value)
-        weight = self.node("DequantizeLinear", self.array(kernels), self.array(scales.astype(np.float32)), axis=0)
+        weight = self.node("DequantizeLinear", self.kernels(operator), self.array(scales.astype(np.float32)), axis=0)
         bias_scales = (scales.astype(np.float32) * np.float32(given.scale)).astype(np.float32)
         added = self.node("DequantizeLinear", self.array(bias.astype(np.int32)), self.array(bias_scales), axis=0)
         x = self.node(
@@ -220,6 +221,16 @@ class _Graph:
             self.node("Identity", x, output=operator.output)
         else:
             self.quantised(x, unit, how, operator.output)
+
+    def kernels(self, operator: Convolution) -> str:
+        """The kernels of all outputs of a convolution, of which mirrored ones are held once."""
+        held = self.array(operator.weight.transpose(0, 3, 1, 2))
+        if operator.mirror == "none":
+            return held
+        nodes, constants = mirrored(self.onnx, self.constants[-1], operator.mirror, f"{held}.whole")
+        self.nodes += nodes
+        self.constants += constants
+        return f"{held}.whole"
 
     def offset(self, name: str, zeros: Int8) -> str:
         """An activation less a number for each channel; where they are all its zero point, as it is read elsewhere."""

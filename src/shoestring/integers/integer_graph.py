@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import ShoestringError
+from shoestring.integers.mirror import Mirror, whole
 from shoestring.integers.operands import OfOne, OfTwo
 
 Int8 = NDArray[np.int8]
@@ -131,7 +132,7 @@ class Convolution(OfOne):
     padding_value: Int8
     dilation: Pair
     groups: int
-    mirror: Literal["none", "image", "twins"]
+    mirror: Mirror
     requantisation: Requantisation
     residual: Residual | None = None
 
@@ -142,12 +143,7 @@ class Convolution(OfOne):
 
     def kernels(self) -> Int8:
         """The kernels of all outputs, (outputs, kernel height, kernel width, channels / groups)."""
-        if self.mirror == "none":
-            return self.weight
-        mirrored = self.weight[:, :, ::-1]
-        if self.mirror == "twins":
-            mirrored = np.roll(mirrored, self.weight.shape[3] // 2, 3)
-        return np.concatenate((self.weight, mirrored))
+        return whole(self.weight, self.mirror)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from shoestring.integers.integer_graph import (
     Residual,
     Slice,
 )
+from shoestring.integers.mirror import mirror_of
 from shoestring.integers.simulation import BATCH, accumulated, computed, quantised_image
 from shoestring.integers.tracing import graph_of
 
@@ -273,7 +274,7 @@ class _Walk:
         target = self.target(
             node, exact, (np.abs(kernels.astype(np.int64)).sum((1, 2, 3)) * 128 + np.abs(integer_bias)) * units
         )
-        mirror = _mirror(kernels, node.groups)
+        mirror = mirror_of(kernels) if node.groups == 1 else "none"
         operator = Convolution(
             input=node.input,
             output=node.output,
@@ -379,18 +380,6 @@ def _table(given: _Range, activation: floating.Pointwise | None, wanted: _Range)
     if activation is not None:
         numbers = activation.function(torch.from_numpy(numbers)).numpy()
     return wanted.integers(numbers)
-
-
-def _mirror(kernels: Int8, groups: int) -> Any:
-    """Which kernels are mirror images of others: "none", "image" or "twins"."""
-    half = len(kernels) // 2
-    if len(kernels) % 2 or groups > 1:
-        return "none"
-    mirrored = kernels[:half, :, ::-1]
-    if np.array_equal(kernels[half:], mirrored) and kernels.shape[2] > 1:
-        return "image"
-    twins = kernels.shape[3] % 2 == 0 and np.array_equal(kernels[half:], np.roll(mirrored, kernels.shape[3] // 2, 3))
-    return "twins" if twins else "none"
 
 
 def _digit_sum() -> DigitSum:
