@@ -6,6 +6,7 @@ Runtimes compute what depends on constants alone once, when they load a file.
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoestring.integers.mirror import Mirror, mirror_of
 
@@ -20,9 +21,9 @@ def mirrored(onnx: Any, held: Any, mirror: Mirror, output: str) -> tuple[list[An
         output: Name of what they make, (2 kernels, channels, height, width).
     """
     channels, width = held.dims[1], held.dims[3]
-    orders = [("columns", 3, np.arange(width)[::-1])]
+    orders: list[tuple[str, int, NDArray[np.int64]]] = [("columns", 3, np.arange(int(width))[::-1])]
     if mirror == "twins":
-        orders.append(("channels", 1, np.roll(np.arange(channels), channels // 2)))
+        orders.append(("channels", 1, np.roll(np.arange(int(channels)), int(channels) // 2)))
     nodes: list[Any] = []
     constants: list[Any] = []
     turned = held.name
