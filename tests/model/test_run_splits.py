@@ -156,6 +156,16 @@ def test_no_run_is_measured_on_images_it_was_trained_on(tmp_path: Path) -> None:
         api.evaluate(run.folder, "tune", device="cpu")
 
 
+def test_the_first_look_at_test_is_said_where_images_are_held_out_to_choose_by(folder: Path, tmp_path: Path) -> None:
+    run = api.train(recipe_for(folder, tune=10), tmp_path / "run", device="cpu")
+    progress = Listening()
+    api.evaluate(run.folder, "tune", device="cpu", progress=progress)
+    assert progress.said == []
+    for _ in range(2):
+        api.evaluate(run.folder, device="cpu", progress=progress)
+    assert [said.split(",")[0] for said in progress.said] == ["this is the first look at test"]
+
+
 def test_runs_without_a_record_are_resumed_and_measured_as_they_were_begun(folder: Path, tmp_path: Path) -> None:
     recipe = recipe_for(folder, tune=10)
     run = begun(recipe, tmp_path / "run")
