@@ -131,7 +131,9 @@ def test_weights_are_integers_of_so_many_bits(bits: int, everything: Any) -> Non
         assert ((rounded.values - weight.values).abs() <= rounded.scales.view(size) / 2 * 1.0001).all()
 
 
-def test_a_mirrored_generator_is_a_program_of_plain_layers() -> None:
+@pytest.fixture(scope="module")
+def mirrored() -> tuple[nn.Module, tuple[Tensor, Tensor], FloatProgram]:
+    """A mirrored generator, inputs for it, and its program."""
     spec = ConditionalDCGAN(generator=(4, 3, 2, 2), discriminator=(2, 2, 2, 2), latent=8, embedding=6, mirrored=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -140,8 +142,23 @@ def test_a_mirrored_generator_is_a_program_of_plain_layers() -> None:
         inputs = torch.randn(4, 8), torch.tensor([0, 3, 1, -1])
         net.train()(*inputs)  # running statistics that tell twins apart
     net.eval().requires_grad_(False)
-    program = float_program(fuse_conv_bn(net), (inputs[0][:1], inputs[1][:1]), ("latents", "labels"), "mirrored")
+    example = inputs[0][:1], inputs[1][:1]
+    return net, inputs, float_program(fuse_conv_bn(net), example, ("latents", "labels"), "mirrored")
+
+
+def test_a_mirrored_generator_is_a_program_of_plain_layers(mirrored: Any) -> None:
+    net, inputs, program = mirrored
     assert torch.allclose(program.answer(inputs), net(*inputs), atol=1e-5)
+
+
+@needs_node
+def test_of_mirrored_kernels_the_page_gets_half(mirrored: Any, tmp_path: Path) -> None:
+    net, inputs, program = mirrored
+    rounded = program.rounded(9)
+    held, known = rounded.packed()[0]["integers"], net.convs.parameters()
+    whole = sum(each.integers.numel() for each in rounded.constants.values() if each.integers is not None)
+    assert whole - held == sum(parameter.numel() for parameter in known)
+    assert torch.allclose(in_javascript(rounded, inputs, tmp_path), rounded.answer(inputs), atol=1e-5)
 
 
 def test_what_a_page_cannot_do_is_named() -> None:

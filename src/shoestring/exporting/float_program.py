@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 from shoestring.core.errors import ExportError
 from shoestring.exporting.exportable import Inputs
 from shoestring.exporting.onnx_file import refused
+from shoestring.integers.mirror import Mirror, mirror_of
 
 SMALLEST = 64
 """Numbers of a weight that is worth rounding; smaller ones stay float32."""
@@ -90,6 +91,12 @@ class Constant:
         integers = (self.values / scales).round()
         return Constant(integers * scales, self.axis, integers.to(torch.int16), scales.flatten())
 
+    def mirror(self) -> Mirror:
+        """Which of a rounded weight's outputs are mirror images of others, and need not be held."""
+        if self.integers is None or self.integers.ndim < 4 or self.axis != 0:
+            return "none"
+        return mirror_of(self.integers.permute(0, 2, 3, 1).numpy())
+
 
 @dataclass(frozen=True)
 class FloatProgram:
@@ -131,7 +138,8 @@ class FloatProgram:
 
         Numbers: float32, little-endian; then the upper eight bits of all integers, signed; then their other bits, the
         highest of each first, eight to a byte. A constant has its "shape" and the place of its first float; a rounded
-        one the "axis" of its scales, which are its floats, and the place of its first integer.
+        one the "axis" of its scales, which are its floats, and the place of its first integer; where it has a "mirror",
+        only the first half of its outputs is there (`integers/mirror.py`).
         """
         places: dict[str, dict[str, Any]] = {}
         floats: list[Tensor] = []
@@ -140,8 +148,14 @@ class FloatProgram:
             place: dict[str, Any] = {"shape": list(constant.values.shape), "floats": sum(map(len, floats))}
             if constant.integers is not None and constant.scales is not None:
                 place |= {"axis": constant.axis, "integers": sum(map(len, integers))}
-                integers.append(constant.integers.flatten())
-            floats.append((constant.values if constant.scales is None else constant.scales).flatten())
+                held, scales = constant.integers, constant.scales
+                if (mirror := constant.mirror()) != "none":
+                    place["mirror"] = mirror
+                    held, scales = held[: len(held) // 2], scales[: len(scales) // 2]
+                integers.append(held.flatten())
+                floats.append(scales)
+            else:
+                floats.append(constant.values.flatten())
             places[name] = place
         steps = [
             {"name": step.name, "output": step.output, "inputs": step.inputs, "shape": step.shape, **step.options}

@@ -14,17 +14,34 @@ function readProgram(graph, bytes) {
     return found;
   };
   const constants = {};
-  for (const [name, { shape, floats: first, integers, axis }] of Object.entries(graph.constants)) {
-    const count = size(shape);
+  for (const [name, { shape, floats: first, integers, axis, mirror }] of Object.entries(graph.constants)) {
+    const count = size(shape) / (mirror ? 2 : 1);
     let data = floats.subarray(first, first + count);
     if (integers !== undefined) {
       const inner = size(shape.slice(axis + 1));
       data = new Float32Array(count);
       for (let k = 0; k < count; k++) data[k] = integer(integers + k) * floats[first + Math.floor(k / inner) % shape[axis]];
     }
-    constants[name] = { data, shape };
+    constants[name] = { data: mirror ? withTwins(data, shape, mirror) : data, shape };
   }
   return { inputs: graph.inputs, steps: graph.steps, constants };
+}
+
+/** All kernels of a shape, (outputs, channels, height, width), given the first half; `mirror` as in `mirror.py`. */
+function withTwins(held, [outputs, channels, height, width], mirror) {
+  const all = new Float32Array(2 * held.length);
+  all.set(held);
+  const half = mirror === "twins" ? channels / 2 : 0;
+  let place = held.length;
+  for (let kernel = 0; kernel < outputs / 2; kernel++) {
+    for (let channel = 0; channel < channels; channel++) {
+      const from = (kernel * channels + (channel + half) % channels) * height;
+      for (let row = 0; row < height; row++) {
+        for (let column = width - 1; column >= 0; column--) all[place++] = held[(from + row) * width + column];
+      }
+    }
+  }
+  return all;
 }
 
 /** What the net answers, a Float32Array, to arrays by the names of its inputs. */
