@@ -24,8 +24,8 @@ import torch
 from conditions import conditions
 
 from shoestring import api
-from shoestring.contest import grade
-from shoestring.contest.grade import Board, Graded, Limits, ranked
+from shoestring.contest.board import Board, Graded, ranked
+from shoestring.contest.check_process import Limits
 from shoestring.core.packed import KEY, record_of, weights_digest
 from shoestring.core.tensor_files import tensor_bytes
 from shoestring.model.load import open_run
@@ -94,7 +94,7 @@ def board(row: Graded, count: int, home: Path) -> None:
         measured: Mapping[str, Any] = row.found["measured"] | {"value": float(correct.float().mean())}
         rows.append(Graded(f"{place:03}", row.found | {"measured": measured}, 1.0, correct))
     made = Board(rules(), ranked(rows), home / "board" / "index.html")
-    grade.write(made, home / "board")
+    made.write(home / "board")
     build(made.to_json(), {}, made.page)
 
 

@@ -173,7 +173,7 @@ def test_measures_of_other_weights_are_not_recorded_as_the_run_s_own(classifier_
 def test_a_loaded_model_is_the_running_mean_in_evaluation_mode(classifier_run: Run) -> None:
     model = api.load(classifier_run.folder, "cpu")
     assert not any(module.training for module in model.nets.modules())
-    saved = torch.load(classifier_run.last_checkpoint(), weights_only=True)
+    saved = torch.load(classifier_run.checkpoints.last(), weights_only=True)
     for name, tensor in model.nets.state_dict().items():
         if tensor.is_floating_point():
             assert torch.equal(tensor, saved["ema"][0.9][name])

@@ -154,7 +154,7 @@ def checkpoint_of_a_submission(kit: Kit) -> list[list[Any]]:
     buffer = io.BytesIO()
     torch.save({"step": 2, "nets": Mark(kit.mark)}, buffer)
     run = kit.copy()
-    last = run.last_checkpoint()
+    last = run.checkpoints.last()
     assert last is not None
     last.write_bytes(buffer.getvalue())
     rules = kit.place / "rules.json"

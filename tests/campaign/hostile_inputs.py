@@ -332,7 +332,7 @@ def packed_run(draw: random.Random, kit: Kit, place: Path) -> Words:
 
 def checkpoint(draw: random.Random, kit: Kit, place: Path) -> Words:
     run = _copy(kit.unfinished, place)
-    last = run.last_checkpoint()
+    last = run.checkpoints.last()
     assert last is not None
     content = last.read_bytes()
     content = _spoilt_state(draw, content) if draw.random() < 0.3 else bytes_like(draw, content)

@@ -3,7 +3,7 @@
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from campaign.file_layer import Change, watched
 from campaign.kills import SECONDS, Begun, train
 from campaign.tiny_trainings import KINDS, difference, end_of
 from campaign.trials import Trial, drawn, forked
+from shoestring.core.checkpoints import Checkpoints
 from shoestring.core.run import Run
 
 PROMISE = "a power failure costs at most the steps since the last checkpoint"
@@ -143,8 +144,8 @@ def _cut(begun: Begun, name: str, at: int, draw: random.Random, home: Path) -> s
         seen += 1
         disk.make(change)
 
-    reached = _noted(Run.write_checkpoint, "write_checkpoint")
-    finished = _noted(Run.write_weights, "write_weights")
+    reached = _noted(Checkpoints, "write")
+    finished = _noted(Run, "write_weights")
     with suppress(_Cut), watched(home, watch):
         train(begun.recipes[name], run)
     shutil.rmtree(home / "runs", ignore_errors=True)
@@ -156,8 +157,8 @@ def _cut(begun: Begun, name: str, at: int, draw: random.Random, home: Path) -> s
     if finished and not run.has_weights():
         return "the final weights are lost"
     step, heard = int(reached[-1][1]) if reached else 0, tiny.Heard()
-    if step and step not in run.checkpoints():
-        return f"the checkpoint of step {step} is lost; there are those of {list(run.checkpoints())}"
+    if step and step not in run.checkpoints.by_step():
+        return f"the checkpoint of step {step} is lost; there are those of {list(run.checkpoints.by_step())}"
     if step and [record["step"] for record in run.log("train")][-1:] < [step]:
         return f"the log up to step {step} is lost"
     train(begun.recipes[name], run, report=False, progress=heard)
@@ -165,8 +166,9 @@ def _cut(begun: Begun, name: str, at: int, draw: random.Random, home: Path) -> s
     return difference(end_of(run), begun.ends[name]) or "; ".join(said)
 
 
-def _noted(method: Callable[..., Any], name: str) -> list[tuple[Any, ...]]:
-    """The arguments of all calls of a method of runs that came to their end."""
+def _noted(kind: type, name: str) -> list[tuple[Any, ...]]:
+    """The arguments of all calls of a method of a class that came to their end."""
+    method = getattr(kind, name)
     ended: list[tuple[Any, ...]] = []
 
     def noting(*given: Any) -> Any:
@@ -174,5 +176,5 @@ def _noted(method: Callable[..., Any], name: str) -> list[tuple[Any, ...]]:
         ended.append(given)
         return made
 
-    setattr(Run, name, noting)
+    setattr(kind, name, noting)
     return ended

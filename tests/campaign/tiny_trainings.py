@@ -56,7 +56,7 @@ KINDS: dict[str, Callable[[Path], Recipe]] = {"classifier": classifier, "gan": g
 
 def end_of(run: Run) -> dict[str, Any]:
     """What a finished run holds, without clocks: two runs of one recipe have the same."""
-    last = run.last_checkpoint()
+    last = run.checkpoints.last()
     state: Any = torch.load(last, weights_only=True) if last else {}
     files = (file for file in run.folder.rglob("*") if file.is_file() and file.suffix not in (".pt", ".html"))
     plain = {str(file.relative_to(run.folder)): file.read_bytes() for file in files}
@@ -69,7 +69,7 @@ def end_of(run: Run) -> dict[str, Any]:
         "contents": plain,
         "state": _plain({key: value for key, value in state.items() if key != "seconds"}),
         "log": [{key: value for key, value in record.items() if key not in CLOCKS} for record in run.log()],
-        "chain": [link["step"] for link in run.chain()],
+        "chain": [link["step"] for link in run.checkpoints.chain()],
         "metrics": json.dumps(run.metrics(), sort_keys=True),
     }
 

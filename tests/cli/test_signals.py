@@ -47,7 +47,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, status, pictures: P
     assert json.loads(out) == {"finished": False, "step": step}
     assert f"stopped by {number.name} after step {step:,}; everything is saved. The same command again goes on" in err
     assert "Traceback" not in err
-    saved = run.last_checkpoint()
+    saved = run.checkpoints.last()
     assert saved is not None
     assert saved.name.startswith(f"step-{step:08d}-")
     assert not run.finished()
@@ -72,7 +72,7 @@ def test_a_closed_terminal_costs_no_step(pictures: Path, tmp_path: Path) -> None
         os.close(ours)
         process.send_signal(signal.SIGHUP)  # the shell sends one as well
         assert process.wait(timeout=60) == 128 + signal.SIGHUP
-    saved = run.last_checkpoint()
+    saved = run.checkpoints.last()
     assert saved is not None
     assert saved.name.startswith(f"step-{run.log('train')[-1]['step']:08d}-")
 

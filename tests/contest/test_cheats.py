@@ -194,13 +194,13 @@ def test_hidden_training_between_checkpoints_is_caught_by_replay_on_the_same_pro
     classifier_run: Run, judge, tmp_path: Path
 ) -> None:
     run = Run(Path(shutil.copytree(classifier_run.folder, tmp_path / "run")))
-    (path,) = [path for step, path in run.checkpoints().items() if step == 12]
+    (path,) = [path for step, path in run.checkpoints.by_step().items() if step == 12]
     saved = torch.load(path, weights_only=True)
     name = next(iter(saved["nets"]))
     saved["nets"][name] = saved["nets"][name] + 1e-6
     path.unlink()
-    run.write_json("chain.json", [link for link in run.chain() if link["step"] < 12])
-    run.write_checkpoint(12, saved)  # a chain that holds
+    run.write_json("chain.json", [link for link in run.checkpoints.chain() if link["step"] < 12])
+    run.checkpoints.write(12, saved)  # a chain that holds
     found = judge(run.folder, 4)
     assert [one.verdict for one in found.findings if one.name == "chain"] == ["passed"]
     assert "steps 9 to 12: 1 of" in caught(found)["replay"]
@@ -214,7 +214,7 @@ def test_hidden_training_between_checkpoints_is_caught_by_replay_on_the_same_pro
 
 def test_a_checkpoint_that_was_exchanged_is_caught_by_the_chain(classifier_run: Run, judge, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(classifier_run.folder, tmp_path / "run")))
-    for path in run.checkpoints().values():
+    for path in run.checkpoints.by_step().values():
         path.write_bytes(path.read_bytes() + b" ")
     assert "is not the one in the chain" in caught(judge(run.folder, 4))["checkpoints"]
 

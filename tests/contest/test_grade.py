@@ -17,8 +17,8 @@ from forgery import forged
 
 from shoestring import api
 from shoestring.cli.main import main
-from shoestring.contest import grade
-from shoestring.contest.grade import Graded, ranked
+from shoestring.contest import board, check_process
+from shoestring.contest.board import Graded, ranked
 from shoestring.core.packed import pack
 from shoestring.core.run import Run
 from shoestring.report.leaderboard import build
@@ -164,7 +164,7 @@ def none_started(monkeypatch: pytest.MonkeyPatch):
         def start(self: Any) -> None:
             raise StartedError(self.name)
 
-        monkeypatch.setattr(grade._Process, "start", start)
+        monkeypatch.setattr(check_process.CheckProcess, "start", start)
 
     return forbid
 
@@ -222,9 +222,9 @@ def test_ctrl_c_keeps_what_is_graded_and_the_same_command_goes_on(folder: Path, 
 
 def test_names_are_shown_as_they_are_and_computed_by_no_spreadsheet(tmp_path: Path) -> None:
     rows = ranked([graded(name, 0.5) for name in ("=cmd|' /C calc'!A0", "+1", "-1", "@sum", "plain")])
-    names = [line["name"] for line in csv.DictReader(grade._table(rows).splitlines())]
+    names = [line["name"] for line in csv.DictReader(board._table(rows).splitlines())]
     assert sorted(names) == ["'+1", "'-1", "'=cmd|' /C calc'!A0", "'@sum", "plain"]
-    assert [line["value"] for line in csv.DictReader(grade._table(rows).splitlines())] == ["0.5"] * 5
+    assert [line["value"] for line in csv.DictReader(board._table(rows).splitlines())] == ["0.5"] * 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")

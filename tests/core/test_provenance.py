@@ -66,7 +66,7 @@ def test_a_killed_part_counts_what_its_last_checkpoint_knows(pictures: Path, tmp
     (session,) = run.read_json("environment.json")["sessions"]
     assert (session["from_step"], session["to_step"]) == (0, 6)
     assert session["seconds"] > 0
-    saved = run.read_checkpoint(Progress(), torch.device("cpu"))
+    saved = run.checkpoints.read(Progress(), torch.device("cpu"))
     assert saved["seconds"] == pytest.approx(sum(record["seconds"] for record in run.log("train")))
     train(recipe, run, Path(), "cpu", Progress(), {})
     facts = run.read_json("environment.json")
@@ -103,10 +103,10 @@ def test_a_checkpoint_of_version_0_1_goes_on_with_the_time_of_its_sessions(pictu
     run, recipe = Run(tmp_path), tiny.classifier(pictures)
     with pytest.raises(tiny.Crash):
         train(recipe, run, Path(), "cpu", tiny.Crashing(after=8), {})
-    saved = run.read_checkpoint(Progress(), torch.device("cpu"))
+    saved = run.checkpoints.read(Progress(), torch.device("cpu"))
     del saved["seconds"]
-    run.last_checkpoint().unlink()
-    run.write_checkpoint(6, saved)
+    run.checkpoints.last().unlink()
+    run.checkpoints.write(6, saved)
     old = {"started": "2026-01-02T03:04:05+00:00", "from_step": 0, "to_step": 8, "seconds": 1000.0}
     run.write_json("environment.json", {"versions": {}, "machine": {"precision": "float32"}, "sessions": [old]})
     assert ("precision", "float32") in environment(read([run])[0])

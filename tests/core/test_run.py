@@ -14,6 +14,7 @@ from safetensors import safe_open
 from shoestring.core.atomic_files import write_atomic
 from shoestring.core.budget import Layer
 from shoestring.core.checkpoint_chain import broken_links
+from shoestring.core.checkpoints import Checkpoints
 from shoestring.core.errors import RunError
 from shoestring.core.run import Run
 from shoestring.core.tensor_files import read_tensors, tensor_bytes
@@ -100,59 +101,58 @@ def test_a_torn_last_line_is_left_out_and_rewinding_forgets_it(tmp_path: Path) -
 
 def test_two_checkpoints_are_kept_and_the_newest_is_read(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    assert run.read_checkpoint(tiny.Heard(), CPU) is None
-    assert run.last_checkpoint() is None
+    assert run.checkpoints.read(tiny.Heard(), CPU) is None
+    assert run.checkpoints.last() is None
     for step in (9, 10, 100):
-        run.write_checkpoint(step, {"step": step, "weight": torch.full((3,), step / 3)})
+        run.checkpoints.write(step, {"step": step, "weight": torch.full((3,), step / 3)})
     assert [name[:25] for name in names(tmp_path)] == [
         "chain.json",
         "checkpoints/step-00000010",
         "checkpoints/step-00000100",
     ]
-    found = run.read_checkpoint(tiny.Heard(), CPU)
+    found = run.checkpoints.read(tiny.Heard(), CPU)
     assert found is not None
     assert found["step"] == 100
     assert torch.equal(found["weight"], torch.full((3,), 100 / 3))
-    assert run.last_checkpoint() == tmp_path / names(tmp_path)[2]
+    assert run.checkpoints.last() == tmp_path / names(tmp_path)[2]
 
 
 def test_checkpoints_of_a_cadence_stay_and_the_chain_has_all(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for step in range(5, 65, 5):
         run.append_log([{"step": step, "kind": "train", "mean": {"loss": 1 / step}}])
-        run.write_checkpoint(step, {"step": step}, keep=20)
-    assert list(run.checkpoints()) == [20, 40, 55, 60]
-    links = run.chain()
+        run.checkpoints.write(step, {"step": step}, keep=20)
+    assert list(run.checkpoints.by_step()) == [20, 40, 55, 60]
+    links = run.checkpoints.chain()
     assert [link["step"] for link in links] == list(range(5, 65, 5))
     assert broken_links(links, run.log()) == []
-    assert all(
-        run.checkpoints()[link["step"]].stem.endswith(link["sha256"][:16]) for link in links if link["step"] > 50
-    )
+    kept = run.checkpoints.by_step()
+    assert all(kept[link["step"]].stem.endswith(link["sha256"][:16]) for link in links if link["step"] > 50)
     edited = [record | {"mean": {"loss": 0.1}} if record["step"] == 30 else record for record in run.log()]
     assert broken_links(links, edited)[0] == "the log up to step 30 is not that of the checkpoint"
     assert "does not follow the one before" in broken_links([*links[:3], *links[4:]], run.log())[0]
     run.rewind(40)
-    assert [link["step"] for link in run.chain()] == list(range(5, 45, 5))
-    run.write_checkpoint(45, {"step": 45})
-    assert broken_links(run.chain(), run.log()) == []
+    assert [link["step"] for link in run.checkpoints.chain()] == list(range(5, 45, 5))
+    run.checkpoints.write(45, {"step": 45})
+    assert broken_links(run.checkpoints.chain(), run.log()) == []
 
 
 def test_damaged_checkpoints_stay_for_readers_and_are_no_longer_in_the_way_of_a_training(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for step in (500, 1000):
-        run.write_checkpoint(step, {"step": step}).write_bytes(b"damaged")
-    assert run.read_checkpoint(tiny.Heard(), CPU) is None
+        run.checkpoints.write(step, {"step": step}).write_bytes(b"damaged")
+    assert run.checkpoints.read(tiny.Heard(), CPU) is None
     assert len(names(tmp_path)) == 3  # with the chain
     run.rewind(0)
-    run.write_checkpoint(200, {"step": 200})
-    assert run.read_checkpoint(tiny.Heard(), CPU) == {"step": 200}
+    run.checkpoints.write(200, {"step": 200})
+    assert run.checkpoints.read(tiny.Heard(), CPU) == {"step": 200}
 
 
 def test_half_a_checkpoint_of_a_killed_process_is_no_checkpoint(tmp_path: Path) -> None:
     run, heard = Run(tmp_path), tiny.Heard()
-    run.write_checkpoint(1, {"step": 1})
+    run.checkpoints.write(1, {"step": 1})
     (tmp_path / "checkpoints" / ".step-00000002-0123456789abcdef.pt.tmp").write_bytes(b"half")
-    found = run.read_checkpoint(heard, CPU)
+    found = run.checkpoints.read(heard, CPU)
     assert found == {"step": 1}
     assert heard.messages == []
 
@@ -207,7 +207,7 @@ def test_measures_or_final_pictures_tell_of_weights_that_were_taken_away(tmp_pat
         for act in (run.require_weights_kept, run.read_weights):
             with pytest.raises(RunError, match=f"not kept.*{re.escape(remedy)}"):
                 act()
-        run.write_checkpoint(1, {"step": 1})  # from which the same command writes them again
+        run.checkpoints.write(1, {"step": 1})  # from which the same command writes them again
         run.require_weights_kept()
         with pytest.raises(RunError, match="run the same `train` command again"):
             run.read_weights()
@@ -238,7 +238,7 @@ def test_measures_are_added_by_split_and_replaced_by_name(tmp_path: Path) -> Non
 
 def test_what_a_killed_process_was_writing_goes_when_the_next_one_has_the_folder(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    run.write_checkpoint(1, {"step": 1})
+    run.checkpoints.write(1, {"step": 1})
     for file in (
         ".recipe.json.abc12345.unfinished",
         "checkpoints/.step-00000002.pt.abc12345.unfinished",
@@ -254,27 +254,27 @@ def test_older_checkpoints_of_a_process_killed_before_it_forgot_them_go_but_thos
     tmp_path: Path, monkeypatch
 ) -> None:
     run = Run(tmp_path)
-    monkeypatch.setattr(Run, "_forget_older", lambda *_: None)  # as if it were killed there every time
+    monkeypatch.setattr(Checkpoints, "_forget_older", lambda *_: None)  # as if it were killed there every time
     for step in (2, 4, 6, 8):
-        run.write_checkpoint(step, {"step": step})
+        run.checkpoints.write(step, {"step": step})
     monkeypatch.undo()
     run.rewind(8, keep=4)
-    assert list(run.checkpoints()) == [4, 6, 8]
+    assert list(run.checkpoints.by_step()) == [4, 6, 8]
     run.rewind(8)
-    assert list(run.checkpoints()) == [6, 8]
+    assert list(run.checkpoints.by_step()) == [6, 8]
 
 
 def test_a_checkpoint_without_its_link_gets_it_before_training_goes_on(tmp_path: Path) -> None:
     run, whole = Run(tmp_path / "run"), []
     for step in (2, 4):
         run.append_log([{"step": step, "kind": "train"}])
-        run.write_checkpoint(step, {"step": step})
-        whole = run.chain()
+        run.checkpoints.write(step, {"step": step})
+        whole = run.checkpoints.chain()
     run.write_json("chain.json", whole[:1])  # as a process leaves it that is killed between the two files
     run.append_log([{"step": 5, "kind": "train"}])
     run.rewind(4)
-    assert run.chain() == whole
-    assert broken_links(run.chain(), run.log()) == []
+    assert run.checkpoints.chain() == whole
+    assert broken_links(run.checkpoints.chain(), run.log()) == []
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_a_checkpoint_that_is_none_is_an_error_though_its_checksum_is_right(cont
     found = content if isinstance(content, bytes) else buffer.getvalue()
     file = write_atomic(tmp_path / f"checkpoints/step-00000001-{hashlib.sha256(found).hexdigest()[:16]}.pt", found)
     with pytest.raises(RunError, match=f"{re.escape(str(file))} is no checkpoint that `train` wrote"):
-        Run(tmp_path).read_checkpoint(tiny.Heard(), CPU)
+        Run(tmp_path).checkpoints.read(tiny.Heard(), CPU)
 
 
 def test_tensors_of_nothing_are_a_file_that_can_be_read(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_tensors_of_nothing_are_a_file_that_can_be_read(tmp_path: Path) -> None:
         ("log.jsonl", {"step": 1, "kind": "train", "deviation": [1]}, Run.log),
         ("log.jsonl", {"step": 1, "kind": "train", "count": "3"}, Run.log),
         ("environment.json", {"sessions": {}}, Run.environment),
-        ("chain.json", [{"step": 1}], Run.chain),
+        ("chain.json", [{"step": 1}], lambda run: run.checkpoints.chain()),
         ("overrides.json", {"seed": 1}, Run.overrides),
     ],
 )

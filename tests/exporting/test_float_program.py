@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shoestring.core.errors import ExportError
-from shoestring.exporting.float_program import OPERATORS, FloatProgram, float_program
+from shoestring.exporting.float_program import OPERATORS, FloatProgram
+from shoestring.exporting.float_tracing import float_program
 from shoestring.exporting.html_page import part
 from shoestring.nets.conditional_dcgan import ConditionalDCGAN
 from shoestring.nets.fuse_bn import fuse_conv_bn

@@ -18,7 +18,7 @@ from shoestring.core.run import Run
 from shoestring.exporting import export as exporting
 from shoestring.exporting import generator_page
 from shoestring.exporting.exportable import exportable, sampler
-from shoestring.exporting.float_program import float_program
+from shoestring.exporting.float_tracing import float_program
 from shoestring.exporting.html_page import part
 from shoestring.model.generator import Generator
 from shoestring.model.interpolation import great_circle

@@ -74,7 +74,10 @@ def test_what_is_pushed_comes_back_as_it_was(
     assert back.read_recipe() == run.read_recipe()
     assert back.metrics() == run.metrics()
     assert back.log() == run.log()
-    assert (back.chain(), back.read_json("rules.json")) == (run.chain(), run.read_json("rules.json"))
+    assert (back.checkpoints.chain(), back.read_json("rules.json")) == (
+        run.checkpoints.chain(),
+        run.read_json("rules.json"),
+    )
     images = torch.randint(0, 256, (4, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     mine, theirs = (shoestring.load(what, "cpu").logits(images) for what in (run.folder, "hf://me/digits@main"))
     assert torch.equal(mine, theirs)

@@ -70,7 +70,7 @@ def test_interrupting_the_kernel_saves_and_says_so_without_a_traceback(tmp_path:
     assert error.ename == "Interrupted"
     assert len(error.traceback) == 1
     assert "The same call again goes on from there." in error.traceback[0]
-    saved = Run(tmp_path / "run").last_checkpoint()
+    saved = Run(tmp_path / "run").checkpoints.last()
     assert saved is not None
     assert f"after step {int(saved.stem.split('-')[1]):,};" in error.traceback[0]
 

@@ -76,7 +76,7 @@ def test_a_classifier_is_given_back_as_it_is(tmp_path):
 def test_a_run_keeps_ema_weights_with_statistics_of_their_own(recipe, tmp_path):
     run = api.train(recipe, tmp_path / "run", device="cpu")
     state = State.start(recipe, build(recipe).nets, machine_of(recipe))
-    state.load_state_dict(run.read_checkpoint(tiny.Heard(), torch.device("cpu")))
+    state.load_state_dict(run.checkpoints.read(tiny.Heard(), torch.device("cpu")))
     for decay, nets in state.ema.items():
         expected = inference_state_dict(recalibrate_batchnorm(Generator(recipe, nets, machine_of(recipe))).nets)
         found = run.read_weights(decay)

@@ -59,7 +59,7 @@ def test_every_point_is_trained_with_every_seed_and_the_best_with_new_ones(swept
         number, seed = int(name.split("-")[1]), int(name.split("-")[-1])
         assert (values["batch_size"], values["seed"]) == (GRID["batch_size"][number], seed)
         assert run.has_weights()
-        assert run.last_checkpoint() is None  # most of a run's size, and nothing goes on from it
+        assert run.checkpoints.last() is None  # most of a run's size, and nothing goes on from it
     assert found["complete"]
     assert found["cost"]["steps"] == 6 * 2
     assert (found["cost"]["trainings"], found["cost"]["failed"]) == (6, 0)

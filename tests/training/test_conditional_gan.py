@@ -50,7 +50,7 @@ def gan(pictures: Path, **changes: object) -> Recipe:
 
 
 def everything(run: Run) -> dict[str, Tensor]:
-    checkpoint = torch.load(run.last_checkpoint(), weights_only=True)  # type: ignore[arg-type]
+    checkpoint = torch.load(run.checkpoints.last(), weights_only=True)  # type: ignore[arg-type]
     found = {f"{decay}/{name}": t for decay, nets in checkpoint["ema"].items() for name, t in nets.items()}
     return found | dict(checkpoint["nets"]) | run.read_weights()
 

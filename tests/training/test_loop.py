@@ -6,6 +6,7 @@ import torch
 from safetensors import safe_open
 
 from shoestring.core.budget import Budget
+from shoestring.core.checkpoints import Checkpoints
 from shoestring.core.errors import DivergedError, OverBudgetError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
@@ -36,7 +37,7 @@ def test_one_loop_takes_exactly_the_steps_of_the_budget(make, pictures: Path, tm
     assert looped == [recipe]
     assert steps == list(range(7))
     assert sum(record["count"] for record in run.log("train")) == 7
-    saved = torch.load(run.last_checkpoint(), weights_only=True)
+    saved = torch.load(run.checkpoints.last(), weights_only=True)
     assert saved["step"] == 7
     taken = {float(inner["step"]) for o in saved["optimisers"].values() for inner in o["state"].values()}
     assert taken == {7.0}
@@ -149,7 +150,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_names_the_last_good_che
     poisoned(monkeypatch, type(recipe.task), 8, lambda loss, _: loss * float(value))
     with pytest.raises(DivergedError) as stop:
         go(recipe, run)
-    last = run.last_checkpoint()
+    last = run.checkpoints.last()
     assert last.name.startswith("step-00000006-")
     assert f"{fact} became NaN or infinite at step 8; the last good checkpoint is {last}" in str(stop.value)
     assert all_finite(run)
@@ -176,7 +177,7 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_looked_at(
     poisoned(monkeypatch, type(recipe.task), step, poison)
     with pytest.raises(DivergedError, match=rf"nets/classifier.* became NaN or infinite by step {step}; the last good"):
         go(recipe, run)
-    assert run.last_checkpoint().name.startswith(f"step-{step - 3:08d}-")
+    assert run.checkpoints.last().name.startswith(f"step-{step - 3:08d}-")
     assert all_finite(run)
     assert all(record["step"] < step for record in run.log("tune"))
     assert not run.finished()
@@ -199,11 +200,11 @@ def test_the_clock_of_the_log_stands_still_while_tune_is_looked_at_and_all_is_sa
         monkeypatch.setattr(kind, name, timed)
 
     takes(TrainStep, "__call__", 0.5)
-    takes(Run, "write_checkpoint", 1000)
+    takes(Checkpoints, "write", 1000)
     takes(Classifier, "logits_of_normalised", 1000)
     takes(Run, "append_log", 1000)
     recipe, run = tiny.classifier(pictures, cadence__log=2), Run(tmp_path)
     go(recipe, run)
-    assert {"write_checkpoint", "logits_of_normalised", "append_log"} <= set(slow)
+    assert {"write", "logits_of_normalised", "append_log"} <= set(slow)
     assert {record["images_per_second"] for record in run.log("train")} == {2 * recipe.batch_size}
     assert run.read_json("environment.json")["training_seconds"] == 6.0

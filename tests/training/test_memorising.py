@@ -41,7 +41,7 @@ def test_mean_logits_are_those_of_the_nets_as_they_stand(kind: str, pictures: Pa
     assert [record["step"] for record in records] == [4, 8, 12]
     assert all(record["n"] == 6 for record in records)  # as many of each as the smallest split has
     nets = build(recipe).nets.eval()
-    nets.load_state_dict(torch.load(run.last_checkpoint(), weights_only=True)["nets"])
+    nets.load_state_dict(torch.load(run.checkpoints.last(), weights_only=True)["nets"])
     found = {}
     for split in ("train", "tune"):
         images = recipe.data.load(split, tmp_path, Progress())

@@ -238,13 +238,13 @@ def test_processes_end_together(how: str, pictures: Path, tmp_path: Path) -> Non
     file.write_text(tiny.toml(tiny.classifier(pictures, engine__processes=2, **endless).to_json()))
     command = [sys.executable, "-c", PROGRAM, "train", str(file), "--run", str(run.folder), "--device", "cpu"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | PATH) as process:
-        while process.poll() is None and not run.last_checkpoint():
+        while process.poll() is None and not run.checkpoints.last():
             time.sleep(0.05)
         others = children(process.pid)
         assert len(others) == 1
         os.kill(*(others[0], signal.SIGKILL) if how == "killed" else (process.pid, HEARD))
         _, said = process.communicate(timeout=60)
-    saved = run.last_checkpoint()
+    saved = run.checkpoints.last()
     assert saved is not None
     if how == "killed":
         assert process.returncode == 1

@@ -40,7 +40,7 @@ def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Finish
 
 def everything(run: Run) -> dict[str, Tensor]:
     """All final tensors: weights, running means and optimisers, from the weights file and the last checkpoint."""
-    checkpoint = torch.load(run.last_checkpoint(), weights_only=True)  # type: ignore[arg-type]
+    checkpoint = torch.load(run.checkpoints.last(), weights_only=True)  # type: ignore[arg-type]
     return {f"weights/{name}": tensor for name, tensor in run.read_weights().items()} | dict(tensors_in(checkpoint))
 
 
@@ -141,7 +141,7 @@ def test_resumed_after_a_signal_ends_bitwise_the_same(name, finished, tmp_path, 
         go(recipe, run)
     assert (stop.value.step, stop.value.signal_number) == (5, signal.SIGTERM)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
-    assert run.last_checkpoint().name.startswith("step-00000005-")
+    assert run.checkpoints.last().name.startswith("step-00000005-")
     at_step(monkeypatch, 12, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted, match="SIGINT after step 12"):  # at the very end nothing is left to train
         go(recipe, run)
@@ -160,7 +160,7 @@ def test_a_second_signal_ends_at_once(pictures: Path, tmp_path: Path, monkeypatc
     at_step(monkeypatch, 2, twice)
     with pytest.raises(KeyboardInterrupt):
         go(tiny.classifier(pictures), Run(tmp_path))
-    assert Run(tmp_path).last_checkpoint() is None
+    assert Run(tmp_path).checkpoints.last() is None
 
 
 KILLER = """
@@ -179,12 +179,12 @@ for name in ("classifier", "gan"):
     run = Run(Path(sys.argv[2]) / name)
     build(recipe)  # what it imports, children need not import again
     for _ in range(4):
-        before = run.last_checkpoint()
+        before = run.checkpoints.last()
         child = os.fork()
         if child == 0:
             train(recipe, run, Path(), "cpu", Progress(), {})
             os._exit(0)
-        while run.last_checkpoint() == before and os.waitpid(child, os.WNOHANG) == (0, 0):
+        while run.checkpoints.last() == before and os.waitpid(child, os.WNOHANG) == (0, 0):
             time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.01))
         os.kill(child, signal.SIGKILL)

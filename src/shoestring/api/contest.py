@@ -4,10 +4,11 @@ import tempfile
 from pathlib import Path
 
 from shoestring.api.models import load
+from shoestring.contest.board import Board
 from shoestring.contest.check import WINDOWS, Checked
 from shoestring.contest.check import check as check_submission
+from shoestring.contest.check_process import Limits
 from shoestring.contest.finding import Level
-from shoestring.contest.grade import Board, Limits
 from shoestring.contest.grade import grade as grade_folder
 from shoestring.contest.measured import Sampled
 from shoestring.core.atomic_files import write_atomic

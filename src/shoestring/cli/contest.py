@@ -141,7 +141,8 @@ class Grade(Options):
             raise ShoestringError(f"there is no folder {self.folder}; name one with submissions")
         require_rules(self.rules)
         from shoestring import api
-        from shoestring.contest.grade import GradingStopped, Limits
+        from shoestring.contest.check_process import Limits
+        from shoestring.contest.grade import GradingStopped
 
         limits = Limits(self.minutes, int(self.memory * 2**30), self.workers)
         try:

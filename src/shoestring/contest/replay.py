@@ -52,7 +52,7 @@ def replay_findings(
         progress: Reports every step.
     """
     run = submission.run
-    if run is None or not run.checkpoints():
+    if run is None or not run.checkpoints.by_step():
         return [_undecided("only a run's folder with its checkpoints can be replayed")]
     recipe = submission.recipe()
     if recipe is None:
@@ -77,8 +77,8 @@ def _replayed(
     device: str | None,
     progress: Progress,
 ) -> Iterator[Finding]:
-    there = run.checkpoints()
-    links = {link["step"]: link["sha256"] for link in run.chain()}
+    there = run.checkpoints.by_step()
+    links = {link["step"]: link["sha256"] for link in run.checkpoints.chain()}
     strange = [step for step, path in there.items() if links.get(step) != checksum_of(path, "sha256")]
     if strange:
         yield Finding(4, "checkpoints", "failed", f"the checkpoint of step {strange[0]:,} is not the one in the chain")

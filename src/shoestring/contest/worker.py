@@ -53,10 +53,10 @@ def main() -> None:
     from shoestring.contest.check import check
     from shoestring.contest.measured import Sampled
     from shoestring.core.image_grid import grid
-    from shoestring.core.run import Run
+    from shoestring.core.record_folder import RecordFolder
     from shoestring.recipes.rules import Rules
 
-    rules, folder = Rules.from_json(asked["rules"], "the rules"), Run(Path(asked["folder"]))
+    rules, folder = Rules.from_json(asked["rules"], "the rules"), RecordFolder(Path(asked["folder"]))
     found = check(
         Path(asked["path"]),
         rules,

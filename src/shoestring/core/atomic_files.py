@@ -1,11 +1,13 @@
 """Files that are there whole or not at all, whenever a process is killed or the power fails."""
 
 import errno
+import json
 import os
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 UNFINISHED = ".unfinished"  # ends the names of temporary files
 NO_SYNC = (errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # of folders that may not be read, or file systems
@@ -30,6 +32,20 @@ def write_atomic(path: Path, content: bytes) -> Path:
         raise
     sync_folder(path.parent)
     return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Replaces a file by a JSON value, as `write_atomic` does."""
+    return write_atomic(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON value as files of ours hold it.
+
+    Raises:
+        ValueError: It has NaN or infinity, which JSON has not.
+    """
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
 def make_folder(folder: Path) -> None:

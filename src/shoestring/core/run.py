@@ -1,33 +1,27 @@
-"""A run: one folder that holds all there is to know of one training. The only module that knows file names."""
+"""A run: one folder that holds all there is to know of one training."""
 
 import hashlib
-import io
 import itertools
 import json
 import os
-import tempfile
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
 from shoestring.core import checkpoint_chain
-from shoestring.core.atomic_files import forget_unfinished_writes, make_folder, sync_folder, write_atomic
+from shoestring.core.atomic_files import make_folder, sync_folder
 from shoestring.core.budget import Layer
 from shoestring.core.checked import checked, parsed
-from shoestring.core.checkpoint_chain import next_link
+from shoestring.core.checkpoints import Checkpoints
 from shoestring.core.errors import RunError
 from shoestring.core.html import table
 from shoestring.core.layer_table import LayerTable
-from shoestring.core.lock import locked
-from shoestring.core.progress import Progress
-from shoestring.core.run_records import AUTOTUNED, CHAIN, ENVIRONMENT, LAYERS, LOG, METRICS, OVERRIDES
-from shoestring.core.tensor_files import load_checkpoint, read_tensors, tensor_bytes
+from shoestring.core.record_folder import RecordFolder
+from shoestring.core.run_records import AUTOTUNED, ENVIRONMENT, LAYERS, LOG, METRICS, OVERRIDES
+from shoestring.core.tensor_files import read_tensors, tensor_bytes
 from shoestring.core.upgrade import (
     FIELDS,
     renamed,
@@ -38,7 +32,6 @@ from shoestring.core.upgrade import (
     upgraded_record,
 )
 
-KEPT_CHECKPOINTS = 2  # the last, and the one before in case the last is damaged
 RECORDS = (
     "recipe.json",
     "overrides.json",
@@ -57,20 +50,13 @@ RECORDS = (
     "one_call.json",
 )
 """The JSON files that tell of a run, those that it begins with first."""
-T = TypeVar("T")
 DERIVED = ("report.html", "metrics.json", "measures.json", "one_call.json", "samples")
 """What is made with the final weights: all of it goes aside when a run is to answer otherwise."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run's folder.
-
-    Every write is atomic, so that a reader or a resumed training never sees half a file, and on the disk before the
-    next one begins, so that a power failure costs no more than a killed process does.
-    """
-
-    folder: Path
+class Run(RecordFolder):
+    """A run's folder."""
 
     # What was asked for
 
@@ -88,31 +74,9 @@ class Run:
         """Whether the folder holds a run, finished or not."""
         return self.recipe_file.is_file()
 
-    @contextmanager
-    def locked(self, progress: Progress) -> Generator[None]:
-        """Inside, this process alone writes into the folder. Folders made for that and left empty are removed.
-
-        Raises:
-            BusyError: Another process is at it.
-            RunError: The folder is a file.
-        """
-        made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
-        try:
-            make_folder(self.folder)
-        except (FileExistsError, NotADirectoryError):
-            raise RunError(f"{self.folder} is a file; name a folder with --run") from None
-        try:
-            with locked(self.folder / ".lock", progress):
-                forget_unfinished_writes(self.folder)
-                yield
-        finally:
-            with suppress(OSError):  # the first that is not empty ends it
-                for folder in made:
-                    folder.rmdir()
-
     def started(self) -> bool:
         """Whether any step was taken that the folder knows of; before, it holds no more than a recipe."""
-        return self.finished() or self.last_checkpoint() is not None or bool(self.log())
+        return self.finished() or self.checkpoints.last() is not None or bool(self.log())
 
     def write_recipe(self, recipe: Mapping[str, Any], layers: Sequence[Layer], overrides: Mapping[str, Any]) -> None:
         """Records the recipe, its layer table, and the fields in which it differs from the recipe it is named after."""
@@ -134,18 +98,6 @@ class Run:
     def layers(self) -> LayerTable:
         """The layer table."""
         return LayerTable(checked(LAYERS, self.read_json("layers.json"), self.folder / "layers.json"))
-
-    def require_writable(self, remedy: str) -> None:
-        """Does nothing if files can be written into the folder.
-
-        Raises:
-            RunError: They cannot, as in a read-only installation; says why, and the remedy.
-        """
-        try:
-            with tempfile.TemporaryFile(dir=self.folder):
-                return
-        except OSError as error:
-            raise RunError(f"nothing can be written into {self.folder} ({error.strerror}); {remedy}") from error
 
     # What happened
 
@@ -173,27 +125,6 @@ class Run:
         for name in ("environment", "autotune", "trial", "splits", "inspection", "pretrained", "rules", "chain"):
             (self.folder / f"{name}.json").unlink(missing_ok=True)
 
-    def rewind(self, step: int, keep: int | None = None) -> None:
-        """Forgets all that was logged and saved after a step, before it is trained again; its link is in the chain.
-
-        Args:
-            step: Of the checkpoint that training goes on from.
-            keep: As of `write_checkpoint`, which may have been killed before it forgot older ones.
-        """
-        for path in self._checkpoints():
-            if _step_of(path) > step:
-                path.unlink()  # a damaged one, which would outlive the next ones as one of the last two
-        self._forget_older(keep)
-        kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
-        self._write("log.jsonl", "".join(kept).encode())
-        chain = [link for link in self.chain() if link["step"] <= step]
-        reached = self.checkpoints().get(step)
-        if reached and (not chain or chain[-1]["step"] < step):  # killed after the checkpoint, before its link
-            sha256 = hashlib.sha256(reached.read_bytes()).hexdigest()
-            chain.append(next_link(chain, step, sha256, self.log()))
-        if chain:
-            self.write_json(checkpoint_chain.FILE, chain)
-
     def autotuned(self) -> dict[str, Any]:
         """The engine that was the fastest, "chosen", on a "device"; empty where none was looked for."""
         for name in ("autotune.json", "trial.json"):  # the second is that of version 0.1
@@ -205,53 +136,24 @@ class Run:
         """What was asked for, "asked", and why the recipe is as it is, "reasons"; empty where nobody chose it."""
         return self.read_json("fit.json") if (self.folder / "fit.json").is_file() else {}
 
-    # Checkpoints: to go on from
+    # Checkpoints
 
-    def write_checkpoint(self, step: int, state: Mapping[str, Any], keep: int | None = None) -> Path:
-        """Saves the state reached after `step` steps; its checksum is part of its name, and a link of the chain.
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """What a training goes on from."""
+        return Checkpoints(self, self.log)
+
+    def rewind(self, step: int, keep: int | None = None) -> None:
+        """Forgets all that was logged and saved after a step, before it is trained again; its link is in the chain.
 
         Args:
-            step: Steps taken.
-            state: All that changes.
-            keep: Checkpoints of multiples of so many steps stay; by default only the last two do.
+            step: Of the checkpoint that training goes on from.
+            keep: As of `Checkpoints.write`, which may have been killed before it forgot older ones.
         """
-        buffer = io.BytesIO()
-        torch.save(dict(state), buffer)
-        content = buffer.getvalue()
-        sha256 = hashlib.sha256(content).hexdigest()
-        path = self._write(f"checkpoints/step-{step:08d}-{sha256[:16]}.pt", content)
-        before = [link for link in self.chain() if link["step"] < step]
-        self.write_json(checkpoint_chain.FILE, [*before, next_link(before, step, sha256, self.log())])
-        self._forget_older(keep)
-        return path
-
-    def _forget_older(self, keep: int | None) -> None:
-        older = [old for old in self._checkpoints()[:-KEPT_CHECKPOINTS] if not keep or _step_of(old) % keep]
-        for old in older:
-            old.unlink()
-        if older:
-            sync_folder(older[0].parent)
-
-    def chain(self) -> list[dict[str, Any]]:
-        """The chain of checkpoints; empty of runs of before there was one."""
-        return self.read_held(checkpoint_chain.FILE, CHAIN, [])
-
-    def checkpoints(self) -> dict[int, Path]:
-        """The checkpoints that are kept, by the steps taken, in order."""
-        return {_step_of(path): path for path in self._checkpoints()}
-
-    def read_checkpoint(self, progress: Progress, device: torch.device) -> dict[str, Any] | None:
-        """The newest undamaged checkpoint, or None; says so for each damaged one, and leaves it where it is."""
-        for path in reversed(self._checkpoints()):
-            content = path.read_bytes()
-            if path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
-                return load_checkpoint(path, content, device)
-            progress.say(f"{path} is damaged (its content does not match its checksum); using the one before")
-        return None
-
-    def last_checkpoint(self) -> Path | None:
-        """Path of the newest checkpoint."""
-        return next(reversed(self._checkpoints()), None)
+        self.checkpoints.forget_after(step, keep)
+        kept = [json.dumps(record) + "\n" for record in self.log() if record["step"] <= step]
+        self.write_bytes("log.jsonl", "".join(kept).encode())
+        self.checkpoints.end_chain(step)
 
     def forget_checkpoints(self) -> None:
         """Removes the checkpoints of a finished training, which nothing goes on from; they are most of its size.
@@ -260,11 +162,7 @@ class Run:
             RunError: It has no final weights yet.
         """
         self.read_weights()
-        for path in self._checkpoints():
-            path.unlink()
-
-    def _checkpoints(self) -> list[Path]:
-        return sorted((self.folder / "checkpoints").glob("step-*.pt"))
+        self.checkpoints.remove()
 
     # Results
 
@@ -290,7 +188,7 @@ class Run:
         Raises:
             RunError: The run is finished and its weights were taken away; names the command that trains it again.
         """
-        if self.finished() and not self.has_weights() and self.last_checkpoint() is None:
+        if self.finished() and not self.has_weights() and self.checkpoints.last() is None:
             raise RunError(
                 f"the weights of {self.folder} are not kept, only its log and metrics; train it again in another "
                 f"folder: shoestring train {self.recipe_file} --run {Path('runs') / self.name}-again"
@@ -298,11 +196,11 @@ class Run:
 
     def write_weights(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Saves the final weights in float32, with metadata in the file's header."""
-        self._write("weights.safetensors", tensor_bytes(tensors, metadata))
+        self.write_bytes("weights.safetensors", tensor_bytes(tensors, metadata))
 
     def write_ema_weights(self, decay: float, tensors: Mapping[str, Tensor]) -> None:
         """Saves the EMA weights of a decay, to choose from afterwards."""
-        self._write(f"ema/{decay}.safetensors", tensor_bytes(tensors, {}))
+        self.write_bytes(f"ema/{decay}.safetensors", tensor_bytes(tensors, {}))
 
     def ema_decays(self) -> list[float]:
         """The decays of the EMA weights that were saved."""
@@ -425,59 +323,6 @@ class Run:
         return table(
             f"{recipe['name']}, {state}, in {self.folder}", ("split", "metric", "value", "interval", "n"), rows
         )
-
-    # Files
-
-    def read_json(self, name: str) -> Any:
-        """A JSON file of the folder."""
-        try:
-            return parsed((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{self.folder / name} cannot be read ({error}); is {self.folder} a complete run?"
-            ) from error
-
-    def read_as(self, name: str, kind: TypeAdapter[T], otherwise: T) -> T:
-        """What a JSON file of the folder holds, as a type has it.
-
-        Args:
-            name: Of the file.
-            kind: The type.
-            otherwise: What there is without that file.
-
-        Raises:
-            RunError: It holds something else.
-        """
-        file = self.folder / name
-        return checked(kind, self.read_json(name), file) if file.is_file() else otherwise
-
-    def read_held(self, name: str, kind: TypeAdapter[Any], otherwise: Any) -> Any:
-        """What a JSON file of the folder holds, as it is, after it was held against a type; arguments as of `read_as`.
-
-        Raises:
-            RunError: It holds something else.
-        """
-        file = self.folder / name
-        if not file.is_file():
-            return otherwise
-        found = self.read_json(name)
-        checked(kind, found, file)
-        return found
-
-    def write_json(self, name: str, content: Any) -> None:
-        """Replaces a JSON file of the folder."""
-        self._write(name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
-
-    def write_bytes(self, name: str, content: bytes) -> Path:
-        """Replaces any other file of the folder, such as "samples/samples.png"."""
-        return self._write(name, content)
-
-    def _write(self, name: str, content: bytes) -> Path:
-        return write_atomic(self.folder / name, content)
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.stem.split("-")[1])
 
 
 def _complete_lines(file: Path) -> Iterator[Any]:

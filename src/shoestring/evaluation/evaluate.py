@@ -110,7 +110,7 @@ def evaluate(
         )
     _require_split(str(what), home, recipe, split)
     if split == "test" and holds_out(recipe.data) and "test" not in home.metrics():
-        progress.say("this is the first look at test, which is for the final figure; to choose by, look at --split tune")
+        progress.say("this is the first look at test, the final figure; to choose by, there is --split tune")
     answers_digest = home.answers_digest() if home.has_weights() else ""
     asked = _Asked(home, split, folder, device, progress, ema_decay, answers_digest)
     if recipe.makes_images:

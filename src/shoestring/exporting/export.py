@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from shoestring.core.atomic_files import write_atomic
+from shoestring.core.atomic_files import write_json
 from shoestring.core.errors import DataError, ExportError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
@@ -27,7 +27,7 @@ from shoestring.data.dataset import Images
 from shoestring.data.download import checksum_of
 from shoestring.exporting import probe
 from shoestring.exporting.exportable import Exportable, by_batches, exportable
-from shoestring.exporting.form import Form
+from shoestring.exporting.form import RECORD, Form
 from shoestring.exporting.forms import WRITERS, Asked, Writer, Written, meaning
 from shoestring.exporting.parity import accuracies, compare
 from shoestring.integers.quantization import require_accurate
@@ -35,7 +35,6 @@ from shoestring.model.load import is_fixed
 from shoestring.model.model import Model
 from shoestring.model.run_splits import load_split
 
-RECORD = "export.json"
 COMPARED = 1_000
 """Inputs whose answers are compared one by one."""
 TOLERANCE = 1e-4
@@ -252,4 +251,4 @@ def _publish(files: Sequence[Path], record: dict[str, Any], folder: Path) -> Non
     (folder / RECORD).unlink(missing_ok=True)
     for file in files:
         file.replace(folder / file.name)
-    write_atomic(folder / RECORD, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    write_json(folder / RECORD, record)

@@ -7,7 +7,8 @@ from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import ExportError
 from shoestring.core.run import Run
 from shoestring.exporting.exportable import Exportable, sampler
-from shoestring.exporting.float_program import FloatProgram, float_program
+from shoestring.exporting.float_program import FloatProgram
+from shoestring.exporting.float_tracing import float_program
 from shoestring.exporting.html_page import html_page
 
 SCRIPTS = ("unpack.js", "float_net.js", "sample.js", "generate.js")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shoestring.core.atomic_files import json_bytes
 from shoestring.core.errors import RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
@@ -54,7 +55,7 @@ def _content(file: Path) -> str | bytes:
         return str(file)
     records: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
     without = {part: record | {"origin": None} for part, record in records.items()}
-    return (json.dumps(without, indent=1) + "\n").encode()
+    return json_bytes(without)
 
 
 def _inside(run: Run, file: Path) -> str:

@@ -49,7 +49,7 @@ def load(run: Run, device: str | None, ema_decay: float | None = None, progress:
 
 
 def _unfinished(run: Run, recipe: Recipe, machine: Machine, ema_decay: float | None, progress: Progress) -> Model:
-    saved = run.read_checkpoint(progress, machine.device)
+    saved = run.checkpoints.read(progress, machine.device)
     if saved is None:
         run.require_weights_kept()
         raise RunError(f"{run.folder} has neither weights nor a checkpoint yet; run the same `train` command again")

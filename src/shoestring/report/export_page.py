@@ -6,6 +6,7 @@ from typing import Any
 
 from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import RunError
+from shoestring.exporting.form import RECORD
 from shoestring.report.format import integer, number, percent, plain, points, points_interval
 from shoestring.report.templates import rendered
 
@@ -26,9 +27,9 @@ def build(folder: Path) -> Path:
         RunError: The folder has no record of an export.
     """
     try:
-        record = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{folder / 'export.json'} cannot be read ({error}); export again") from error
+        raise RunError(f"{folder / RECORD} cannot be read ({error}); export again") from error
     filters = {
         "integer": integer,
         "number": number,

@@ -15,7 +15,7 @@ def build(board: Mapping[str, Any], pictures: Mapping[str, bytes], file: Path) -
     """The file, after the page was written to it; it needs nothing but itself, and sorts in the browser.
 
     Args:
-        board: As `contest.grade.Board.to_json` gives it.
+        board: As `contest.board.Board.to_json` gives it.
         pictures: PNGs of samples, by submission.
         file: Where to write; replaced when it exists.
     """

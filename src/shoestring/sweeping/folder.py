@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from shoestring.core.atomic_files import write_atomic
+from shoestring.core.atomic_files import write_json
 from shoestring.core.errors import RunError
 from shoestring.core.run import Run
 from shoestring.model.code import keep_code
@@ -258,7 +258,7 @@ class SweepFolder:
             whole.unlink(missing_ok=True)
 
     def _write(self, name: str, values: Mapping[str, Any]) -> Path:
-        return write_atomic(self.folder / name, (json.dumps(values, indent=1) + "\n").encode())
+        return write_json(self.folder / name, values)
 
 
 def final_measure(run: Run, measure: Measure) -> tuple[int, float | None]:

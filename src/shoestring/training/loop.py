@@ -105,7 +105,7 @@ def loop(
         report()
         state.require_finite()
         note(state)
-        run.write_checkpoint(state.step, state.state_dict(), recipe.cadence.keep)
+        run.checkpoints.write(state.step, state.state_dict(), recipe.cadence.keep)
 
     acts: dict[Event, Callable[[], None]] = {"log": report, "evaluate": look, "checkpoint": save}
     with caught_signals() as caught, progress.task(recipe.name, steps, "steps", start=state.step) as advance:
@@ -123,7 +123,7 @@ def loop(
                 save()
                 raise Interrupted(caught[0] if caught else signal.SIGTERM, state.step)
         except DivergedError as error:
-            saved = run.last_checkpoint()
+            saved = run.checkpoints.last()
             where = f"the last good checkpoint is {saved}" if saved else "no checkpoint was saved before it"
             raise DivergedError(f"{error}; {where}. Try a lower --optimiser.learning-rate.") from None
 

@@ -92,7 +92,7 @@ def train(
     if not len(data.train):
         raise DataError(f"no images to train on in {data.train.source}; lower --data.tune or check the data folder")
     require_memory(recipe, machine, data.train)
-    pretrained = start_from(recipe, built.nets) if run.last_checkpoint() is None else None
+    pretrained = start_from(recipe, built.nets) if run.checkpoints.last() is None else None
     in_force = rules or default_rules()
     departures = in_force.departures(recipe)
     for sentence in said(departures, in_force.name):
@@ -122,7 +122,7 @@ def _trained(
 ) -> Model:
     """The model after all steps that are left."""
     state = State.start(recipe, built.nets, machine)
-    saved = run.read_checkpoint(progress, machine.device)
+    saved = run.checkpoints.read(progress, machine.device)
     if saved:
         state.load_state_dict({"seconds": seconds_so_far(run)} | saved)  # checkpoints of version 0.1 have no clock
     run.rewind(state.step, recipe.cadence.keep)
@@ -132,7 +132,7 @@ def _trained(
         with shared(recipe, state, machine, data.train, company) as processes:
             loop(recipe, run, state, machine, data.train, validate, progress, session.note, watch, processes)
     except LostError as lost:
-        saved = run.last_checkpoint()
+        saved = run.checkpoints.last()
         where = f"from {saved}" if saved else "from the start: no checkpoint was saved yet"
         raise LostError(f"{lost}, after step {state.step:,}; the same command again goes on {where}") from None
     finally:
