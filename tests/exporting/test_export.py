@@ -193,8 +193,7 @@ def test_a_runs_report_lists_its_exports(classifier_run: Run, tmp_path: Path) ->
     folder = tmp_path / "run"
     shutil.copytree(classifier_run.folder, folder)
     api.export(folder, "torch")
-    (folder / "exports" / "web").mkdir()
-    (folder / "exports" / "web" / "export.json").write_text("{")  # one that is being written
+    (folder / "exports" / "web").mkdir()  # one that is being written
     text = api.write_report([folder]).read_text(encoding="utf-8")
     assert 'href="exports/torch/export.html">torch.export program</a>' in text
     assert text.count("exports/") == 1
@@ -202,6 +201,9 @@ def test_a_runs_report_lists_its_exports(classifier_run: Run, tmp_path: Path) ->
     weights = Run(folder).weights_file
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     assert "of other weights" in api.write_report([folder]).read_text(encoding="utf-8")
+    (folder / "exports" / "web" / "export.json").write_text('{"form": "web", "files": []}')
+    with pytest.raises(RunError, match=r"(?s)web/export.json is damaged.*files"):
+        api.write_report([folder])
 
 
 def test_c_comes_with_its_test(classifier_run: Run, tmp_path: Path) -> None:

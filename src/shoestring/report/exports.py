@@ -1,10 +1,10 @@
 """The exports of a run, in rows of its report."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from shoestring.report.export_page import WORDS, size
 from shoestring.report.format import integer, number, percent, points
+from shoestring.report.records import Exported
 from shoestring.report.run_data import RunData
 
 
@@ -34,22 +34,21 @@ def export_rows(run_data: RunData) -> list[ExportRow]:
     weights = run_data.run.weights_digest()
     return [
         ExportRow(
-            form=WORDS.get(one["form"]) or str(one["form"]),
-            page=f"exports/{one['folder']}/export.html",
-            size=size(one["files"][0]["bytes"]),
+            form=WORDS.get(one.form, one.form),
+            page=f"exports/{folder}/export.html",
+            size=size(one.files[0].bytes),
             answers=_answers(one),
-            made=one["made"],
-            current=one["weights"]["sha256"] == weights,
+            made=one.made,
+            current=one.weights.sha256 == weights,
         )
-        for one in run_data.exports
+        for folder, one in run_data.exports.items()
     ]
 
 
-def _answers(record: dict[str, Any]) -> str:
-    parity, accuracy = record["parity"], record.get("accuracy")
-    if accuracy:
-        after, difference = accuracy["after"]["value"], accuracy["difference"]["value"]
-        return f"{percent(after, 2)} on {accuracy['split']}, {points(difference, 2)}"
-    if parity["differing"] is not None:
-        return f"{parity['differing']} of {integer(parity['n'])} name another class"
-    return f"off by {number(parity['largest'], 2)} at most"
+def _answers(one: Exported) -> str:
+    if one.accuracy:
+        after, difference = one.accuracy.after.value, one.accuracy.difference.value
+        return f"{percent(after, 2)} on {one.accuracy.split}, {points(difference, 2)}"
+    if one.parity.differing is not None:
+        return f"{one.parity.differing} of {integer(one.parity.n)} name another class"
+    return f"off by {number(one.parity.largest, 2)} at most"

@@ -60,6 +60,51 @@ class Fitted(Record):
     reasons: dict[str, str] = {}
 
 
+class ExportedFile(Record):
+    """A file of an export."""
+
+    bytes: NonNegativeInt
+
+
+class ExportedFrom(Record):
+    """The weights of which an export was made."""
+
+    sha256: str
+
+
+class Agreement(Record):
+    """How an export's answers differ from the model's; of what names no classes nothing is counted."""
+
+    n: int
+    differing: int | None = None
+    largest: float
+
+
+class Number(Record):
+    """A metric, of which only the number is shown."""
+
+    value: float
+
+
+class ExportedAccuracy(Record):
+    """What an export is worth on a split, and that less what the model is."""
+
+    split: str
+    after: Number
+    difference: Number
+
+
+class Exported(Record):
+    """An export beside its run; see `exporting.export`."""
+
+    form: str
+    files: Annotated[list[ExportedFile], Field(min_length=1)]
+    weights: ExportedFrom
+    parity: Agreement
+    accuracy: ExportedAccuracy | None = None
+    made: str
+
+
 class Pictured(Record):
     """A picture among a run's samples, and what is said of it."""
 

@@ -1,6 +1,5 @@
 """What a run's folder tells, read once and with every part that may be absent made empty."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -8,8 +7,9 @@ from typing import Any, cast
 from shoestring.core.budget import Layer
 from shoestring.core.checked import checked
 from shoestring.core.run import Run
+from shoestring.exporting.form import RECORD
 from shoestring.report.format import is_number
-from shoestring.report.records import TABLES, Fitted, Inspected, Started, read_record
+from shoestring.report.records import TABLES, Exported, Fitted, Inspected, Started, read_record
 
 Json = dict[str, Any]
 SPLITS = ("test", "tune", "train")
@@ -82,7 +82,7 @@ class RunData:
         metrics: All metrics.
         origins: Who measured them, by split; of a split of which that is not said, nothing.
         classes: Class names, empty when unknown.
-        exports: The records of the run's exports, in the order of their folders' names.
+        exports: The records of the run's exports by the names of their folders, in order.
         inspection: What the user's own folder of images was like at the start; None for other data.
         pretrained: What weights of another run the training started from; None where it started anew.
         fit: Why the recipe is as it is; None where nobody chose it by `fit`.
@@ -100,7 +100,7 @@ class RunData:
     metrics: list[RecordedMetric]
     origins: dict[str, str]
     classes: list[str]
-    exports: list[Json]
+    exports: dict[str, Exported]
     inspection: Inspected | None
     pretrained: Started | None
     fit: Fitted | None
@@ -235,15 +235,11 @@ def _table(run: Run, split: str, name: str, value: Any) -> Any:
     return value
 
 
-def _exports(run: Run) -> list[Json]:
+def _exports(run: Run) -> dict[str, Exported]:
     """Whole exports: one that is being replaced has no record."""
-    found: list[Json] = []
-    for file in sorted(run.folder.glob("exports/*/export.json")):
-        try:
-            found.append({"folder": file.parent.name} | json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            continue
-    return found
+    files = sorted(run.folder.glob(f"exports/*/{RECORD}"))
+    found = {file.parent.name: read_record(run, str(file.relative_to(run.folder)), Exported) for file in files}
+    return {name: record for name, record in found.items() if record is not None}
 
 
 def _text(name: Any) -> str:
