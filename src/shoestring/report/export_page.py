@@ -6,10 +6,11 @@ from typing import Any
 
 from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import RunError
-from shoestring.exporting.form import RECORD
 from shoestring.report.format import integer, number, percent, plain, points, points_interval
 from shoestring.report.templates import rendered
 
+RECORD = "export.json"
+"""The file that tells of an export, in its folder; as `exporting.form` has it, of which a report knows nothing."""
 WORDS = {
     "onnx": "ONNX",
     "torch": "torch.export program",

@@ -7,7 +7,7 @@ from typing import Any, cast
 from shoestring.core.budget import Layer
 from shoestring.core.checked import checked
 from shoestring.core.run import Run
-from shoestring.exporting.form import RECORD
+from shoestring.report.export_page import RECORD
 from shoestring.report.format import is_number
 from shoestring.report.records import TABLES, Exported, Fitted, Inspected, Started, read_record
 
