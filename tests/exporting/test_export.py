@@ -20,7 +20,7 @@ from shoestring.core.errors import DataError, ExportError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.exporting import export as exporting
-from shoestring.exporting import onnx_file
+from shoestring.exporting import onnx_file, probe
 from shoestring.exporting.exportable import exportable
 from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.simulation import integer_logits
@@ -64,6 +64,7 @@ def test_a_classifier_answers_the_same(form: Any, classifier_run: Run, tmp_path:
     assert record["accuracy"]["difference"]["value"] == 0
     assert [row["batch"] for row in record["speed"]] == [1, 64]
     assert all(row["milliseconds"]["median"] > 0 for row in record["speed"])
+    assert {row["clock"] for row in record["speed"]} == {probe.CLOCK}
     assert record["classes"] == ["blue", "green", "red"]
     assert record["inputs"] == [{"name": "images", "dtype": "uint8", "shape": [3, 8, 8]}]
     assert sorted(path.name for path in folder.iterdir()) == sorted(

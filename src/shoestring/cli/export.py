@@ -87,7 +87,7 @@ def summary(record: dict[str, Any]) -> list[str]:
         )
     for row in record["speed"]:
         here, model = row["milliseconds"]["median"], row["model_milliseconds"]["median"]
-        lines.append(
-            f"batch {row['batch']:<3} {number(here, 3)} ms, {number(model / here, 2)} times as fast as the model here"
-        )
+        unit = "processor ms" if row["clock"] == "process_time" else "ms"
+        ratio = number(model / here, 2)
+        lines.append(f"batch {row['batch']:<3} {number(here, 3)} {unit}, {ratio} times as fast as the model here")
     return lines
