@@ -144,7 +144,8 @@ def test_a_kill_between_any_two_writes_leaves_nothing_stale_and_the_same_call_co
         shutil.copytree(gan.folder, run.folder)
         with monkeypatch.context() as patched:
             patched.setattr(Path, "rename", counted(Path.rename))
-            patched.setattr("shoestring.core.run.write_atomic", counted(write_atomic))
+            for module in ("record_folder", "atomic_files"):  # bytes, and JSON
+                patched.setattr(f"shoestring.core.{module}.write_atomic", counted(write_atomic))
             try:
                 api.promote(run.folder, 0.2, "cpu", sampling={"pixel_ascent_steps": 1})
                 break
