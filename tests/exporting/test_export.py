@@ -194,7 +194,8 @@ def test_a_runs_report_lists_its_exports(classifier_run: Run, tmp_path: Path) ->
     folder = tmp_path / "run"
     shutil.copytree(classifier_run.folder, folder)
     api.export(folder, "torch")
-    (folder / "exports" / "web").mkdir()  # one that is being written
+    (folder / "exports" / "web").mkdir()
+    (folder / "exports" / "web" / "export.json").write_text("{")  # one that is being written
     text = api.write_report([folder]).read_text(encoding="utf-8")
     assert 'href="exports/torch/export.html">torch.export program</a>' in text
     assert text.count("exports/") == 1

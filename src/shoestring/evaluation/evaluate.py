@@ -109,8 +109,6 @@ def evaluate(
             f"sampling, such as sampling={{{strange[0]!r}: …}}"
         )
     _require_split(str(what), home, recipe, split)
-    if split == "test" and holds_out(recipe.data) and "test" not in home.metrics():
-        progress.say("this is the first look at test, the final figure; to choose by, there is --split tune")
     answers_digest = home.answers_digest() if home.has_weights() else ""
     asked = _Asked(home, split, folder, device, progress, ema_decay, answers_digest)
     if recipe.makes_images:
@@ -220,6 +218,8 @@ class _Asked:
         recorded = (
             own and self.ema_decay is None and self.home.has_weights() and _can_be_recorded(self.home, self.progress)
         )
+        if self.split == "test" and holds_out(model.recipe.data) and "test" not in self.home.metrics():
+            self.progress.say("this is the first look at test, the final figure; to choose by, there is --split tune")
         with self.home.locked(self.progress) if recorded else nullcontext(), model.machine.running():
             found = evaluated()
             if recorded:

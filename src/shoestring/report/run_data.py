@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pydantic import TypeAdapter
+
 from shoestring.core.budget import Layer
-from shoestring.core.checked import checked
+from shoestring.core.checked import checked, parsed
 from shoestring.core.run import Run
 from shoestring.report.export_page import RECORD
 from shoestring.report.format import is_number
@@ -237,9 +239,14 @@ def _table(run: Run, split: str, name: str, value: Any) -> Any:
 
 def _exports(run: Run) -> dict[str, Exported]:
     """Whole exports: one that is being replaced has no record."""
-    files = sorted(run.folder.glob(f"exports/*/{RECORD}"))
-    found = {file.parent.name: read_record(run, str(file.relative_to(run.folder)), Exported) for file in files}
-    return {name: record for name, record in found.items() if record is not None}
+    found: dict[str, Exported] = {}
+    for file in sorted(run.folder.glob(f"exports/*/{RECORD}")):
+        try:
+            value = parsed(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found[file.parent.name] = checked(TypeAdapter(Exported), value, file)
+    return found
 
 
 def _text(name: Any) -> str:
