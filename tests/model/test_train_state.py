@@ -1,3 +1,5 @@
+import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import DivergedError, RunError
 from shoestring.model.build import build
 from shoestring.model.train_state import State
+from shoestring.optim.configs import Adam, Muon
 
 MACHINE = Machine.choose(Engine(), "cpu")
 
@@ -93,3 +96,66 @@ def test_a_state_of_another_kind_is_refused_in_one_line(change: dict[str, object
     saved = State.start(recipe, build(recipe).nets, MACHINE).state_dict()
     with pytest.raises(RunError, match=r"^a checkpoint does not fit the run's recipe \(.*\)$"):
         State.start(recipe, build(recipe).nets, MACHINE).load_state_dict(saved | change)
+
+
+class TwoLayers(nn.Module):
+    """Of the same names whichever of them comes first."""
+
+    def __init__(self, names: str) -> None:
+        super().__init__()
+        for name in names:
+            self.register_module(name, nn.Conv2d(2, 2, 1) if name < "c" else nn.Linear(2, 2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = self.a(self.b(images)).mean((2, 3))
+        return self.c(self.d(found))
+
+
+def momentum(net: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Adam().build, Adam(decoupled=True, weight_decay=0.1).build, Muon().build, momentum],
+    ids=["adam", "adamw", "muon", "sgd"],
+)
+@pytest.mark.parametrize("names", ["badc", "dcba"])
+def test_goes_on_with_the_moments_of_each_layer_in_whatever_order_the_net_names_them(
+    make: Callable[[nn.Module], torch.optim.Optimizer], names: str
+) -> None:
+    def started(order: str) -> State:
+        torch.manual_seed(0)
+        nets = nn.ModuleDict({"net": TwoLayers(order)})
+        return State(0, nets, {"net": make(nets["net"])})
+
+    def step(state: State) -> None:
+        images = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(state.step))
+        state.nets["net"](images).square().sum().backward()
+        state.optimisers["net"].step()
+        state.optimisers["net"].zero_grad()
+        state.step += 1
+
+    before, after = started("abcd"), started(names)
+    for _ in range(3):
+        step(before)
+    after.load_state_dict(copy.deepcopy(before.state_dict()))
+    for _ in range(3):
+        step(before)
+        step(after)
+    expected = before.nets.state_dict()
+    for name, found in after.nets.state_dict().items():
+        assert torch.equal(found, expected[name]), name
+
+
+def test_refuses_moments_of_a_net_and_an_optimiser_that_both_changed_their_order() -> None:
+    def started(order: str) -> State:
+        nets = nn.ModuleDict({"net": TwoLayers(order)})
+        return State(0, nets, {"net": torch.optim.SGD(reversed(list(nets.parameters())), momentum=0.9)})
+
+    saved = started("abcd").state_dict()
+    started("abcd").load_state_dict(saved)
+    with pytest.raises(
+        RunError, match=r"does not fit .* the net registers its parameters in another order"
+    ):
+        started("badc").load_state_dict(saved)

@@ -17,7 +17,7 @@ import torch
 from shoestring.contest.board import Graded
 from shoestring.contest.finding import Finding
 from shoestring.contest.worker import DOING
-from shoestring.core.atomic_files import write_atomic, write_json
+from shoestring.core.atomic_files import write_json
 from shoestring.core.packed import digest
 
 
@@ -93,7 +93,7 @@ class CheckProcess:
             decided = row.value is not None or row.found["verdict"] == "failed" or self.asked["level"] == 1
             if decided and self.key:
                 content = {"of": self.key, "seconds": seconds}
-                write_atomic(self.files["graded.json"], (json.dumps(content) + "\n").encode())
+                write_json(self.files["graded.json"], content)
             return row
         doing = self.files[DOING].read_text(encoding="utf-8") if self.files[DOING].is_file() else "starting"
         reason = f"its check ended early, {doing}: {last or f'exit status {status}'}"

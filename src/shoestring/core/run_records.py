@@ -86,3 +86,5 @@ METRICS = TypeAdapter(dict[str, dict[str, Measured]])
 OVERRIDES = TypeAdapter(dict[str, list[Any]])
 ENVIRONMENT, LOG, CHAIN = TypeAdapter(Environment), TypeAdapter(list[LogRecord]), TypeAdapter(list[Link])
 AUTOTUNED = TypeAdapter(Autotuned)
+EXPORT = "export.json"
+"""The file that tells of an export, in its folder; those of a run lie in its folder exports/."""

@@ -23,11 +23,12 @@ from shoestring.core.atomic_files import write_json
 from shoestring.core.errors import DataError, ExportError, RunError
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
+from shoestring.core.run_records import EXPORT
 from shoestring.data.dataset import Images
 from shoestring.data.download import checksum_of
 from shoestring.exporting import probe
 from shoestring.exporting.exportable import Exportable, by_batches, exportable
-from shoestring.exporting.form import RECORD, Form
+from shoestring.exporting.form import Form
 from shoestring.exporting.forms import WRITERS, Asked, Writer, Written, meaning
 from shoestring.exporting.parity import accuracies, compare
 from shoestring.integers.quantization import require_accurate
@@ -103,7 +104,7 @@ def export_model(
 def is_current(folder: Path, run: Run) -> bool:
     """Whether an export in a folder is of the weights that a run has now, and its files are as they were written."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
         files = record["files"]
         return (
             record["weights"]["sha256"] == checksum_of(run.weights_file, "sha256")
@@ -248,7 +249,7 @@ def _versions(*packages: str) -> dict[str, str]:
 def _publish(files: Sequence[Path], record: dict[str, Any], folder: Path) -> None:
     """Moves what is checked to its place; while it is under way no record tells of files that are gone."""
     folder.mkdir(exist_ok=True)
-    (folder / RECORD).unlink(missing_ok=True)
+    (folder / EXPORT).unlink(missing_ok=True)
     for file in files:
         file.replace(folder / file.name)
-    write_json(folder / RECORD, record)
+    write_json(folder / EXPORT, record)

@@ -94,14 +94,44 @@ class State:
                 raise ValueError(f"it is of step {step!r}, after {seconds!r} s")
             self.step, self.seconds = step, seconds
             self.nets.load_state_dict(saved["nets"])
-            for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(saved["optimisers"][name])
+            registered = {id(parameter): name for name, parameter in self.nets.named_parameters()}
+            for phase, optimiser in self.optimisers.items():
+                moments = _reordered(saved["optimisers"][phase], optimiser, registered, list(saved["nets"]))
+                optimiser.load_state_dict(moments)
             ema = saved["ema"] if "ema" in saved else saved["averages"]  # as versions before 0.2 called them
             for decay, nets in self.ema.items():
                 nets.load_state_dict(ema[decay])
         except (AttributeError, IndexError, LookupError, RuntimeError, TypeError, ValueError) as error:
             first = (str(error) or type(error).__name__).splitlines()[0]
             raise RunError(f"a checkpoint does not fit the run's recipe ({type(error).__name__}: {first})") from error
+
+
+def _reordered(
+    saved: Mapping[str, Any], optimiser: torch.optim.Optimizer, registered: Mapping[int, str], saved_names: list[str]
+) -> dict[str, Any]:
+    """An optimiser's state for parameters that their net registers in another order than when it was saved.
+
+    torch numbers the parameters of an optimiser, so that a net of the same names, registered in another order by
+    another version of its code, would take the moments of its other layers.
+
+    Args:
+        saved: Its state.
+        optimiser: The one that is to have it.
+        registered: Names of all parameters by id, in order.
+        saved_names: Those of then, in order; names of buffers may be among them.
+    """
+    names = list(registered.values())
+    known = set(names)
+    if names == [name for name in saved_names if name in known]:
+        return dict(saved)
+    groups: list[dict[str, Any]] = []
+    for group, then in zip(optimiser.param_groups, saved["param_groups"], strict=True):
+        own = [registered[id(parameter)] for parameter in group["params"]]
+        if own != sorted(own, key=names.index):
+            raise ValueError("the net registers its parameters in another order than it did, and so does its optimiser")
+        numbers = dict(zip(sorted(own, key=saved_names.index), then["params"], strict=True))
+        groups.append({**then, "params": [numbers[name] for name in own]})
+    return {**saved, "param_groups": groups}
 
 
 def _named_tensors(values: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Tensor]]:

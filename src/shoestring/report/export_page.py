@@ -6,11 +6,10 @@ from typing import Any
 
 from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import RunError
+from shoestring.core.run_records import EXPORT
 from shoestring.report.format import integer, number, percent, plain, points, points_interval
 from shoestring.report.templates import rendered
 
-RECORD = "export.json"
-"""The file that tells of an export, in its folder; as `exporting.form` has it, of which a report knows nothing."""
 WORDS = {
     "onnx": "ONNX",
     "torch": "torch.export program",
@@ -28,9 +27,9 @@ def build(folder: Path) -> Path:
         RunError: The folder has no record of an export.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{folder / RECORD} cannot be read ({error}); export again") from error
+        raise RunError(f"{folder / EXPORT} cannot be read ({error}); export again") from error
     filters = {
         "integer": integer,
         "number": number,

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from shoestring.core.budget import Layer
 from shoestring.core.checked import checked, parsed
 from shoestring.core.run import Run
-from shoestring.report.export_page import RECORD
+from shoestring.core.run_records import EXPORT
 from shoestring.report.format import is_number
 from shoestring.report.records import TABLES, Exported, Fitted, Inspected, Started, read_record
 
@@ -240,7 +240,7 @@ def _table(run: Run, split: str, name: str, value: Any) -> Any:
 def _exports(run: Run) -> dict[str, Exported]:
     """Whole exports: one that is being replaced has no record."""
     found: dict[str, Exported] = {}
-    for file in sorted(run.folder.glob(f"exports/*/{RECORD}")):
+    for file in sorted(run.folder.glob(f"exports/*/{EXPORT}")):
         try:
             value = parsed(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
