@@ -155,7 +155,5 @@ def test_refuses_moments_of_a_net_and_an_optimiser_that_both_changed_their_order
 
     saved = started("abcd").state_dict()
     started("abcd").load_state_dict(saved)
-    with pytest.raises(
-        RunError, match=r"does not fit .* the net registers its parameters in another order"
-    ):
+    with pytest.raises(RunError, match=r"does not fit .* the net registers its parameters in another order"):
         started("badc").load_state_dict(saved)

@@ -10,7 +10,6 @@ from tyro.conf import FlagCreatePairsOff, arg
 
 from shoestring.cli.display import Display
 from shoestring.cli.options import Options, RunOrName, require_run
-from shoestring.core.run_records import EXPORT
 from shoestring.exporting.form import Form
 from shoestring.report.format import number, percent, points, points_interval
 
@@ -63,6 +62,8 @@ class Demo(Options):
 
 def show_export(display: Display, folder: Path) -> dict[str, Any]:
     """Prints what an export's folder holds and what was checked, and gives it as plain JSON values."""
+    from shoestring.core.run_records import EXPORT
+
     record = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
     for file in record["files"]:
         display.line(f"file    {(folder / file['name']).resolve()}  {file['bytes']:,} bytes")
