@@ -98,8 +98,8 @@ def test_a_state_of_another_kind_is_refused_in_one_line(change: dict[str, object
         State.start(recipe, build(recipe).nets, MACHINE).load_state_dict(saved | change)
 
 
-class TwoLayers(nn.Module):
-    """Of the same names whichever of them comes first."""
+class FourLayers(nn.Module):
+    """Of the same names in whichever order they are registered."""
 
     def __init__(self, names: str) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def test_goes_on_with_the_moments_of_each_layer_in_whatever_order_the_net_names_
 ) -> None:
     def started(order: str) -> State:
         torch.manual_seed(0)
-        nets = nn.ModuleDict({"net": TwoLayers(order)})
+        nets = nn.ModuleDict({"net": FourLayers(order)})
         return State(0, nets, {"net": make(nets["net"])})
 
     def step(state: State) -> None:
@@ -150,7 +150,7 @@ def test_goes_on_with_the_moments_of_each_layer_in_whatever_order_the_net_names_
 
 def test_refuses_moments_of_a_net_and_an_optimiser_that_both_changed_their_order() -> None:
     def started(order: str) -> State:
-        nets = nn.ModuleDict({"net": TwoLayers(order)})
+        nets = nn.ModuleDict({"net": FourLayers(order)})
         return State(0, nets, {"net": torch.optim.SGD(reversed(list(nets.parameters())), momentum=0.9)})
 
     saved = started("abcd").state_dict()

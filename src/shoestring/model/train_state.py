@@ -107,7 +107,7 @@ class State:
 
 
 def _reordered(
-    saved: Mapping[str, Any], optimiser: torch.optim.Optimizer, registered: Mapping[int, str], saved_names: list[str]
+    saved: dict[str, Any], optimiser: torch.optim.Optimizer, registered: Mapping[int, str], saved_names: list[str]
 ) -> dict[str, Any]:
     """An optimiser's state for parameters that their net registers in another order than when it was saved.
 
@@ -123,7 +123,7 @@ def _reordered(
     names = list(registered.values())
     known = set(names)
     if names == [name for name in saved_names if name in known]:
-        return dict(saved)
+        return saved
     groups: list[dict[str, Any]] = []
     for group, then in zip(optimiser.param_groups, saved["param_groups"], strict=True):
         own = [registered[id(parameter)] for parameter in group["params"]]
