@@ -13,7 +13,6 @@ import shoestring
 from shoestring.data.dataset import normalise
 from shoestring.metrics.features.resize import resize
 from shoestring.recipes import RECIPES
-from shoestring.tasks.gan.spectral_weighting import weight_frequencies
 
 CPU = torch.device("cpu")
 ARGUMENTS = {
@@ -21,7 +20,6 @@ ARGUMENTS = {
     "shoestring.metrics.features.inception_net.circular_convolution": (17, 7),
     "shoestring.metrics.features.resize.bicubic_matrix": (8, 299),
     "shoestring.tasks.gan.ada_augment._finer": (8, CPU),
-    "shoestring.tasks.gan.spectral_weighting._transform": (8, 1.0, CPU),
 }
 
 
@@ -56,7 +54,6 @@ def test_all_of_them_are_plain_when_first_asked_for_inside_inference_mode() -> N
     "use",
     [
         lambda images: normalise(images, RECIPES["cifar100-resnet"]().data),
-        lambda images: weight_frequencies(images, 1.0),
         lambda images: resize(images, "clean"),
     ],
 )

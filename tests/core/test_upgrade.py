@@ -59,6 +59,14 @@ def test_what_trained_part_of_a_flow_is_gone_with_a_word_but_another_guide_is_re
     assert upgraded_overrides({"task.weak_fraction": [0, 0.1], "seed": [0, 1]}) == {"seed": [0, 1]}
 
 
+@pytest.mark.parametrize("name", ["smoothing", "pixel_ascent_smoothing"])
+def test_images_are_made_without_smoothing_with_a_word(name: str) -> None:
+    values, (sentence,) = upgraded_recipe({"task": {"sampling": {name: 0.75, "temperature": 0.3}}})
+    assert values == {"task": {"sampling": {"temperature": 0.3}}}
+    assert sentence.startswith(f"task.sampling.{name} is gone: pixel ascent follows the gradient as it is")
+    assert upgraded_recipe({"task": {"sampling": {name: 0.0}}}) == ({"task": {"sampling": {}}}, [])
+
+
 def test_a_field_that_is_gone_is_refused_where_it_did_something(tmp_path: Path) -> None:
     values, said = upgraded_recipe({"task": {"whitening": 1.25}})
     assert (values, said) == ({"task": {"whitening": 1.25}}, [])

@@ -14,7 +14,6 @@ RECIPE_KEYS: Mapping[str, str] = {
     "task.sampling.latent_step_size": "task.sampling.langevin_step_size",
     "task.sampling.refinements": "task.sampling.pixel_ascent_steps",
     "task.sampling.step_size": "task.sampling.pixel_ascent_step_size",
-    "task.sampling.smoothing": "task.sampling.pixel_ascent_smoothing",
 }
 RECIPE_VALUES: Mapping[tuple[str, str], str] = {
     ("schedule.kind", "trapezoid"): "wsd",
@@ -25,8 +24,14 @@ REMOVED: Mapping[str, tuple[Any, ...]] = {
     "task.sampling.guide": ("unconditional", "classless"),
 }
 """Fields that are gone, with the values that need no field now."""
-FORGOTTEN = frozenset({"task.weak_share", "task.weak_fraction"})
-"""Fields of training that are gone whatever their value was: models that learnt with them are used as ever."""
+FORGOTTEN: Mapping[str, str] = {
+    **dict.fromkeys(("task.weak_share", "task.weak_fraction"), "a training from here on goes without it"),
+    **dict.fromkeys(
+        ("task.sampling.smoothing", "task.sampling.pixel_ascent_smoothing"),
+        "pixel ascent follows the gradient as it is, so images differ a little from those of before",
+    ),
+}
+"""Fields that are gone whatever their value was, with what follows: models that have them go on without."""
 
 METRICS: Mapping[str, str] = {
     "fast_distance": "cifar_resnet_fd",
@@ -98,7 +103,7 @@ def _upgraded_part(part: Mapping[str, Any], path: str, said: list[str]) -> dict[
         if old in REMOVED and value in REMOVED[old]:
             continue
         if old in FORGOTTEN:
-            said += [f"{old} is gone: a training from here on goes without it"] if value else []
+            said += [f"{old} is gone: {FORGOTTEN[old]}"] if value else []
             continue
         new = RECIPE_KEYS.get(old)
         if new is not None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance, smoothed
+from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
 
 
 def test_all_net_calls_are_counted() -> None:
@@ -37,26 +37,6 @@ def test_steps_in_pixels_go_up_the_logit_within_the_scale_and_cost_two_calls_eac
         torch.testing.assert_close(how.ascend(images.clone(), score), found)
 
 
-def test_smoothing_turns_a_change_towards_coarse_structure_and_keeps_its_length() -> None:
-    changes = (
-        torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
-        * torch.tensor([1.0, 5, 0])[:, None, None, None]
-    )
-    found = smoothed(changes, 1.5)
-    torch.testing.assert_close(found.flatten(1).norm(dim=1), changes.flatten(1).norm(dim=1))
-    roughness = [each[:2].diff(dim=3).square().sum((1, 2, 3)) for each in (changes, found)]
-    assert (roughness[1] < 0.5 * roughness[0]).all()
-    torch.testing.assert_close(smoothed(changes[:2], 1.5), found[:2])  # whatever else is in the batch
-    torch.testing.assert_close(smoothed(changes, 0), changes)
-
-
-def test_steps_in_pixels_follow_the_smoothed_slope() -> None:
-    images, slope = torch.zeros(2, 3, 8, 8), torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    how = DiscriminatorGuidance(pixel_ascent_steps=2, pixel_ascent_step_size=0.01, pixel_ascent_smoothing=0.75)
-    found = how.ascend(images, lambda seen, _: (seen * slope).sum((1, 2, 3)))
-    torch.testing.assert_close(found, 0.02 * smoothed(slope, 0.75))
-
-
 def test_langevin_steps_end_at_the_distribution_that_the_logits_and_the_temperature_define() -> None:
     count, steps, goal = 20_000, 300, 2.0
     random = torch.Generator().manual_seed(0)
@@ -78,7 +58,5 @@ def test_words_say_what_the_discriminator_does() -> None:
     assert DiscriminatorGuidance().words == "one call"
     both = DiscriminatorGuidance(langevin_steps=4, pixel_ascent_steps=5, pixel_ascent_step_size=0.25)
     assert both.words == "4 Langevin steps of 0.1 at temperature 0.2, 5 pixel ascent steps of 0.25"
-    smooth = DiscriminatorGuidance(pixel_ascent_steps=5, pixel_ascent_step_size=0.25, pixel_ascent_smoothing=0.5)
-    assert smooth.words == "5 pixel ascent steps of 0.25, smoothed by 0.5"
     moved = DiscriminatorGuidance(langevin_steps=10, temperature=0.5)
     assert moved.words == "10 Langevin steps of 0.1 at temperature 0.5"

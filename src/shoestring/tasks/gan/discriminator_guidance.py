@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from shoestring.tasks.contract import Sampling
-from shoestring.tasks.gan.spectral_weighting import weight_frequencies
 
 
 class DiscriminatorGuidance(Sampling):
@@ -30,8 +29,6 @@ class DiscriminatorGuidance(Sampling):
     """Steps of the image up the gradient of the discriminator's logit."""
     pixel_ascent_step_size: PositiveFloat = 0.3
     """Change of a pixel in -1..1 per unit of the gradient, in each of these steps."""
-    pixel_ascent_smoothing: NonNegativeFloat = 0.0
-    """Power of the frequency by which the gradient is damped in these steps, its norm kept; 0 takes it as it is."""
 
     @property
     def nfe(self) -> int:
@@ -49,8 +46,7 @@ class DiscriminatorGuidance(Sampling):
             size, temperature = self.langevin_step_size, self.temperature
             parts.append(f"{self.langevin_steps} Langevin steps of {size:g} at temperature {temperature:g}")
         if self.pixel_ascent_steps:
-            smoothing = f", smoothed by {self.pixel_ascent_smoothing:g}" if self.pixel_ascent_smoothing else ""
-            parts.append(f"{self.pixel_ascent_steps} pixel ascent steps of {self.pixel_ascent_step_size:g}{smoothing}")
+            parts.append(f"{self.pixel_ascent_steps} pixel ascent steps of {self.pixel_ascent_step_size:g}")
         return ", ".join(parts) or "one call"
 
     def langevin(self, latents: Tensor, noise: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
@@ -84,14 +80,5 @@ class DiscriminatorGuidance(Sampling):
             for step in range(self.pixel_ascent_steps):
                 images = images.detach().requires_grad_()
                 (gradient,) = torch.autograd.grad(score(images, step).sum(), images)
-                if self.pixel_ascent_smoothing:
-                    gradient = smoothed(gradient, self.pixel_ascent_smoothing)
                 images = (images + self.pixel_ascent_step_size * gradient).clamp(-1, 1)
         return images.detach()
-
-
-def smoothed(gradient: Tensor, order: float) -> Tensor:
-    """Gradients (n, c, side, side), their spectrum divided by (1 + f)^order, each with its norm as before."""
-    smooth = weight_frequencies(gradient, -order)
-    norms = [each.square().sum((1, 2, 3), keepdim=True).sqrt() for each in (gradient, smooth)]
-    return smooth * (norms[0] / norms[1].clamp(min=1e-12))
