@@ -83,6 +83,14 @@ def gan(pictures: Path, **changes: Any) -> Recipe:
     return changed(recipe, changes)
 
 
+AS_PUBLISHED: dict[str, Any] = {
+    "net": {"order": "norm-first", "initialisation": "normal"},
+    "task": {"augment": {"colour": 0, "translation": 0, "cutout": 0}},
+    "ema": [],
+}
+"""What makes of cifar100-dcgan-64 what its paper says to the letter."""
+
+
 def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """The recipe with other values; keys are dotted with double underscores, such as budget__steps=3."""
     values = recipe.to_json()

@@ -23,11 +23,6 @@ ONE_CALL = {
     "pixel_ascent_step_size": 0.3,
 }
 PLAIN = {"mirrored": False, "features": None, "activation": "relu"}
-AS_PUBLISHED: dict[str, Any] = {
-    "net": {"order": "norm-first", "initialisation": "normal"},
-    "task": {"augment": {"colour": 0, "translation": 0, "cutout": 0}},
-    "ema": [],
-}
 SINCE: dict[str, dict[str, Any]] = {
     "cifar100-best": {"net": PLAIN | {"widths": (16, 32, 52)}, "optimiser": {"weight_decay": 0.02}},
     "cifar100-best-small": {
@@ -35,8 +30,8 @@ SINCE: dict[str, dict[str, Any]] = {
         "net": PLAIN | {"widths": (8, 16, 25)},
         "optimiser": {"weight_decay": 0.02},
     },
-    "cifar100-dcgan-64": AS_PUBLISHED,
-    "cifar100-dcgan-64-relu": AS_PUBLISHED | {"net": AS_PUBLISHED["net"] | {"refinement": "relu"}},
+    "cifar100-dcgan-64": tiny.AS_PUBLISHED,
+    "cifar100-dcgan-64-relu": tiny.AS_PUBLISHED | {"net": tiny.AS_PUBLISHED["net"] | {"refinement": "relu"}},
     "cifar100-gan-best-plain": {"budget": {"nfe": 1}, "task": {"sampling": ONE_CALL}},
 }
 """What today's recipe of that name does in another way, on purpose."""

@@ -45,17 +45,13 @@ GOLDEN = {
 }
 
 
-AS_PUBLISHED = {
-    "net__order": "norm-first",
-    "net__initialisation": "normal",
-    "task__augment": {"colour": 0, "translation": 0, "cutout": 0},
+RECIPES_OF = RECIPES | {
+    "cifar100-dcgan-64 as published": lambda: RECIPES["cifar100-dcgan-64"]().replace(**tiny.AS_PUBLISHED)
 }
 
 
 def curve(name: str, folder: Path) -> list[dict[str, float]]:
-    system, _, published = name.partition(" ")
-    changes = {"batch_size": 16, "cadence__log": 1, "budget__steps": 3} | (AS_PUBLISHED if published else {})
-    recipe = tiny.changed(RECIPES[system](), changes)
+    recipe = tiny.changed(RECIPES_OF[name](), {"batch_size": 16, "cadence__log": 1, "budget__steps": 3})
     machine = Machine.choose(recipe.engine, "cpu")
     state = State.start(recipe, build(recipe).nets, machine)
     run = Run(folder)

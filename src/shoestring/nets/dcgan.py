@@ -105,7 +105,7 @@ class AuxiliaryDiscriminator(nn.Module):
 class RefinedDCGAN(Spec):
     """DCGAN without biases whose generator refines each resolution with plain 3x3 convolutions.
 
-    The defaults are `cifar100-dcgan-64`: generator 727,360 and discriminator 202,112 parameters on 3x32x32 images. The
+    The defaults have a generator of 727,360 and a discriminator of 202,112 parameters on 3x32x32 images. The
     paper's diagrams are lost; this table is reconstructed from its text and count. Batch norm follows the 4x4 layers
     only.
     """

@@ -97,8 +97,8 @@ def cifar100_dcgan_64() -> Recipe:
     `shoestring train cifar100-dcgan-64 --data.tune 0`
 
     As the paper says it, the discriminator learns the images by heart and the generator collapses, in every reading of
-    what the paper leaves open (docs/decisions/0019). Of these, batch norm after the 3x3 convolutions and torch's
-    initialisation learn best.
+    what the paper leaves open that was trained far enough (docs/decisions/0019). Of these, batch norm after the 3x3
+    convolutions and torch's initialisation learn best.
     """
     return Recipe(
         name="cifar100-dcgan-64",
