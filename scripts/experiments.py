@@ -101,7 +101,9 @@ ABLATIONS: dict[str, tuple[Fields, dict[str, Fields]]] = {
     ),
 }
 """What all variants change, and what each changes beyond that, by recipe."""
-LEFT_BEHIND = shutil.ignore_patterns("checkpoints", "ema", "former", "step-*.png", "*.html", "*.safetensors", ".*")
+LEFT_BEHIND = shutil.ignore_patterns(
+    "checkpoints", "chain.json", "ema", "former", "step-*.png", "*.html", "*.safetensors", ".*"
+)
 
 
 def experiments() -> dict[str, Recipe]:
