@@ -58,6 +58,7 @@ def test_kept_runs_lack_what_only_the_training_needed(tmp_path: Path) -> None:
         "checkpoints/10.pt",
         "averages/1.safetensors",
         "samples/a.png",
+        "chain.json",
         "samples/step-10.png",
     ):
         (run / file).parent.mkdir(parents=True, exist_ok=True)
