@@ -6,7 +6,7 @@
 A training lies in runs/ until its end, so that the same command goes on after Ctrl-C; then all of it but its weights
 and checkpoints is copied to results/, and `python scripts/results.py` puts it into the tables. Data is read from
 SHOESTRING_DATA. Ablations are measured on the tune split, after fewer steps than the recipe takes (generators by the
-CIFAR-ResNet FD of their log); all else once on test.
+CIFAR-ResNet FD of their log); all else once on test, and by one view where it answers by several.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from shoestring.core.errors import ShoestringError
 from shoestring.core.run import Run
 from shoestring.model.load import recipe_of
 from shoestring.recipes.recipe import Recipe
+from shoestring.tasks.classification import ClassifierTask
 from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
 from shoestring.training.loop import Interrupted
 
@@ -169,7 +170,11 @@ def train(name: str, recipe: Recipe) -> None:
     doing = "kept already" if found == "kept" else "trained already, being kept" if trained else "training"
     print(f"{name}: {doing}", file=sys.stderr)
     if found == "missing":
-        keep(shoestring.train(recipe, ROOT / "runs" / name, progress=Display(as_json=False)), kept)
+        progress = Display(as_json=False)
+        run = shoestring.train(recipe, ROOT / "runs" / name, progress=progress)
+        if isinstance(recipe.task, ClassifierTask) and recipe.task.views > 1:
+            shoestring.evaluate(run.folder, "tune" if recipe.data.tune else "test", progress=progress, views=1)
+        keep(run, kept)
 
 
 def keep(run: Run, folder: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import experiments
 import pytest
+import tiny
 import torch
 from pages.ablations import common, own_changes
 
@@ -69,6 +70,16 @@ def test_kept_runs_lack_what_only_the_training_needed(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["here"]
     kept = [path.relative_to(tmp_path / "kept" / "here").as_posix() for path in (tmp_path / "kept").rglob("*.*")]
     assert sorted(kept) == ["recipe.json", "samples/a.png"]
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_an_experiment_that_answers_by_several_views_is_measured_by_one_as_well(
+    views: int, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    experiments.train("x", tiny.classifier(pictures, task__views=views, data__tune=0))
+    one_view = Run(tmp_path / "results" / "x").one_call_metrics()
+    assert ("accuracy" in one_view.get("test", {})) == (views > 1)
 
 
 @pytest.mark.parametrize("kind", ["classifier_run", "gan_run"])
