@@ -23,7 +23,7 @@ from shoestring.tasks.gan.gradient_penalty import logits_and_squared_gradients
 
 SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
-DEEP = SMALL.replace(generator_depths=(1, 1, 2, 3), discriminator_depths=(2, 1, 3, 2))
+DEEP = SMALL.replace(start=5, generator_depths=(1, 1, 2, 3), discriminator_depths=(2, 1, 3, 2))
 MIRRORED = DEEP.replace(generator=(6, 4, 3, 2), discriminator=(6, 4, 3, 2), mirrored=True)
 all_three = pytest.mark.parametrize("spec", [SMALL, DEEP, MIRRORED], ids=["small", "deep", "mirrored"])
 
@@ -53,6 +53,16 @@ def test_default_spends_a_million_parameters_within_one_percent() -> None:
     counts = {name: sum(parameter.numel() for parameter in net.parameters()) for name, net in nets.items()}
     assert counts == {"generator": 534_411, "discriminator": 462_897}
     assert sum(row.parameters for row in layer_table(nets, spec.examples(SHAPE))) == sum(counts.values())
+
+
+def test_a_narrower_start_leaves_parameters_for_convolutions() -> None:
+    """Each channel has 16 x 99 weights, 2 x 100 of its scale and shift, and 9 x 128 of the first convolution."""
+    spec = ConditionalDCGAN(start=48)
+    net = spec.build(SHAPE, 100)["generator"]
+    assert (net.start.out_features, net.convs[0].in_channels) == (48 * 4 * 4, 48)
+    assert sum(parameter.numel() for parameter in net.parameters()) == 534_411 - 80 * (1_584 + 200 + 1_152)
+    latent, _, labels = inputs(64, spec)
+    assert 0.2 < net(latent, labels).std() < 0.8
 
 
 def test_shapes_and_scale_of_untrained_nets() -> None:

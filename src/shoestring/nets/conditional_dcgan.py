@@ -32,6 +32,9 @@ class ConditionalDCGAN(Spec):
     """The generator's channels at 4x4, 8x8, 16x16 and 32x32."""
     generator_depths: Widths = (1, 1, 1, 1)
     """The generator's convolutions there; those after the first of a resolution add to what they get."""
+    start: PositiveInt | None = None
+    """Channels at 4x4 that the generator's first linear layer gives. By default as many as its convolutions there; fewer
+    leave parameters for convolutions, for this layer has 16 times its inputs for each channel."""
     discriminator: Widths = (144, 128, 64, 32)
     """The discriminator's channels there."""
     discriminator_depths: Widths = (2, 1, 1, 1)
@@ -79,8 +82,9 @@ class ConditionalGenerator(nn.Module):
         features = spec.latent + spec.embedding
         self.label = ClassEmbedding(num_classes, spec.embedding)
         self.mix = nn.Linear(features, features)
-        self.start = nn.Linear(features, widths[0] * 16, bias=False)
-        normed_widths = (widths[0], *(width for width, depth in zip(widths, depths, strict=True) for _ in range(depth)))
+        first = spec.start or widths[0]
+        self.start = nn.Linear(features, first * 16, bias=False)
+        normed_widths = (first, *(width for width, depth in zip(widths, depths, strict=True) for _ in range(depth)))
         self.ups = {sum(depths[:place]) for place in range(1, 4)}
         self.residual = set(range(sum(depths))) - self.ups - {0}
         self.sizes = [2 * width for width in normed_widths]
