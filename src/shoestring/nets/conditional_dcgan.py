@@ -33,8 +33,8 @@ class ConditionalDCGAN(Spec):
     generator_depths: Widths = (1, 1, 1, 1)
     """The generator's convolutions there; those after the first of a resolution add to what they get."""
     start: PositiveInt | None = None
-    """Channels at 4x4 that the generator's first linear layer gives. By default as many as its convolutions there; fewer
-    leave parameters for convolutions, for this layer has 16 times its inputs for each channel."""
+    """Channels at 4x4 that the generator's first linear layer gives. By default as many as its convolutions there;
+    fewer leave parameters for convolutions, for this layer has 16 times its inputs for each channel."""
     discriminator: Widths = (144, 128, 64, 32)
     """The discriminator's channels there."""
     discriminator_depths: Widths = (2, 1, 1, 1)
