@@ -88,7 +88,7 @@ ABLATIONS: dict[str, tuple[Fields, dict[str, Fields]]] = {
             "a-quarter-of-the-batch": {"batch_size": 64},
         },
     ),
-    "cifar100-gan-best": (
+    "cifar100-gan": (
         {"budget": {"steps": 2_000}, "task": {"sampling": ONE_CALL}},
         {
             "whole": {},

@@ -25,6 +25,7 @@ ROWS = (
     "cifar100-dcgan-64",
     "cifar100-dcgan-44",
     "cifar100-gan-quick",
+    "cifar100-gan",
     "cifar100-gan-best",
     "cifar100-flow-quick",
     "cifar100-flow",

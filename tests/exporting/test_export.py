@@ -24,6 +24,7 @@ from shoestring.exporting import onnx_file, probe
 from shoestring.exporting.exportable import exportable
 from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.simulation import integer_logits
+from shoestring.model.generator import Generator
 from shoestring.model.load import load
 
 needs_onnx = pytest.mark.skipif(
@@ -84,12 +85,16 @@ def test_a_generator_makes_the_same(form: Any, gan_run: Run, tmp_path: Path) -> 
     assert record["sampler"] == {"latent": [4]}
 
 
-def test_images_of_a_generator_are_the_models_pixels(gan_run: Run) -> None:
+@pytest.mark.parametrize("truncation", [1.0, 0.5])
+def test_images_of_a_generator_are_the_models_pixels(truncation: float, gan_run: Run) -> None:
+    sampling = {"truncation": truncation}
     model = load(gan_run, "cpu")
-    found = exportable(model)
-    images = found.net(model.latents(6, seed=3))
-    pixels = (255 * images).round().to(torch.uint8)
-    assert torch.equal(pixels, api.sample(gan_run.folder, count=6, seed=3, device="cpu"))
+    assert isinstance(model, Generator)
+    found = exportable(model.with_sampling(sampling))
+    normal = model.latents(6, seed=3)
+    pixels = (255 * found.net(normal)).round().to(torch.uint8)
+    assert torch.equal(pixels, api.sample(gan_run.folder, count=6, seed=3, device="cpu", sampling=sampling))
+    assert found.reference((normal,)).allclose(found.net(normal), atol=1e-5)
 
 
 @pytest.mark.usefixtures("untimed")

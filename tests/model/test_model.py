@@ -142,8 +142,9 @@ def test_langevin_steps_that_overshoot_are_refused(model: Generator) -> None:
 
 @pytest.fixture(scope="module")
 def gan() -> Generator:
-    """The shipped one, one call an image."""
-    return load(open_run("cifar100-gan-best"), "cpu").with_sampling({"langevin_steps": 0, "pixel_ascent_steps": 0})
+    """The shipped one, one call an image, of latent vectors as in training."""
+    one_call = {"langevin_steps": 0, "feature_ascent_steps": 0, "pixel_ascent_steps": 0, "truncation": 1.0}
+    return load(open_run("cifar100-gan-best"), "cpu").with_sampling(one_call)
 
 
 def test_a_gans_images_are_refined_wherever_they_are_made(gan: Generator) -> None:
@@ -173,6 +174,40 @@ def test_langevin_steps_raise_the_score(gan: Generator) -> None:
     ends = how.interpolate(3, 2, 3, Progress(), (gan.labels(6)[0::2], gan.labels(6)[1::2]))
     assert (ends.flatten(0, 1).int() - moved[:6].int()).abs().float().mean() < 0.1
     assert all(parameter.requires_grad for net in gan.nets.values() for parameter in net.parameters())
+
+
+def test_truncation_shortens_latent_vectors_before_anything_else(gan: Generator) -> None:
+    short = gan.with_sampling({"truncation": 0.5})
+    latents = gan.latents(6, 3)
+    assert short.moved(latents, 3, Progress()).equal(0.5 * latents)
+    images = short.sample(6, 3, Progress())
+    assert images.equal(gan.decode(0.5 * latents, Progress()))
+    assert not images.equal(gan.decode(latents, Progress()))
+    ends = short.interpolate(3, 2, 3, Progress(), (gan.labels(6)[0::2], gan.labels(6)[1::2]))
+    assert (ends.flatten(0, 1).int() - images.int()).abs().max() <= 1
+
+
+def test_feature_ascent_steps_raise_the_score_of_every_image(gan: Generator) -> None:
+    guided = gan.with_sampling({"feature_ascent_steps": 2, "feature_ascent_step_size": 3.0})
+    assert guided.recipe.task.nfe == 9
+    plain, better = gan.sample(20, 3, Progress()), guided.sample(20, 3, Progress())
+    assert gan.score(better).mean() > gan.score(plain).mean() + 0.05
+    assert (gan.score(better) > gan.score(plain)).float().mean() > 0.9
+    alone = guided.sample(2, 3, Progress())
+    assert (alone.int() - better[:2].int()).abs().max() <= 1  # an image depends on no other, up to rounding
+    ends = guided.interpolate(3, 2, 3, Progress(), (gan.labels(6)[0::2], gan.labels(6)[1::2]))
+    assert (ends.flatten(0, 1).int() - better[:6].int()).abs().max() <= 1
+    assert all(parameter.requires_grad for net in gan.nets.values() for parameter in net.parameters())
+
+
+def test_a_generator_without_first_features_says_so() -> None:
+    gan = load(open_run("cifar100-dcgan-44"), "cpu")
+    assert isinstance(gan, Generator)
+    gan = replace(gan, recipe=gan.recipe.replace(budget={"nfe": 5})).with_sampling({"feature_ascent_steps": 1})
+    with pytest.raises(
+        RecipeError, match=r"no offset to its first features, .* set sampling.feature_ascent_steps to 0"
+    ):
+        gan.sample(2, 3, Progress())
 
 
 def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Generator) -> None:

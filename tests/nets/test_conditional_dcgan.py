@@ -141,6 +141,23 @@ def test_classes_matter_and_a_label_that_is_no_class_says_nothing(name: str) -> 
     torch.testing.assert_close(net(x, torch.eye(5)[labels]), told)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_offset_of_the_first_features_moves_the_image(mirrored: bool) -> None:
+    widths = {"generator": (16, 12, 8, 4), "start": 6, "mirrored": mirrored}
+    net = ConditionalDCGAN(**widths).build((3, 32, 32), 5)["generator"].eval()
+    latents, labels = torch.randn(2, 64), torch.tensor([0, 3])
+    assert net.first_features == (12 if mirrored else 6, 4, 4)
+    offset = torch.zeros(2, *net.first_features, requires_grad=True)
+    images = net(latents, labels, offset)
+    assert images.equal(net(latents, labels))
+    (gradient,) = torch.autograd.grad(images[0].sum(), offset)
+    assert gradient[0].count_nonzero() > 0
+    assert gradient[1].count_nonzero() == 0
+    moved = net(latents, labels, offset + torch.tensor([1.0, 0.0]).view(2, 1, 1, 1))
+    assert not moved[0].allclose(images[0], atol=1e-3)
+    assert moved[1].allclose(images[1], atol=1e-6)
+
+
 @all_three
 def test_latent_vector_and_class_change_every_layer(spec: ConditionalDCGAN) -> None:
     generator, (latent, _, labels) = awake(make(spec)).train()["generator"], inputs(spec=spec)

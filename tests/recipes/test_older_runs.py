@@ -23,6 +23,13 @@ ONE_CALL = {
     "pixel_ascent_step_size": 0.3,
 }
 PLAIN = {"mirrored": False, "features": None, "activation": "relu"}
+WIDE_START = {
+    "start": None,
+    "generator": (128, 64, 32, 16),
+    "generator_depths": (1, 1, 1, 1),
+    "discriminator": (144, 128, 64, 32),
+    "discriminator_depths": (2, 1, 1, 1),
+}
 SINCE: dict[str, dict[str, Any]] = {
     "cifar100-best": {"net": PLAIN | {"widths": (16, 32, 52)}, "optimiser": {"weight_decay": 0.02}},
     "cifar100-best-small": {
@@ -32,7 +39,7 @@ SINCE: dict[str, dict[str, Any]] = {
     },
     "cifar100-dcgan-64": tiny.AS_PUBLISHED,
     "cifar100-dcgan-64-relu": tiny.AS_PUBLISHED | {"net": tiny.AS_PUBLISHED["net"] | {"refinement": "relu"}},
-    "cifar100-gan-best-plain": {"budget": {"nfe": 1}, "task": {"sampling": ONE_CALL}},
+    "cifar100-gan-best-plain": {"budget": {"nfe": 1}, "net": WIDE_START, "task": {"sampling": ONE_CALL}},
 }
 """What today's recipe of that name does in another way, on purpose."""
 

@@ -170,7 +170,7 @@ def _of_generator(
     assert isinstance(loaded, Generator)
     model = loaded.with_sampling(sampling)
     # What a GAN leaves with when it is exported: worth a record of its own.
-    one_call = model.recipe.task.net_output == "images" and model.recipe.task.nfe == 1 < loaded.recipe.task.nfe
+    one_call = _by_one_call(model.recipe, loaded.recipe)
     shape, place = model.recipe.data.shape, model.machine.device
 
     def extractors() -> FeatureExtractors:
@@ -185,6 +185,14 @@ def _of_generator(
     )
     beside = found.sections.get("train", {}) if asked.split == "test" else {}
     return {**found.sections[asked.split], **{f"train/{name}": score for name, score in beside.items()}}
+
+
+def _by_one_call(recipe: Recipe, own: Recipe) -> bool:
+    """Whether images are made as by an export of a GAN's own recipe: by one call, where it takes more itself."""
+    if recipe.task.net_output != "images" or own.task.net_output != "images":
+        return False
+    once = recipe.task.nfe == 1 < own.task.nfe
+    return once and recipe.task.sampling.truncation == own.task.sampling.truncation
 
 
 @dataclass(frozen=True)

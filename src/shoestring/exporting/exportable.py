@@ -92,8 +92,10 @@ def exportable(model: Model) -> Exportable:
             once, "classifier", plain(classifier), ("images",), "logits", lambda batch: once.logits(*batch)
         )
     if task.net_output == "images":
-        net = GeneratorOfPixels(fuse_conv_bn(model.nets["generator"]), recipe.normalisation)
-        before = GeneratorOfPixels(model.nets["generator"], recipe.normalisation)
+        net, before = (
+            GeneratorOfPixels(trained, recipe.normalisation, task.sampling.truncation)
+            for trained in (fuse_conv_bn(model.nets["generator"]), model.nets["generator"])
+        )
         inputs = ("latents", "labels") if task.conditional else ("latents",)
         return Exportable(model, "generator", plain(net), inputs, "images", lambda batch: before(*batch))
     assert task.net_output == "velocity"
@@ -131,20 +133,22 @@ class ClassifierOfPixels(nn.Module):
 
 
 class GeneratorOfPixels(nn.Module):
-    """A generator whose images are in 0..1; times 255 and rounded they are pixels."""
+    """A generator whose images are in 0..1, times 255 and rounded they are pixels; its latents are truncated first."""
 
     std: Tensor
     mean: Tensor
 
-    def __init__(self, net: nn.Module, by: Normalisation) -> None:
+    def __init__(self, net: nn.Module, by: Normalisation, truncation: float) -> None:
         super().__init__()
         self.net = net
+        self.truncation = truncation
         self.register_buffer("std", torch.tensor(by.std).view(-1, 1, 1))
         self.register_buffer("mean", torch.tensor(by.mean).view(-1, 1, 1))
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(n, latent) and, where the net knows classes, int64 (n,) -> (n, c, h, w)."""
         given = () if labels is None else (labels,)
+        latents = latents if self.truncation == 1 else self.truncation * latents
         return (self.net(latents, *given).float() * self.std + self.mean).clamp(0, 1)
 
 

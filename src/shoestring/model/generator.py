@@ -92,7 +92,7 @@ class Generator:
         return in_blocks(torch.randn, count, self.recipe.latent_shape, seed, "sample")
 
     def moved(self, latents: Tensor, seed: int, progress: Progress, labels: Tensor | None = None) -> Tensor:
-        """Latent vectors where the recipe's sampler takes them, such as by Langevin steps; as they are if nowhere.
+        """Latent vectors where the recipe's sampler takes them, such as by truncation; as they are if nowhere.
 
         Args:
             latents: Where to start from, (n, *latent).
@@ -101,7 +101,7 @@ class Generator:
             labels: As in `sample`.
         """
         sampler = self._sampler
-        if not sampler.latent_noises:
+        if not sampler.moves:
             return latents
         shape = sampler.latent_noises, *latents.shape[1:]
         noise = in_blocks(torch.randn, len(latents), shape, seed, "Langevin steps")
@@ -126,12 +126,14 @@ class Generator:
         sampler, normalisation, device = self._sampler, self.recipe.normalisation, self.machine.device
         net = self.recipe.task.generator_net
         fused = self.sampler_of(
-            nn.ModuleDict({name: fuse_conv_bn(self.nets[name]) for name in self.nets if name == net})
+            nn.ModuleDict(
+                {name: fuse_conv_bn(trained) if name == net else trained for name, trained in self.nets.items()}
+            )
         )
 
         @torch.inference_mode()
         def generate(batch: tuple[Tensor, Tensor]) -> Tensor:
-            images = fused.generate(batch[0].to(device), batch[1].to(device))
+            images = fused.guide(batch[0].to(device), batch[1].to(device))
             return denormalise(finite(images, f"{self.recipe.name} generates images with"), normalisation).cpu()
 
         def refine(batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -104,12 +104,18 @@ class ConditionalGenerator(nn.Module):
             filled(layer, 1.0)
         filled(self.head, math.sqrt(0.5) if spec.mirrored else 1.0)  # the twins' kernels are not among its weights
 
-    def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+    @property
+    def first_features(self) -> tuple[int, int, int]:
+        """Shape of the features, after the first batch norm, that `forward` adds an offset to."""
+        return self.sizes[0] // 2 * (1 + self.mirrored), 4, 4
+
+    def forward(self, latent: Tensor, labels: Tensor | None = None, offset: Tensor | None = None) -> Tensor:
         """(n, latent) -> images (n, c, 32, 32) in -1..1, float32.
 
         Args:
             latent: Standard normal.
             labels: int64, (n,); any label that is no class says nothing. Or mixtures of classes, (n, num_classes).
+            offset: (n, *first_features), added to these.
         """
         told = self.label(labels) if labels is not None else latent.new_zeros(len(latent), self.label.out_features)
         told = told.to(latent.dtype)
@@ -122,6 +128,7 @@ class ConditionalGenerator(nn.Module):
             code = (code + other) / 2  # alike for an image and its mirror image, as scale and shift must be
         changes = self.modulate(code)[:, :, None, None].split(self.sizes, 1)
         x = normed(x, self.norms[0], changes[0])
+        x = x if offset is None else x + offset.to(x.dtype)
         for place, (conv, norm, change) in enumerate(zip(self.convs, self.norms[1:], changes[1:], strict=True)):
             if place in self.ups:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")

@@ -10,7 +10,7 @@ from shoestring.recipes.best import (
     cifar100_mixconv,
     cifar100_plain,
 )
-from shoestring.recipes.generators import cifar100_flow, cifar100_flow_quick, cifar100_gan_best
+from shoestring.recipes.generators import cifar100_flow, cifar100_flow_quick, cifar100_gan, cifar100_gan_best
 from shoestring.recipes.papers import addnist_effnet, cifar100_dcgan_44, cifar100_dcgan_64, cifar100_resnet
 from shoestring.recipes.quick import addnist_quick, cifar100_gan_quick
 from shoestring.recipes.recipe import Recipe
@@ -29,6 +29,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         cifar100_plain,
         cifar100_mixconv,
         cifar100_flow,
+        cifar100_gan,
         cifar100_gan_best,
         addnist_quick,
         cifar100_flow_quick,

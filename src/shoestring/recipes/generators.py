@@ -39,14 +39,14 @@ def cifar100_flow() -> Recipe:
     )
 
 
-def cifar100_gan_best() -> Recipe:
+def cifar100_gan() -> Recipe:
     """CIFAR-100 generator that learns against a discriminator, class-conditional.
 
-    `shoestring train cifar100-gan-best --data.tune 0`
+    `shoestring train cifar100-gan --data.tune 0`
     """
     return Recipe(
-        name="cifar100-gan-best",
-        summary="CIFAR-100 generator, class-conditional relativistic GAN with gradient penalties",
+        name="cifar100-gan",
+        summary="CIFAR-100 generator, class-conditional GAN, a quarter of the multiply-adds of cifar100-gan-best",
         budget=Budget(parameters=1_000_000, steps=50_000, nfe=100),
         data=CIFAR100(scale="signed"),
         augment=Augment(horizontal_flip=True),
@@ -65,6 +65,25 @@ def cifar100_gan_best() -> Recipe:
         batch_size=64,
         ema=(0.9998, 0.9995, 0.999),
         cadence=Cadence(log=100, evaluate=2500, checkpoint=500),
+    )
+
+
+def cifar100_gan_best() -> Recipe:
+    """`cifar100_gan` with a narrower start and more convolutions from 8x8 on: 3.8 times the multiply-adds for an image.
+
+    `shoestring train cifar100-gan-best --data.tune 0`
+    """
+    return cifar100_gan().replace(
+        name="cifar100-gan-best",
+        summary="CIFAR-100 generator, class-conditional relativistic GAN with gradient penalties",
+        net=ConditionalDCGAN(
+            start=48,
+            generator=(128, 96, 64, 32),
+            generator_depths=(1, 2, 2, 2),
+            discriminator=(136, 96, 64, 32),
+            discriminator_depths=(2, 1, 2, 2),
+        ),
+        task={"sampling": DiscriminatorGuidance(truncation=0.8, feature_ascent_steps=5, pixel_ascent_steps=8)},
     )
 
 

@@ -6,7 +6,7 @@ from shoestring.data.augment import Augment
 from shoestring.nets.digit_sum import DigitSum
 from shoestring.optim.configs import Adam
 from shoestring.optim.lr_schedule import OneCycle
-from shoestring.recipes.generators import cifar100_gan_best
+from shoestring.recipes.generators import cifar100_gan
 from shoestring.recipes.recipe import Cadence, Recipe
 from shoestring.tasks.classification import Classify
 from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
@@ -33,11 +33,11 @@ def addnist_quick() -> Recipe:
 
 
 def cifar100_gan_quick() -> Recipe:
-    """cifar100-gan-best by one net call an image, in half an hour on two CPU cores.
+    """cifar100-gan by one net call an image, in half an hour on two CPU cores.
 
     `shoestring train cifar100-gan-quick`
     """
-    return cifar100_gan_best().replace(
+    return cifar100_gan().replace(
         name="cifar100-gan-quick",
         summary="CIFAR-100 generator, class-conditional GAN, in half an hour on two CPU cores",
         budget={"steps": 5_000, "nfe": 1},

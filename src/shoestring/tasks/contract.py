@@ -42,7 +42,12 @@ class Sampler(Protocol):
 
     @property
     def latent_noises(self) -> int:
-        """Standard normal draws like its latent vector that `move` takes for each image; 0 where it moves nothing."""
+        """Standard normal draws like its latent vector that `move` takes for each image."""
+        ...
+
+    @property
+    def moves(self) -> bool:
+        """Whether `move` changes anything."""
         ...
 
     @property
@@ -64,8 +69,12 @@ class Sampler(Protocol):
         """The images (n, c, h, w) of latent vectors (n, *latent), in float32."""
         ...
 
+    def guide(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """The images that `generate` makes, or better ones by steps on the way, (n, c, h, w), in float32."""
+        ...
+
     def refine(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The images that are shown, from images (n, c, h, w) as `generate` made them, rounded to 256 levels."""
+        """The images that are shown, from images (n, c, h, w) as `guide` made them, rounded to 256 levels."""
         ...
 
     def score(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -153,6 +153,11 @@ class FlowSampler:
         return 0
 
     @property
+    def moves(self) -> bool:
+        """Never: latent vectors stay as they are."""
+        return False
+
+    @property
     def refines(self) -> bool:
         """Never: images stay as they are."""
         return False
@@ -167,6 +172,10 @@ class FlowSampler:
     def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """The latent vectors as they are."""
         return latents
+
+    def guide(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """As `generate`."""
+        return self.generate(latents, labels)
 
     def refine(self, images: Tensor, labels: Tensor) -> Tensor:
         """The images as they are."""

@@ -1,8 +1,10 @@
-"""Better images of a generator by the discriminator it learnt against, whose parameters are in the budget anyway.
+"""Better images of a GAN after its training: by truncation, and by its discriminator, which is in the budget anyway.
 
-Two methods, one after the other: Langevin steps in latent space (Che et al. 2020, "Your GAN is secretly an energy-based
-model", arXiv 2003.06060), then gradient ascent of the discriminator's logit in pixels (after Ansari et al. 2021,
-"Refining deep generative models via discriminator gradient flow", arXiv 2012.00780, without noise).
+Truncation: latent vectors shorter than those of training give more typical images in less variety (as "the truncation
+trick" does, Brock et al. 2019, arXiv 1809.11096). By the discriminator, two methods, one after the other: Langevin
+steps in latent space (Che et al. 2020, "Your GAN is secretly an energy-based model", arXiv 2003.06060), then gradient
+ascent of its logit, in the generator's first features and then in pixels (after Ansari et al. 2021, "Refining deep
+generative models via discriminator gradient flow", arXiv 2012.00780, without noise).
 """
 
 import math
@@ -25,18 +27,25 @@ class DiscriminatorGuidance(Sampling):
     """Variance of the noise of each; the step along the gradient is half of it. From 4 on, steps overshoot."""
     temperature: PositiveFloat = 0.2
     """Of the Langevin steps: they sample images exp(logit / temperature) times as often as the generator alone does."""
+    feature_ascent_steps: NonNegativeInt = 0
+    """Steps of the generator's first features up the gradient of the logit; of nets that take an offset to them."""
+    feature_ascent_step_size: PositiveFloat = 10.0
+    """Change of a feature per unit of the gradient, in each of these steps."""
     pixel_ascent_steps: NonNegativeInt = 0
     """Steps of the image up the gradient of the discriminator's logit."""
     pixel_ascent_step_size: PositiveFloat = 0.3
     """Change of a pixel in -1..1 per unit of the gradient, in each of these steps."""
+    truncation: PositiveFloat = 1.0
+    """Standard deviation of the latent vectors; the nets learnt with 1."""
 
     @property
     def nfe(self) -> int:
         """Net calls per image; a backward pass counts as one.
 
-        A Langevin step goes forward and backward through both nets, a step in pixels through the discriminator.
+        A step of latent vectors or features goes forward and backward through both nets, one in pixels through the
+        discriminator.
         """
-        return 4 * self.langevin_steps + 1 + 2 * self.pixel_ascent_steps
+        return 4 * (self.langevin_steps + self.feature_ascent_steps) + 1 + 2 * self.pixel_ascent_steps
 
     @property
     def words(self) -> str:
@@ -45,9 +54,12 @@ class DiscriminatorGuidance(Sampling):
         if self.langevin_steps:
             size, temperature = self.langevin_step_size, self.temperature
             parts.append(f"{self.langevin_steps} Langevin steps of {size:g} at temperature {temperature:g}")
+        if self.feature_ascent_steps:
+            parts.append(f"{self.feature_ascent_steps} feature ascent steps of {self.feature_ascent_step_size:g}")
         if self.pixel_ascent_steps:
             parts.append(f"{self.pixel_ascent_steps} pixel ascent steps of {self.pixel_ascent_step_size:g}")
-        return ", ".join(parts) or "one call"
+        parts = parts or ["one call"]
+        return ", ".join(parts if self.truncation == 1 else [*parts, f"truncation {self.truncation:g}"])
 
     def langevin(self, latents: Tensor, noise: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
         """Latent vectors (n, *latent) after the Langevin steps; their density is the normal one times exp(logit / T).
@@ -67,6 +79,10 @@ class DiscriminatorGuidance(Sampling):
                 latents = latents + size / 2 * gradient + math.sqrt(size) * noise[:, step]
         return latents.detach()
 
+    def ascend_features(self, features: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Features (n, ...) after their steps; arguments as of `ascend`."""
+        return _ascent(features, self.feature_ascent_steps, self.feature_ascent_step_size, score, math.inf)
+
     def ascend(self, images: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
         """Images (n, c, h, w) in -1..1 after the steps in pixels, on the same scale.
 
@@ -75,10 +91,17 @@ class DiscriminatorGuidance(Sampling):
             score: Images (n, c, h, w) and the step's number, from 0 -> logits (n,), each a function of its own image
                 only. Augmented in another way at each step, an image does not gain what raises the logit of one view.
         """
-        with torch.inference_mode(False), torch.enable_grad():
-            images = images.clone()
-            for step in range(self.pixel_ascent_steps):
-                images = images.detach().requires_grad_()
-                (gradient,) = torch.autograd.grad(score(images, step).sum(), images)
-                images = (images + self.pixel_ascent_step_size * gradient).clamp(-1, 1)
-        return images.detach()
+        return _ascent(images, self.pixel_ascent_steps, self.pixel_ascent_step_size, score, 1.0)
+
+
+def _ascent(
+    start: Tensor, steps: int, step_size: float, score: Callable[[Tensor, int], Tensor], largest: float
+) -> Tensor:
+    """Where so many steps up the gradient of a score lead, none beyond -largest..largest."""
+    with torch.inference_mode(False), torch.enable_grad():
+        place = start.clone()
+        for step in range(steps):
+            place = place.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(score(place, step).sum(), place)
+            place = (place + step_size * gradient).clamp(-largest, largest)
+    return place.detach()

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from shoestring.core.device import Machine
+from shoestring.core.errors import RecipeError
 from shoestring.core.rng import generator
 from shoestring.tasks.gan.diffaugment import DiffAugment
 from shoestring.tasks.gan.discriminator_guidance import DiscriminatorGuidance
@@ -39,24 +41,53 @@ class GuidedSampler:
         return self.sampling.langevin_steps
 
     @property
+    def moves(self) -> bool:
+        """Whether latent vectors are shortened or take steps."""
+        return self.sampling.truncation != 1 or self.sampling.langevin_steps > 0
+
+    @property
     def refines(self) -> bool:
         """Whether images take steps in pixels."""
         return self.sampling.pixel_ascent_steps > 0
 
     def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
-        """Latent vectors (n, *latent) after the Langevin steps; arguments as of `Sampler.move`."""
+        """Latent vectors (n, *latent) after truncation and the Langevin steps; arguments as of `Sampler.move`."""
         device, labels = self.machine.device, labels.to(self.machine.device)
+        std = self.sampling.truncation
 
         def score(latents: Tensor, step: int) -> Tensor:
-            return self._augmented_score(self.generate(latents, labels), labels, step)
+            return self._augmented_score(self.generate(std * latents, labels), labels, step)
 
-        return self.sampling.langevin(latents.to(device), noise.to(device), score)
+        return std * self.sampling.langevin(latents.to(device), noise.to(device), score)
 
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Images (n, c, h, w) by one call of the generator; mixtures of classes (n, num_classes) mix its embeddings."""
+        return self._generated(latents, labels)
+
+    def guide(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (n, c, h, w) after the steps in the generator's first features."""
+        if not self.sampling.feature_ascent_steps:
+            return self.generate(latents, labels)
+        shape = getattr(self.nets["generator"], "first_features", None)
+        if shape is None:
+            raise RecipeError(
+                "this generator takes no offset to its first features, as conditional-dcgan does; set "
+                "sampling.feature_ascent_steps to 0"
+            )
+
+        def score(offset: Tensor, step: int) -> Tensor:
+            return self._augmented_score(self._generated(latents, labels, offset), labels, step)
+
+        with torch.inference_mode(False):
+            latents, labels = latents.clone(), labels.clone()
+            start = latents.new_zeros(len(latents), *shape)
+        return self._generated(latents, labels, self.sampling.ascend_features(start, score))
+
+    def _generated(self, latents: Tensor, labels: Tensor, offset: Tensor | None = None) -> Tensor:
         given = (labels,) if self.conditional else ()
+        moved = {} if offset is None else {"offset": offset}
         with self.machine.autocast():
-            return self.nets["generator"](latents, *given).float()
+            return self.nets["generator"](latents, *given, **moved).float()
 
     def refine(self, images: Tensor, labels: Tensor) -> Tensor:
         """Images (n, c, h, w) after the steps in pixels."""
