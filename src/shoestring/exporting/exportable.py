@@ -92,10 +92,9 @@ def exportable(model: Model) -> Exportable:
             once, "classifier", plain(classifier), ("images",), "logits", lambda batch: once.logits(*batch)
         )
     if task.net_output == "images":
-        net, before = (
-            GeneratorOfPixels(trained, recipe.normalisation, task.sampling.truncation)
-            for trained in (fuse_conv_bn(model.nets["generator"]), model.nets["generator"])
-        )
+        trained, truncation = model.nets["generator"], task.sampling.truncation
+        net = GeneratorOfPixels(fuse_conv_bn(trained), recipe.normalisation, truncation)
+        before = GeneratorOfPixels(trained, recipe.normalisation, truncation)
         inputs = ("latents", "labels") if task.conditional else ("latents",)
         return Exportable(model, "generator", plain(net), inputs, "images", lambda batch: before(*batch))
     assert task.net_output == "velocity"
@@ -133,7 +132,7 @@ class ClassifierOfPixels(nn.Module):
 
 
 class GeneratorOfPixels(nn.Module):
-    """A generator whose images are in 0..1, times 255 and rounded they are pixels; its latents are truncated first."""
+    """A generator that truncates normal latents and whose images are in 0..1; times 255 and rounded they are pixels."""
 
     std: Tensor
     mean: Tensor

@@ -60,9 +60,18 @@ class GuidedSampler:
 
         return std * self.sampling.langevin(latents.to(device), noise.to(device), score)
 
-    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images (n, c, h, w) by one call of the generator; mixtures of classes (n, num_classes) mix its embeddings."""
-        return self._generated(latents, labels)
+    def generate(self, latents: Tensor, labels: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Images (n, c, h, w) by one call of the generator; mixtures of classes (n, num_classes) mix its embeddings.
+
+        Args:
+            latents: (n, *latent).
+            labels: As of `Sampler`.
+            offset: Added to the generator's first features, (n, *first_features), of nets that take one.
+        """
+        given = (labels,) if self.conditional else ()
+        moved = {} if offset is None else {"offset": offset}
+        with self.machine.autocast():
+            return self.nets["generator"](latents, *given, **moved).float()
 
     def guide(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Images (n, c, h, w) after the steps in the generator's first features."""
@@ -76,18 +85,12 @@ class GuidedSampler:
             )
 
         def score(offset: Tensor, step: int) -> Tensor:
-            return self._augmented_score(self._generated(latents, labels, offset), labels, step)
+            return self._augmented_score(self.generate(latents, labels, offset), labels, step)
 
         with torch.inference_mode(False):
             latents, labels = latents.clone(), labels.clone()
             start = latents.new_zeros(len(latents), *shape)
-        return self._generated(latents, labels, self.sampling.ascend_features(start, score))
-
-    def _generated(self, latents: Tensor, labels: Tensor, offset: Tensor | None = None) -> Tensor:
-        given = (labels,) if self.conditional else ()
-        moved = {} if offset is None else {"offset": offset}
-        with self.machine.autocast():
-            return self.nets["generator"](latents, *given, **moved).float()
+        return self.generate(latents, labels, self.sampling.ascend_features(start, score))
 
     def refine(self, images: Tensor, labels: Tensor) -> Tensor:
         """Images (n, c, h, w) after the steps in pixels."""
