@@ -35,7 +35,7 @@ def test_evaluate_refuses_impossible_numbers_first(gan_run: Run, monkeypatch, op
 
 @pytest.mark.parametrize(("options", "said"), IMPOSSIBLE)
 def test_compare_images_refuses_them_first(monkeypatch, options, said: str) -> None:
-    forbid(monkeypatch, "shoestring.evaluation.evaluate.read_set", "shoestring.evaluation.evaluate.open_extractors")
+    forbid(monkeypatch, "shoestring.evaluation.compare.read_set", "shoestring.evaluation.compare.open_extractors")
     with pytest.raises(DataError, match=said):
         api.compare_images("here", "there", **options)
 
@@ -47,7 +47,7 @@ def test_options_of_generators_are_refused_for_classifiers_whatever_their_value(
 
 @pytest.mark.parametrize("side", [4, 7])
 def test_images_too_small_or_too_few_are_refused_before_the_extractors_are_opened(tmp_path, monkeypatch, side) -> None:
-    forbid(monkeypatch, "shoestring.evaluation.evaluate.open_extractors")
+    forbid(monkeypatch, "shoestring.evaluation.compare.open_extractors")
     for name in ("made", "real"):
         np.save(tmp_path / f"{name}.npy", np.zeros((60, 3, side, 9), np.uint8))
         np.save(tmp_path / f"large-{name}.npy", np.zeros((60, 3, 9, 9), np.uint8))

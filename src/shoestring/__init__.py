@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from shoestring.core.progress import Progress
     from shoestring.core.run import Run
     from shoestring.data.inspection import FolderReport
-    from shoestring.evaluation.evaluate import compare_images, evaluate
+    from shoestring.evaluation.compare import compare_images
+    from shoestring.evaluation.evaluate import evaluate
     from shoestring.model.classifier import Classifier
     from shoestring.model.generator import Generator
     from shoestring.model.load import open_run
@@ -50,7 +51,7 @@ _HOMES = {
     "grade": "api.contest",
     "Stopped": "training.loop",
     "promote": "api.models",
-    "compare_images": "evaluation.evaluate",
+    "compare_images": "evaluation.compare",
     "demo": "api.exports",
     "evaluate": "evaluation.evaluate",
     "interpolate": "api.samples",

@@ -20,7 +20,7 @@ from shoestring.api.sweeps import sweep as sweep
 from shoestring.api.sweeps import sweep_table as sweep_table
 from shoestring.api.training import fit as fit
 from shoestring.api.training import train as train
-from shoestring.evaluation.evaluate import compare_images as compare_images
+from shoestring.evaluation.compare import compare_images as compare_images
 from shoestring.evaluation.evaluate import evaluate as evaluate
 from shoestring.recipes.lookup import located as located
 from shoestring.recipes.lookup import overrides_of as overrides_of

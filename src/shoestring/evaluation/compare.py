@@ -1,4 +1,4 @@
-"""Sets of images as a user names them, and the scores of one against another."""
+"""Any generated images against real ones: sets of images as a user names them, and the scores between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +9,20 @@ import torch
 from torch import Tensor
 
 from shoestring.core.config import did_you_mean
+from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import DataError
 from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.data.dataset import Source
 from shoestring.data.image_files import read_array, read_folder
-from shoestring.evaluation.extractors import FeatureExtractors
+from shoestring.data.paths import data_folder as resolve_data_folder
+from shoestring.evaluation.extractors import FeatureExtractors, Weights, open_extractors
+from shoestring.live.usual import usual_progress
 from shoestring.metrics.features.extractor import check_images
-from shoestring.metrics.generative.real_baseline import real_baseline_metrics
-from shoestring.metrics.generative.suite import check_sets, scores
+from shoestring.metrics.features.inception_net import Dimensions
+from shoestring.metrics.features.resize import Resizing
+from shoestring.metrics.generative.real_baseline import not_among, real_baseline_metrics
+from shoestring.metrics.generative.suite import check_asked, check_sets, scores
 from shoestring.metrics.score import GenerativeMetric, over_seeds, with_real_baseline
 from shoestring.recipes import RECIPES
 from shoestring.recipes.lookup import located, recipe
@@ -30,6 +35,60 @@ DATA_SETS: Mapping[str, Source] = {
     if not any(field.is_required() for field in kind.model_fields.values())
 }
 """By name, every kind of data that a recipe can have and that needs no path, with all of train in train."""
+
+
+def compare_images(
+    generated: Path | str,
+    real: Path | str,
+    real_baseline: Path | str | None = None,
+    data_folder: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    *,
+    count: int | None = None,
+    inception: Weights = None,
+    dimensions: Dimensions | None = None,
+    resizing: Resizing = "clean",
+) -> dict[str, GenerativeMetric]:
+    """The scores of any generated images against any real ones.
+
+    Args:
+        generated: A folder of images or of folders of them, a .npy or .npz file of uint8 images, or NAME:SPLIT with a
+            data set, a recipe or a recipe file.
+        real: The same, such as cifar100:test.
+        real_baseline: The same: further real images, for the baseline of real against real images; by default train,
+            when `real` is another split. Those that are among the real ones are left out.
+        data_folder: As of `evaluate`.
+        device: As of `evaluate`.
+        progress: As of `evaluate`.
+        count: Images of each to take, by chance; by default all.
+        inception: As of `evaluate`.
+        dimensions: As of `evaluate`.
+        resizing: As of `evaluate`.
+
+    Raises:
+        DataError: Images cannot be read, are too few or of different sizes; or the Inception file is not right.
+    """
+    check_asked(count, dimensions, resizing)
+    progress, folder = progress or usual_progress(), resolve_data_folder(data_folder)
+    fake = read_set(str(generated), folder, progress).images
+    seen = read_set(str(real), folder, progress)
+    further = seen.further
+    if real_baseline is not None:
+        given = read_set(str(real_baseline), folder, progress).images
+        further = not_among(given, seen.images)
+        if len(further) < len(given):
+            progress.say(
+                f"{len(given) - len(further):,} images of {real_baseline} are also among those of {real}: left out"
+            )
+    check_sets(seen.images, fake, count)
+    channels, height, width = fake.shape[1:]
+    machine = Machine.choose(Engine(), device)
+    with machine.running():
+        extractors = open_extractors(
+            (channels, height, width), inception, dimensions, resizing, folder, machine.device, progress
+        )
+        return compare_sets(fake, seen.images, further, extractors, count, progress)
 
 
 @dataclass(frozen=True)

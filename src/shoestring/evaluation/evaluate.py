@@ -1,4 +1,4 @@
-"""What is measured: a run or shipped weights on a split, or any generated images against real ones."""
+"""What is measured: a run or shipped weights on a split, and where that is recorded."""
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -7,23 +7,19 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from shoestring.core.config import did_you_mean
-from shoestring.core.device import Engine, Machine
 from shoestring.core.errors import RecipeError, RunError, require_at_least
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.dataset import Split, holds_out
 from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.evaluation.classifier import ClassifierEvaluation, evaluate_classifier, record_classifier
-from shoestring.evaluation.compare import compare_sets, read_set
 from shoestring.evaluation.extractors import FeatureExtractors, Weights, open_extractors
 from shoestring.evaluation.generator import evaluate_generator, record_generator
 from shoestring.hub.fetch import is_fetched
 from shoestring.live.usual import usual_progress
 from shoestring.metrics.features.inception_net import Dimensions
 from shoestring.metrics.features.resize import Resizing
-from shoestring.metrics.generative.real_baseline import not_among
-from shoestring.metrics.generative.suite import check_asked, check_sets
-from shoestring.metrics.score import GenerativeMetric
+from shoestring.metrics.generative.suite import check_asked
 from shoestring.metrics.statistics import Metric
 from shoestring.model.classifier import Classifier
 from shoestring.model.code import allow_code
@@ -233,60 +229,6 @@ class _Asked:
             if recorded:
                 _record(self.home, self.answers_digest, lambda: write(found), self.progress)
         return found
-
-
-def compare_images(
-    generated: Path | str,
-    real: Path | str,
-    real_baseline: Path | str | None = None,
-    data_folder: Path | None = None,
-    device: str | None = None,
-    progress: Progress | None = None,
-    *,
-    count: int | None = None,
-    inception: Weights = None,
-    dimensions: Dimensions | None = None,
-    resizing: Resizing = "clean",
-) -> dict[str, GenerativeMetric]:
-    """The scores of any generated images against any real ones.
-
-    Args:
-        generated: A folder of images or of folders of them, a .npy or .npz file of uint8 images, or NAME:SPLIT with a
-            data set, a recipe or a recipe file.
-        real: The same, such as cifar100:test.
-        real_baseline: The same: further real images, for the baseline of real against real images; by default train,
-            when `real` is another split. Those that are among the real ones are left out.
-        data_folder: As of `evaluate`.
-        device: As of `evaluate`.
-        progress: As of `evaluate`.
-        count: Images of each to take, by chance; by default all.
-        inception: As of `evaluate`.
-        dimensions: As of `evaluate`.
-        resizing: As of `evaluate`.
-
-    Raises:
-        DataError: Images cannot be read, are too few or of different sizes; or the Inception file is not right.
-    """
-    check_asked(count, dimensions, resizing)
-    progress, folder = progress or usual_progress(), resolve_data_folder(data_folder)
-    fake = read_set(str(generated), folder, progress).images
-    seen = read_set(str(real), folder, progress)
-    further = seen.further
-    if real_baseline is not None:
-        given = read_set(str(real_baseline), folder, progress).images
-        further = not_among(given, seen.images)
-        if len(further) < len(given):
-            progress.say(
-                f"{len(given) - len(further):,} images of {real_baseline} are also among those of {real}: left out"
-            )
-    check_sets(seen.images, fake, count)
-    channels, height, width = fake.shape[1:]
-    machine = Machine.choose(Engine(), device)
-    with machine.running():
-        extractors = open_extractors(
-            (channels, height, width), inception, dimensions, resizing, folder, machine.device, progress
-        )
-        return compare_sets(fake, seen.images, further, extractors, count, progress)
 
 
 def evaluate_run(model: Classifier, home: Run, split: Split, folder: Path, progress: Progress) -> ClassifierEvaluation:
