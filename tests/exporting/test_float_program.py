@@ -66,7 +66,7 @@ class Everything(nn.Module):
         tokens = self.query(z[:, :6].flatten(2).transpose(1, 2)).unflatten(2, (3, 2, 3)).permute(2, 0, 3, 1, 4)
         asked, key, value = tokens.unbind(0)
         found = F.scaled_dot_product_attention(asked, key, value).transpose(1, 2).flatten(2).transpose(1, 2)
-        found = F.interpolate(found.unflatten(2, tuple(z.shape[2:])), scale_factor=2, mode="nearest")
+        found = F.interpolate(found.unflatten(2, tuple(z.shape[2:])), scale_factor=2, mode="bilinear")
         x = self.head(torch.cat((found, y[:, :6]), 1)) * self.scale
         x = (
             x / (1 + x.exp().clamp(max=3).sqrt())

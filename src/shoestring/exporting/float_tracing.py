@@ -9,6 +9,7 @@ from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from shoestring.core.errors import ExportError
 from shoestring.exporting.exportable import Inputs
@@ -192,6 +193,10 @@ class _Trace:
                 if len(factors) > 1 or not (factor := factors.pop()).is_integer():
                     self.refuse(node, "by a factor that is no whole number")
                 return step("repeat_pixels", args[0], factor=int(factor))
+            case "upsample_bilinear2d":
+                if args[2]:
+                    self.refuse(node, "with aligned corners")
+                return self.interpolated(args[0], value.shape[2:])
             case _:
                 self.refuse(node)
         raise AssertionError("every case returns")
@@ -212,6 +217,18 @@ class _Trace:
             places = [self.sliced(x, axis, place, place + 1) for place in reversed(range(x.shape[axis]))]
             x = self.step("concatenate", places, x.shape, {"axis": axis})
         return x
+
+    def interpolated(self, x: _Value, sides: Sequence[int]) -> _Value:
+        """Images (n, c, h, w) of other sides, by linear interpolation: a product with a matrix along each axis."""
+        n, channels, height, width = x.shape
+        down, right = (
+            functional.interpolate(torch.eye(old)[None], size=new, mode="linear")[0].mT.contiguous()
+            for old, new in zip((height, width), sides, strict=True)
+        )
+        x = self.step("linear", (x, right), (n, channels, height, sides[1]), {})
+        x = self.step("permute", (x,), (n, channels, sides[1], height), {"order": [0, 1, 3, 2]})
+        x = self.step("linear", (x, down), (n, channels, sides[1], sides[0]), {})
+        return self.step("permute", (x,), (n, channels, *sides), {"order": [0, 1, 3, 2]})
 
     def convolution(
         self,
