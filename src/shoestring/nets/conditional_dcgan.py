@@ -139,11 +139,20 @@ class ConditionalGenerator(nn.Module):
         x = normed(x, self.norms[0], changes[0])
         x = x if offset is None else x + offset.to(x.dtype)
         for place, (conv, norm, change) in enumerate(zip(self.convs, self.norms[1:], changes[1:], strict=True)):
+            carried = self.carried(x, conv) if place in self.residual else None
             if place in self.ups:
-                x = F.interpolate(x, scale_factor=2, mode=self.upsampling)
+                x, carried = self.doubled(x), None if carried is None else self.doubled(carried)
             y = normed(conv(x), norm, change)
-            x = fitted(x, y.shape[1], twins=self.mirrored) + y if place in self.residual else y
+            x = y if carried is None else carried + y
         return torch.tanh(self.head(x)).float()
+
+    def carried(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        """What a convolution's output is added to; of few channels before it is doubled, which is less work."""
+        return fitted(x, conv.out_channels * (1 + self.mirrored), twins=self.mirrored)
+
+    def doubled(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) at twice the resolution."""
+        return F.interpolate(x, scale_factor=2, mode=self.upsampling)
 
     def code(self, latent: Tensor, told: Tensor) -> Tensor:
         """Latent vectors (n, latent) and class embeddings (n, embedding), mixed: (n, latent + embedding)."""
