@@ -139,16 +139,16 @@ class ConditionalGenerator(nn.Module):
         x = normed(x, self.norms[0], changes[0])
         x = x if offset is None else x + offset.to(x.dtype)
         for place, (conv, norm, change) in enumerate(zip(self.convs, self.norms[1:], changes[1:], strict=True)):
-            carried = self.carried(x, conv) if place in self.residual else None
+            carried = self.carried(x, change.shape[1] // 2) if place in self.residual else None
             if place in self.ups:
                 x, carried = self.doubled(x), None if carried is None else self.doubled(carried)
             y = normed(conv(x), norm, change)
             x = y if carried is None else carried + y
         return torch.tanh(self.head(x)).float()
 
-    def carried(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
-        """What a convolution's output is added to; of few channels before it is doubled, which is less work."""
-        return fitted(x, conv.out_channels * (1 + self.mirrored), twins=self.mirrored)
+    def carried(self, x: Tensor, features: int) -> Tensor:
+        """What so many features are added to; left with few channels before it is doubled, which is less work."""
+        return fitted(x, features * (1 + self.mirrored), twins=self.mirrored)
 
     def doubled(self, x: Tensor) -> Tensor:
         """(n, c, h, w) at twice the resolution."""
