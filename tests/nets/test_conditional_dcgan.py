@@ -25,9 +25,9 @@ SHAPE = (3, 32, 32)
 SMALL = ConditionalDCGAN(generator=(12, 8, 6, 4), discriminator=(12, 8, 6, 4), latent=8, embedding=6)
 DEEP = SMALL.replace(start=5, generator_depths=(1, 1, 2, 3), discriminator_depths=(2, 1, 3, 2))
 MIRRORED = DEEP.replace(generator=(6, 4, 3, 2), discriminator=(6, 4, 3, 2), mirrored=True)
-SHORT, SHORT_MIRRORED = (spec.replace(shortcuts=True, upsampling="bilinear") for spec in (DEEP, MIRRORED))
+SMOOTH = DEEP.replace(upsampling="bilinear")
 each_spec = pytest.mark.parametrize(
-    "spec", [SMALL, DEEP, MIRRORED, SHORT, SHORT_MIRRORED], ids=["small", "deep", "mirrored", "short", "both"]
+    "spec", [SMALL, DEEP, MIRRORED, SMOOTH], ids=["small", "deep", "mirrored", "smooth"]
 )
 
 
@@ -89,9 +89,8 @@ def test_as_many_parameters_mirrored_are_half_as_many_channels_again() -> None:
     assert [net.convs[1].weight.shape[1] for net in nets.values()] == [192, 48]  # channels, twins and all: 128, 32
 
 
-@pytest.mark.parametrize("spec", [MIRRORED, SHORT_MIRRORED])
-def test_swapping_quarters_of_the_latent_vector_mirrors_the_image(spec: ConditionalDCGAN) -> None:
-    nets = awake(make(spec).double())
+def test_swapping_quarters_of_the_latent_vector_mirrors_the_image() -> None:
+    nets = awake(make(MIRRORED).double())
     generator, (latent, _, labels) = nets["generator"], inputs()
     generator.train()(latent.double(), labels)  # running statistics of each channel for itself
     generator.eval()
@@ -103,7 +102,7 @@ def test_swapping_quarters_of_the_latent_vector_mirrors_the_image(spec: Conditio
 
 def test_the_mirrored_discriminator_answers_alike_for_an_image_and_its_mirror_image() -> None:
     images, labels = (part.double() if part.is_floating_point() else part for part in inputs()[1:])
-    for spec, alike in ((MIRRORED, True), (SHORT_MIRRORED, True), (DEEP, False), (SHORT, False)):
+    for spec, alike in ((MIRRORED, True), (DEEP, False)):
         net = make(spec).double()["discriminator"]
         assert torch.allclose(net(images.flip(3), labels), net(images, labels), atol=1e-9) is alike
 
@@ -234,58 +233,19 @@ def test_every_resolution_of_the_discriminator_has_its_layers_and_those_after_th
     torch.testing.assert_close(seen[7][0], act(seen[6][1]))
 
 
-def test_shortcuts_carry_features_across_resolutions_and_widths_of_the_generator() -> None:
-    generator, (latent, _, labels) = awake(make(SHORT))["generator"], inputs(spec=SHORT)
-    seen: list[tuple[Tensor, Tensor]] = []
-    for conv in generator.convs:
-        conv.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
-    with torch.no_grad():
-        generator.convs[2].weight.zero_()
-        generator.norms[3].running_mean.zero_()
-        generator.modulate.weight[sum(generator.sizes[:3]) : sum(generator.sizes[:4])] = 0
-        generator(latent, labels)
-    assert [given.shape[1:3] for given, _ in seen] == [(5, 4), (12, 8), (8, 16), (6, 16), (6, 32), (4, 32), (4, 32)]
-    torch.testing.assert_close(seen[3][0], seen[2][0][:, :6])  # nothing is added to what is carried
-
-
 def test_bilinear_upsampling_goes_in_quarters_from_pixel_to_pixel() -> None:
-    generator, (latent, _, labels) = awake(make(DEEP.replace(upsampling="bilinear")))["generator"], inputs(spec=DEEP)
+    generator, (latent, _, labels) = awake(make(SMOOTH))["generator"], inputs(spec=SMOOTH)
     seen: list[Tensor] = []
-    generator.convs[0].register_forward_hook(lambda *seen_here: seen.append(seen_here[2]))
+    generator.convs[0].register_forward_hook(lambda *given: seen.append(given[2]))
     generator.convs[1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.no_grad():
         generator(latent, labels)
-    small = normed(seen[0], generator.norms[1], changes_of(generator, latent, labels)[1])
-    row, column = seen[1][:, :, 2], seen[1][:, :, :, 1]
-    torch.testing.assert_close(row[:, :, 0], 0.75 * small[:, :, 1, 0] + 0.25 * small[:, :, 0, 0])
-    torch.testing.assert_close(column[:, :, 0], 0.75 * small[:, :, 0, 0] + 0.25 * small[:, :, 0, 1])
-
-
-def changes_of(generator: nn.Module, latent: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-    """What latent vectors and classes do to each layer."""
-    code = generator.code(latent, generator.label(labels))
-    return generator.modulate(code)[:, :, None, None].split(generator.sizes, 1)
-
-
-def test_shortcuts_carry_features_across_resolutions_and_widths_of_the_discriminator() -> None:
-    net, (_, images, labels) = make(SHORT)["discriminator"], inputs()
-    seen: list[tuple[Tensor, Tensor]] = []
-    for conv in net.convs:
-        conv.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
-    net(images, labels)
-    act = partial(F.leaky_relu, negative_slope=0.2)
-    assert seen[2][0].shape[1:] == (4, 16, 16)
-    carried = torch.cat((seen[2][0], torch.zeros(4, 2, 16, 16)), 1)
-    torch.testing.assert_close(seen[3][0], carried + act(seen[2][1]))
-    carried = torch.cat((seen[6][0], torch.zeros(4, 4, 4, 4)), 1)
-    torch.testing.assert_close(seen[7][0], carried + act(seen[6][1]))
-
-
-def test_an_untrained_generator_with_shortcuts_is_not_saturated() -> None:
-    spec = ConditionalDCGAN(start=48, generator_depths=(1, 2, 2, 2), shortcuts=True)
-    latent, _, labels = inputs(64, spec)
-    with torch.no_grad():
-        assert 0.2 < make(spec)["generator"](latent, labels).std() < 0.8
+        code = generator.code(latent, generator.label(labels))
+        changes = generator.modulate(code)[:, :, None, None].split(generator.sizes, 1)
+    small, large = normed(seen[0], generator.norms[1], changes[1]), seen[1]
+    assert large.shape[2:] == (8, 8)
+    torch.testing.assert_close(large[:, :, 2, 0], 0.75 * small[:, :, 1, 0] + 0.25 * small[:, :, 0, 0])
+    torch.testing.assert_close(large[:, :, 0, 1], 0.75 * small[:, :, 0, 0] + 0.25 * small[:, :, 0, 1])
 
 
 def test_halved_is_average_pooling() -> None:

@@ -40,11 +40,6 @@ class ConditionalDCGAN(Spec):
     discriminator_depths: Widths = (2, 1, 1, 1)
     """The discriminator's convolutions there; those after the first of a resolution add to what they get, but not at
     4x4."""
-    shortcuts: bool = False
-    """Let every convolution but the first of each net, and those of the discriminator at 4x4 after the first there, add
-    to what it gets, also where resolution or width change: channels too many are left out, too few are filled with
-    zeros. By default only those after the first of a resolution do. Costs no parameters (He et al. 2015, arXiv
-    1512.03385, option A)."""
     upsampling: Literal["nearest", "bilinear"] = "nearest"
     """How the generator doubles the resolution: by repeating pixels, or by linear interpolation between them."""
     latent: PositiveInt = 64
@@ -93,7 +88,7 @@ class ConditionalGenerator(nn.Module):
         self.start = nn.Linear(features, first * 16, bias=False)
         normed_widths = (first, *(width for width, depth in zip(widths, depths, strict=True) for _ in range(depth)))
         self.ups = {sum(depths[:place]) for place in range(1, 4)}
-        self.residual = set(range(sum(depths))) - {0} - (set() if spec.shortcuts else self.ups)
+        self.residual = set(range(sum(depths))) - self.ups - {0}
         self.upsampling = spec.upsampling
         self.sizes = [2 * width for width in normed_widths]
         self.modulate = nn.Linear(features, sum(self.sizes))
@@ -110,8 +105,7 @@ class ConditionalGenerator(nn.Module):
         filled(self.modulate, 0.0)
         for layer in (self.start, *convs):
             filled(layer, 1.0)
-        sums = 1 + len(self.residual) if spec.shortcuts else 1  # features of like size that the last ones add up
-        filled(self.head, math.sqrt((0.5 if spec.mirrored else 1.0) / sums))  # the twins' kernels are not its weights
+        filled(self.head, math.sqrt(0.5) if spec.mirrored else 1.0)  # the twins' kernels are not among its weights
 
     @property
     def first_features(self) -> tuple[int, int, int]:
@@ -139,20 +133,11 @@ class ConditionalGenerator(nn.Module):
         x = normed(x, self.norms[0], changes[0])
         x = x if offset is None else x + offset.to(x.dtype)
         for place, (conv, norm, change) in enumerate(zip(self.convs, self.norms[1:], changes[1:], strict=True)):
-            carried = self.carried(x, change.shape[1] // 2) if place in self.residual else None
             if place in self.ups:
-                x, carried = self.doubled(x), None if carried is None else self.doubled(carried)
+                x = F.interpolate(x, scale_factor=2, mode=self.upsampling)
             y = normed(conv(x), norm, change)
-            x = y if carried is None else carried + y
+            x = x + y if place in self.residual else y
         return torch.tanh(self.head(x)).float()
-
-    def carried(self, x: Tensor, features: int) -> Tensor:
-        """What so many features are added to; left with few channels before it is doubled, which is less work."""
-        return fitted(x, features * (1 + self.mirrored), twins=self.mirrored)
-
-    def doubled(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) at twice the resolution."""
-        return F.interpolate(x, scale_factor=2, mode=self.upsampling)
 
     def code(self, latent: Tensor, told: Tensor) -> Tensor:
         """Latent vectors (n, latent) and class embeddings (n, embedding), mixed: (n, latent + embedding)."""
@@ -178,13 +163,6 @@ def normed(x: Tensor, norm: nn.Module, change: Tensor) -> Tensor:
     return F.leaky_relu(norm(x) * (1 + scale) + shift, SLOPE)
 
 
-def fitted(x: Tensor, channels: int, *, twins: bool) -> Tensor:
-    """(n, c, h, w) with so many channels: the first of its own, or zeros after them; of twins, in both halves."""
-    if twins:
-        return torch.cat([fitted(half, channels // 2, twins=False) for half in x.chunk(2, 1)], 1)
-    return F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1])) if channels > x.shape[1] else x[:, :channels]
-
-
 def halved(x: Tensor) -> Tensor:
     """Means of 2x2 pixels, (n, c, h, w) -> (n, c, h/2, w/2).
 
@@ -201,7 +179,7 @@ class ConditionalDiscriminator(nn.Module):
         super().__init__()
         widths, self.depths = spec.discriminator[::-1], spec.discriminator_depths[::-1]
         given = [width for width, depth in zip(widths, self.depths, strict=True) for _ in range(depth)]
-        self.mirrored, self.shortcuts = spec.mirrored, spec.shortcuts
+        self.mirrored = spec.mirrored
         if spec.mirrored:
             convs: list[nn.Conv2d] = [MirroredConv2d(image_channels, given[0], 3, of_image=True, bias=True)]
             convs += [MirroredConv2d(2 * above, below, 3, bias=True) for above, below in pairwise(given)]
@@ -219,8 +197,7 @@ class ConditionalDiscriminator(nn.Module):
             x = halved(x) if level else x
             for place in range(depth):
                 y = F.leaky_relu(next(convs)(x), SLOPE)
-                residual = level < len(self.depths) - 1 if place else self.shortcuts and level
-                x = fitted(x, y.shape[1], twins=self.mirrored) + y if residual else y
+                x = x + y if place and level < len(self.depths) - 1 else y
         if self.mirrored:
             features, twins = x.chunk(2, 1)
             x = (features + twins.flip(3)) / 2
