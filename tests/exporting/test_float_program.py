@@ -162,6 +162,19 @@ def test_of_mirrored_kernels_the_page_gets_half(mirrored: Any, tmp_path: Path) -
     assert torch.allclose(in_javascript(rounded, inputs, tmp_path), rounded.answer(inputs), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "how", [{"scale_factor": (1.5, 2.3)}, {"size": (7, 4)}, {"size": (7, 9), "align_corners": True}]
+)
+def test_a_program_interpolates_as_torch_does(how: dict[str, Any]) -> None:
+    class Resized(nn.Module):
+        def forward(self, latents: Tensor) -> Tensor:
+            return F.interpolate(latents.unflatten(1, (2, 5, 3)), mode="bilinear", **how)
+
+    latents = torch.randn(4, 30, generator=torch.Generator().manual_seed(3))
+    program = float_program(Resized(), (latents[:1],), ("latents",), "resized")
+    torch.testing.assert_close(program.answer((latents,)), Resized()(latents))
+
+
 def test_what_a_page_cannot_do_is_named() -> None:
     class Sorting(nn.Module):
         def forward(self, latents: Tensor) -> Tensor:

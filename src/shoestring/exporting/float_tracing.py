@@ -9,7 +9,6 @@ from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
 from shoestring.core.errors import ExportError
 from shoestring.exporting.exportable import Inputs
@@ -194,9 +193,8 @@ class _Trace:
                     self.refuse(node, "by a factor that is no whole number")
                 return step("repeat_pixels", args[0], factor=int(factor))
             case "upsample_bilinear2d":
-                if args[2]:
-                    self.refuse(node, "with aligned corners")
-                return self.interpolated(args[0], value.shape[2:])
+                target = cast(Callable[..., Tensor], node.target)
+                return self.interpolated(args[0], lambda images: target(images, *args[1:], **kwargs))
             case _:
                 self.refuse(node)
         raise AssertionError("every case returns")
@@ -218,17 +216,23 @@ class _Trace:
             x = self.step("concatenate", places, x.shape, {"axis": axis})
         return x
 
-    def interpolated(self, x: _Value, sides: Sequence[int]) -> _Value:
-        """Images (n, c, h, w) of other sides, by linear interpolation: a product with a matrix along each axis."""
+    def interpolated(self, x: _Value, interpolate: Callable[[Tensor], Tensor]) -> _Value:
+        """Images (n, c, h, w) of other sides, as a product with a matrix along each axis.
+
+        Args:
+            x: The images.
+            interpolate: What is done to them, each axis for itself; its matrices are what it makes of unit vectors.
+        """
         n, channels, height, width = x.shape
-        down, right = (
-            functional.interpolate(torch.eye(old)[None], size=new, mode="linear")[0].mT.contiguous()
-            for old, new in zip((height, width), sides, strict=True)
-        )
-        x = self.step("linear", (x, right), (n, channels, height, sides[1]), {})
-        x = self.step("permute", (x,), (n, channels, sides[1], height), {"order": [0, 1, 3, 2]})
-        x = self.step("linear", (x, down), (n, channels, sides[1], sides[0]), {})
-        return self.step("permute", (x,), (n, channels, *sides), {"order": [0, 1, 3, 2]})
+        right = interpolate(torch.eye(width)[None, :, None].expand(1, width, height, width))[0, :, 0].mT.contiguous()
+        down = interpolate(torch.eye(height)[None, ..., None].expand(1, height, height, width))[
+            0, ..., 0
+        ].mT.contiguous()
+        rows, columns = len(down), len(right)
+        x = self.step("linear", (x, right), (n, channels, height, columns), {})
+        x = self.step("permute", (x,), (n, channels, columns, height), {"order": [0, 1, 3, 2]})
+        x = self.step("linear", (x, down), (n, channels, columns, rows), {})
+        return self.step("permute", (x,), (n, channels, rows, columns), {"order": [0, 1, 3, 2]})
 
     def convolution(
         self,
