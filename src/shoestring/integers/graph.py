@@ -19,6 +19,12 @@ Shape = tuple[int, int, int]
 """Height, width and channels."""
 
 
+def pair(numbers: int | Sequence[int]) -> Pair:
+    """Height and width, of torch's arguments that may be one number for both."""
+    both = (numbers, numbers) if isinstance(numbers, int) else tuple(numbers) * (2 if len(numbers) == 1 else 1)
+    return both[0], both[1]
+
+
 @dataclass(frozen=True, eq=False)
 class Pointwise:
     """A function of each number.
