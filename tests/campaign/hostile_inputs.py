@@ -162,7 +162,7 @@ def options(draw: random.Random, kit: Kit, place: Path) -> Words:
         "--budget.steps", "--net.width", "--batch-size", "--optimiser.learning-rate", "--data.tune", "--json",
         "--device", "--inception", "--pairs", "--steps",
         "--rules", "--level", "--seeds", "--net", "--task", "--data", "--augment",
-        "--optimiser", "--schedule", "--sampling.langevin-steps", "--to", "--help", "--data-folder", "--ema", "--name",
+        "--optimiser", "--schedule", "--sampling.truncation", "--to", "--help", "--data-folder", "--ema", "--name",
     )  # fmt: skip
     words = [verb, target]
     for _ in range(draw.randrange(4)):

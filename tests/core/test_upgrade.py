@@ -59,12 +59,26 @@ def test_what_trained_part_of_a_flow_is_gone_with_a_word_but_another_guide_is_re
     assert upgraded_overrides({"task.weak_fraction": [0, 0.1], "seed": [0, 1]}) == {"seed": [0, 1]}
 
 
-@pytest.mark.parametrize("name", ["smoothing", "pixel_ascent_smoothing"])
-def test_images_are_made_without_smoothing_with_a_word(name: str) -> None:
-    values, (sentence,) = upgraded_recipe({"task": {"sampling": {name: 0.75, "temperature": 0.3}}})
-    assert values == {"task": {"sampling": {"temperature": 0.3}}}
-    assert sentence.startswith(f"task.sampling.{name} is gone: pixel ascent follows the gradient as it is")
-    assert upgraded_recipe({"task": {"sampling": {name: 0.0}}}) == ({"task": {"sampling": {}}}, [])
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("smoothing", 0.75, "pixel ascent follows the gradient as it is"),
+        ("pixel_ascent_smoothing", 0.75, "pixel ascent follows the gradient as it is"),
+        ("latent_steps", 8, "latent vectors take no Langevin steps"),
+        ("langevin_steps", 8, "latent vectors take no Langevin steps"),
+    ],
+)
+def test_images_are_made_without_what_is_gone_with_a_word(name: str, value: float, what: str) -> None:
+    values, (sentence,) = upgraded_recipe({"task": {"sampling": {name: value, "truncation": 0.8}}})
+    assert values == {"task": {"sampling": {"truncation": 0.8}}}
+    assert sentence.startswith(f"task.sampling.{name} is gone: {what}")
+    assert upgraded_recipe({"task": {"sampling": {name: 0}}}) == ({"task": {"sampling": {}}}, [])
+
+
+def test_constants_of_langevin_steps_are_gone_without_a_word() -> None:
+    gone = {"langevin_step_size": 0.1, "latent_step_size": 0.1, "temperature": 0.3}
+    assert upgraded_recipe({"task": {"sampling": gone}}) == ({"task": {"sampling": {}}}, [])
+    assert upgraded_overrides({"task.sampling.temperature": [0.2, 0.3], "seed": [0, 1]}) == {"seed": [0, 1]}
 
 
 def test_a_field_that_is_gone_is_refused_where_it_did_something(tmp_path: Path) -> None:

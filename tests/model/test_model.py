@@ -106,7 +106,10 @@ def test_sampling_past_the_budget_or_of_a_model_without_steps_is_refused(model: 
     with pytest.raises(RecipeError, match="solver"):
         model.with_sampling({"solver": "magic"})
     gan = cifar100_dcgan_44()
-    with pytest.raises(RecipeError, match="no option of sampling steps; it has langevin_steps"):
+    with pytest.raises(
+        RecipeError,
+        match="no option of sampling steps; it has feature_ascent_steps, feature_ascent_step_size, pixel_ascent_steps",
+    ):
         Generator(gan, initialise(gan), model.machine).with_sampling({"steps": 5})
     with pytest.raises(OverBudgetError, match="65 net calls"):  # the papers' budget has one call
         Generator(gan, initialise(gan), model.machine).with_sampling({"pixel_ascent_steps": 32})
@@ -133,17 +136,10 @@ def test_wrong_options_of_sampling_are_told_in_their_own_terms(model: Generator,
     assert "--budget" not in str(told.value)  # an option of `train`
 
 
-def test_langevin_steps_that_overshoot_are_refused(model: Generator) -> None:
-    recipe = cifar100_gan_best()
-    gan = Generator(recipe, initialise(recipe).eval(), model.machine)
-    with pytest.raises(RecipeError, match="langevin_step_size: Input should be less than 4"):
-        gan.with_sampling({"langevin_step_size": 4})
-
-
 @pytest.fixture(scope="module")
 def gan() -> Generator:
     """The shipped one, one call an image, of latent vectors as in training."""
-    one_call = {"langevin_steps": 0, "feature_ascent_steps": 0, "pixel_ascent_steps": 0, "truncation": 1.0}
+    one_call = {"feature_ascent_steps": 0, "pixel_ascent_steps": 0, "truncation": 1.0}
     return load(open_run("cifar100-gan-best"), "cpu").with_sampling(one_call)
 
 
@@ -160,26 +156,9 @@ def test_a_gans_images_are_refined_wherever_they_are_made(gan: Generator) -> Non
     assert all(parameter.requires_grad for parameter in gan.nets["discriminator"].parameters())
 
 
-def test_langevin_steps_raise_the_score(gan: Generator) -> None:
-    eager = gan.with_sampling({"langevin_steps": 10, "langevin_step_size": 0.02, "temperature": 0.02})
-    plain, best = gan.sample(20, 3, Progress()), eager.sample(20, 3, Progress())
-    assert gan.score(best).mean() > gan.score(plain).mean() + 0.1
-    how = gan.with_sampling({"langevin_steps": 5, "temperature": 0.5})
-    moved = how.sample(20, 3, Progress())
-    assert (moved != plain).flatten(1).any(1).all()
-    latents = how.moved(gan.latents(20, 3), 3, Progress())
-    assert gan.decode(latents, Progress()).equal(moved)
-    alone = how.sample(2, 3, Progress())
-    assert (alone.int() - moved[:2].int()).abs().float().mean() < 0.1  # an image depends on no other, up to rounding
-    ends = how.interpolate(3, 2, 3, Progress(), (gan.labels(6)[0::2], gan.labels(6)[1::2]))
-    assert (ends.flatten(0, 1).int() - moved[:6].int()).abs().float().mean() < 0.1
-    assert all(parameter.requires_grad for net in gan.nets.values() for parameter in net.parameters())
-
-
 def test_truncation_shortens_latent_vectors_before_anything_else(gan: Generator) -> None:
     short = gan.with_sampling({"truncation": 0.5})
     latents = gan.latents(6, 3)
-    assert short.moved(latents, 3, Progress()).equal(0.5 * latents)
     images = short.sample(6, 3, Progress())
     assert images.equal(gan.decode(0.5 * latents, Progress()))
     assert not images.equal(gan.decode(latents, Progress()))
@@ -219,11 +198,6 @@ def test_interpolation_ends_at_the_samples_of_its_latents_and_classes(model: Gen
         ends = model.decode(latents[0::2] if index == 0 else latents[1::2], Progress(), labels)
         assert (paths[:, index].int() - ends.int()).abs().max() <= 1
     assert not paths[0, 1].equal(paths[0, 0])
-
-
-def test_a_flow_moves_no_latent_vectors(model: Generator) -> None:
-    latents = model.latents(2, 3)
-    assert model.moved(latents, 3, Progress()) is latents
 
 
 def test_each_pixel_ascent_step_sees_another_augmentation(gan: Generator) -> None:

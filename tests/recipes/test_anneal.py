@@ -51,7 +51,7 @@ def test_noise_of_paper_1_decays_as_it_says() -> None:
     ("anneal", "message"),
     [
         ({"task.r3": {}}, r"unknown number to anneal 'task\.r3'; did you mean 'task\.r2'"),
-        ({"task.sampling.temperature": {}}, "sampling begins when the training is over"),
+        ({"task.sampling.truncation": {}}, "sampling begins when the training is over"),
         ({"optimiser.learning_rate": {}}, "the recipe's own schedule"),
         ({"optimiser.iterations": {}}, "iterations is a whole number"),
         ({"augment.cutout": {}}, "cutout is a whole number"),

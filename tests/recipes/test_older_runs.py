@@ -18,10 +18,8 @@ ASIDE = {"cadence": 0, "engine": 0, "summary": 0}  # what changes nothing that i
 FORMER = sorted((Path(__file__).parent / "former").glob("*.json"))
 ONE_CALL = {
     "truncation": 1.0,
-    "langevin_steps": 0,
     "feature_ascent_steps": 0,
     "pixel_ascent_steps": 0,
-    "temperature": 0.2,
     "pixel_ascent_step_size": 0.3,
 }
 PLAIN = {"mirrored": False, "features": None, "activation": "relu"}

@@ -285,12 +285,12 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
     monkeypatch.setattr(samplings, "FOLDER", tmp_path)
     fid = {"value": 0.25, "n": 10_000, "std": 0.01, "by_seed": [0.24, 0.26], "gap_to_real": 0.23}
     endless = {"value": 0.2, "n": 10_000}
-    langevin = {"truncation": 1.0, "feature_ascent_steps": 0, "temperature": 0.3}
+    untruncated = {"truncation": 1.0, "pixel_ascent_step_size": 0.3}
     ways: list[tuple[str, str | None, dict[str, Any]]] = [
         ("cifar100-flow-quick", None, {"steps": 25, "solver": "multistep", "guidance": 2.0}),
         ("cifar100-flow-quick", "none", {"steps": 12, "solver": "multistep", "guidance": 1.0}),
-        ("cifar100-gan-best", "none", langevin | {"langevin_steps": 0, "pixel_ascent_steps": 0}),
-        ("cifar100-gan-best", None, langevin | {"langevin_steps": 2, "pixel_ascent_steps": 5}),
+        ("cifar100-gan-best", "none", untruncated | {"feature_ascent_steps": 0, "pixel_ascent_steps": 0}),
+        ("cifar100-gan-best", None, untruncated | {"feature_ascent_steps": 2, "pixel_ascent_steps": 5}),
     ]
     for number, (name, label, sampling) in enumerate(ways):
         found = {"target": name, "split": "test", "seeds": 2, "class": label, "sampling": sampling}
@@ -306,7 +306,7 @@ def test_ways_of_sampling_are_told_with_their_net_calls(tmp_path: Path, monkeypa
     assert first["FID"] == "0.2500 ± 0.010 (+0.230)"
     assert first["KID"] == ABSENT
     assert (third["generator"], third["how"]) == ("`cifar100-gan-best`", "one call")
-    assert fourth["how"] == "2 Langevin steps of 0.1 at temperature 0.3, 5 pixel ascent steps of 0.3"
+    assert fourth["how"] == "2 feature ascent steps of 10, 5 pixel ascent steps of 0.3"
 
 
 def test_times_of_making_images_are_those_of_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

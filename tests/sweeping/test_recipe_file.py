@@ -10,7 +10,7 @@ from shoestring.sweeping.recipe_file import toml, write_recipe_file
 
 POINTS = {
     "addnist-effnet": {"batch_size": 64, "optimiser.weight_decay": 1e-5, "task.label_smoothing": 0.2},
-    "cifar100-gan-best": {"task.sampling.langevin_steps": 4, "optimiser.betas": [0.1, 0.9], "ema": []},
+    "cifar100-gan-best": {"task.sampling.pixel_ascent_steps": 4, "optimiser.betas": [0.1, 0.9], "ema": []},
     "cifar100-flow": {"task.sampling.steps": 9, "seed": 3},
     "cifar100-resnet": {"net": "basic", "schedule": {"kind": "one-cycle", "start": 0.5}},
 }

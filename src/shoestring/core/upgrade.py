@@ -10,8 +10,6 @@ RECIPE_KEYS: Mapping[str, str] = {
     "task.penalised": "task.penalty_fraction",
     "task.time_deviation": "task.time_std",
     "task.data_deviation": "task.data_std",
-    "task.sampling.latent_steps": "task.sampling.langevin_steps",
-    "task.sampling.latent_step_size": "task.sampling.langevin_step_size",
     "task.sampling.refinements": "task.sampling.pixel_ascent_steps",
     "task.sampling.step_size": "task.sampling.pixel_ascent_step_size",
 }
@@ -30,8 +28,16 @@ FORGOTTEN: Mapping[str, str] = {
         ("task.sampling.smoothing", "task.sampling.pixel_ascent_smoothing"),
         "pixel ascent follows the gradient as it is, so images differ a little from those of before",
     ),
+    **dict.fromkeys(
+        ("task.sampling.langevin_steps", "task.sampling.latent_steps"),
+        "latent vectors take no Langevin steps, so images differ from those of before",
+    ),
+    **dict.fromkeys(
+        ("task.sampling.langevin_step_size", "task.sampling.latent_step_size", "task.sampling.temperature"),
+        "",
+    ),
 }
-"""Fields that are gone whatever their value was, with what follows: models that have them go on without."""
+"""Fields that are gone whatever their value was, with what follows, if anything; models that have them do without."""
 
 METRICS: Mapping[str, str] = {
     "fast_distance": "cifar_resnet_fd",
@@ -103,7 +109,7 @@ def _upgraded_part(part: Mapping[str, Any], path: str, said: list[str]) -> dict[
         if old in REMOVED and value in REMOVED[old]:
             continue
         if old in FORGOTTEN:
-            said += [f"{old} is gone: {FORGOTTEN[old]}"] if value else []
+            said += [f"{old} is gone: {FORGOTTEN[old]}"] if value and FORGOTTEN[old] else []
             continue
         new = RECIPE_KEYS.get(old)
         if new is not None:

@@ -35,7 +35,7 @@ def draw_samples(model: Generator, run: Run, progress: Progress) -> None:
         shown = torch.linspace(0, len(classes) - 1, min(ROWS, len(classes))).round().long()
         latents = model.latents(COLUMNS, seed=0).repeat(len(shown), *[1] * len(model.recipe.latent_shape))
         labels = shown.repeat_interleave(COLUMNS)
-        images = model.decode(model.moved(latents, 0, progress, labels), progress, labels)
+        images = model.decode(latents, progress, labels)
         run.write_bytes("samples/classes.png", grid(images, columns=COLUMNS))
         names = ", ".join(classes[int(label)] for label in shown)
         caption = f"Not picked; a row for each of {names}. A column starts from one latent of seed 0."

@@ -1,6 +1,6 @@
 """A trained generator: a seed in, uint8 images out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from shoestring.core.rng import in_blocks
 from shoestring.data.dataset import denormalise
 from shoestring.model.interpolation import great_circles
 from shoestring.model.labels import named_labels
-from shoestring.model.pixels import as_seen, batch_size, finite, over_batches
+from shoestring.model.pixels import batch_size, finite, over_batches
 from shoestring.nets.fuse_bn import fuse_conv_bn
 from shoestring.recipes.recipe import Recipe
 from shoestring.tasks.contract import Sampler, Sampling
@@ -85,32 +85,11 @@ class Generator:
         """
         require_at_least(1, count=count)
         labels = self.labels(count) if labels is None else labels
-        return self.decode(self.moved(self.latents(count, seed), seed, progress, labels), progress, labels)
+        return self.decode(self.latents(count, seed), progress, labels)
 
     def latents(self, count: int, seed: int) -> Tensor:
         """Standard normal latent vectors (count, *latent); drawn on the CPU."""
         return in_blocks(torch.randn, count, self.recipe.latent_shape, seed, "sample")
-
-    def moved(self, latents: Tensor, seed: int, progress: Progress, labels: Tensor | None = None) -> Tensor:
-        """Latent vectors where the recipe's sampler takes them, such as by truncation; as they are if nowhere.
-
-        Args:
-            latents: Where to start from, (n, *latent).
-            seed: Decides the noise.
-            progress: Reports every batch.
-            labels: As in `sample`.
-        """
-        sampler = self._sampler
-        if not sampler.moves:
-            return latents
-        shape = sampler.latent_noises, *latents.shape[1:]
-        noise = in_blocks(torch.randn, len(latents), shape, seed, "Langevin steps")
-
-        def move(batch: tuple[Tensor, Tensor]) -> Tensor:
-            return sampler.move(batch[0][:, 0], batch[0][:, 1:], batch[1]).cpu()
-
-        starts = torch.cat((latents.unsqueeze(1), noise), 1)
-        return self._by_batches(move, starts, labels, "moving latent vectors", progress)
 
     def decode(self, latents: Tensor, progress: Progress, labels: Tensor | None = None) -> Tensor:
         """The images of latent vectors (n, *latent): uint8 (n, c, h, w), on the CPU.
@@ -123,8 +102,8 @@ class Generator:
         Raises:
             DivergedError: An image holds NaN or infinity.
         """
-        sampler, normalisation, device = self._sampler, self.recipe.normalisation, self.machine.device
-        net = self.recipe.task.generator_net
+        recipe, device = self.recipe, self.machine.device
+        net = recipe.task.generator_net
         fused = self.sampler_of(
             nn.ModuleDict(
                 {name: fuse_conv_bn(trained) if name == net else trained for name, trained in self.nets.items()}
@@ -132,16 +111,19 @@ class Generator:
         )
 
         @torch.inference_mode()
-        def generate(batch: tuple[Tensor, Tensor]) -> Tensor:
-            images = fused.guide(batch[0].to(device), batch[1].to(device))
-            return denormalise(finite(images, f"{self.recipe.name} generates images with"), normalisation).cpu()
+        def images(batch: tuple[Tensor, Tensor]) -> Tensor:
+            found = fused.sample(batch[0].to(device), batch[1].to(device))
+            return denormalise(finite(found, f"{recipe.name} generates images with"), recipe.normalisation).cpu()
 
-        def refine(batch: tuple[Tensor, Tensor]) -> Tensor:
-            images = sampler.refine(as_seen(batch[0], normalisation, device), batch[1])
-            return denormalise(finite(images, f"{self.recipe.name} refines images to"), normalisation).cpu()
-
-        images = self._by_batches(generate, latents, labels, "generating images", progress)
-        return self._by_batches(refine, images, labels, "refining images", progress) if sampler.refines else images
+        labels = self.labels(len(latents)) if labels is None else labels
+        size = batch_size(self.machine)
+        batches = zip(torch.split(latents, size), torch.split(labels, size), strict=True)
+        made: list[Tensor] = []
+        with frozen(self.nets), progress.task("generating images", len(latents), "images") as advance:
+            for some in each(device, images, batches):
+                made.append(some)
+                advance(len(some))
+        return torch.cat(made)
 
     def interpolate(
         self, pairs: int, steps: int, seed: int, progress: Progress, labels: tuple[Tensor, Tensor] | None = None
@@ -161,7 +143,7 @@ class Generator:
         require_at_least(1, pairs=pairs)
         require_at_least(2, steps=steps)
         first, last = labels or (self.labels(pairs), self.labels(pairs))
-        ends = self.moved(self.latents(2 * pairs, seed), seed, progress, torch.stack((first, last), 1).flatten())
+        ends = self.latents(2 * pairs, seed)
         names = torch.arange(len(self.recipe.data.classes))
         classes = great_circles((first[:, None] == names).float(), (last[:, None] == names).float(), steps)
         images = self.decode(great_circles(ends[0::2], ends[1::2], steps), progress, classes)
@@ -191,22 +173,3 @@ class Generator:
     def sampler_of(self, nets: nn.ModuleDict) -> Sampler:
         """Other nets of this recipe that make images as this generator does."""
         return self.recipe.task.sampler(nets, self.machine, mirrored=self.recipe.augment.horizontal_flip)
-
-    def _by_batches(
-        self,
-        work: Callable[[tuple[Tensor, Tensor]], Tensor],
-        starts: Tensor,
-        labels: Tensor | None,
-        doing: str,
-        progress: Progress,
-    ) -> Tensor:
-        """What some work makes of starts (n, ...) and their labels, as those of `decode`, batch by batch."""
-        labels = self.labels(len(starts)) if labels is None else labels
-        size = batch_size(self.machine)
-        batches = zip(torch.split(starts, size), torch.split(labels, size), strict=True)
-        found: list[Tensor] = []
-        with frozen(self.nets), progress.task(doing, len(starts), "images") as advance:
-            for images in each(self.machine.device, work, batches):
-                found.append(images)
-                advance(len(images))
-        return torch.cat(found)

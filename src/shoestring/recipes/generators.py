@@ -58,7 +58,7 @@ def cifar100_gan() -> Recipe:
             r1=0.1,
             r2=0.1,
             penalty_fraction=0.25,
-            sampling=DiscriminatorGuidance(langevin_steps=8, temperature=0.3, pixel_ascent_steps=8),
+            sampling=DiscriminatorGuidance(truncation=0.8, feature_ascent_steps=5, pixel_ascent_steps=8),
         ),
         optimiser=Muon(learning_rate=0.01, adam_rate=0.1, momentum=0.5, betas=(0.0, 0.99)),
         schedule=WarmupStableDecay(warmup=0.02, cooldown=0.95),

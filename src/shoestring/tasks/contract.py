@@ -40,41 +40,12 @@ class Sampler(Protocol):
     conditional ignore them.
     """
 
-    @property
-    def latent_noises(self) -> int:
-        """Standard normal draws like its latent vector that `move` takes for each image."""
-        ...
-
-    @property
-    def moves(self) -> bool:
-        """Whether `move` changes anything."""
-        ...
-
-    @property
-    def refines(self) -> bool:
-        """Whether `refine` changes anything."""
-        ...
-
-    def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
-        """The latent vectors to make images of, (n, *latent).
-
-        Args:
-            latents: Standard normal.
-            noise: Standard normal, (n, latent_noises, *latent).
-            labels: The class of each.
-        """
-        ...
-
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """The images (n, c, h, w) of latent vectors (n, *latent), in float32."""
+        """The images (n, c, h, w) that the nets make of latent vectors (n, *latent), in float32."""
         ...
 
-    def guide(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """The images that `generate` makes, or better ones by steps on the way, (n, c, h, w), in float32."""
-        ...
-
-    def refine(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The images that are shown, from images (n, c, h, w) as `guide` made them, rounded to 256 levels."""
+    def sample(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """The images (n, c, h, w) that are shown: those of `generate`, or better ones, as `sampling` says."""
         ...
 
     def score(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -147,21 +147,6 @@ class FlowSampler:
     nets: nn.ModuleDict
     machine: Machine
 
-    @property
-    def latent_noises(self) -> int:
-        """None: latent vectors stay as they are."""
-        return 0
-
-    @property
-    def moves(self) -> bool:
-        """Never: latent vectors stay as they are."""
-        return False
-
-    @property
-    def refines(self) -> bool:
-        """Never: images stay as they are."""
-        return False
-
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Images (n, c, h, w) of standard normal noise of that shape."""
         net = self.nets["denoiser"]
@@ -169,17 +154,9 @@ class FlowSampler:
         with self.machine.autocast():
             return self.task.sampling.solve(self.task.velocity(net, labels), guide, latents)
 
-    def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
-        """The latent vectors as they are."""
-        return latents
-
-    def guide(self, latents: Tensor, labels: Tensor) -> Tensor:
+    def sample(self, latents: Tensor, labels: Tensor) -> Tensor:
         """As `generate`."""
         return self.generate(latents, labels)
-
-    def refine(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The images as they are."""
-        return images
 
     def score(self, images: Tensor, labels: Tensor) -> NoReturn:
         """Refused: a flow has no discriminator."""

@@ -1,18 +1,16 @@
 """Better images of a GAN after its training: by truncation, and by its discriminator, which is in the budget anyway.
 
 Truncation: latent vectors shorter than those of training give more typical images in less variety (as "the truncation
-trick" does, Brock et al. 2019, arXiv 1809.11096). By the discriminator, two methods, one after the other: Langevin
-steps in latent space (Che et al. 2020, "Your GAN is secretly an energy-based model", arXiv 2003.06060), then gradient
-ascent of its logit, in the generator's first features and then in pixels (after Ansari et al. 2021, "Refining deep
-generative models via discriminator gradient flow", arXiv 2012.00780, without noise).
+trick" does, Brock et al. 2019, arXiv 1809.11096). By the discriminator: gradient ascent of its logit, in the
+generator's first features and then in pixels (after Ansari et al. 2021, "Refining deep generative models via
+discriminator gradient flow", arXiv 2012.00780, without noise).
 """
 
 import math
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from shoestring.tasks.contract import Sampling
@@ -21,12 +19,6 @@ from shoestring.tasks.contract import Sampling
 class DiscriminatorGuidance(Sampling):
     """How a trained GAN makes images: with one call of the generator, or guided by its discriminator as well."""
 
-    langevin_steps: NonNegativeInt = 0
-    """Langevin steps of the latent vector towards images that the discriminator takes for real."""
-    langevin_step_size: Annotated[float, Field(gt=0, lt=4)] = 0.1
-    """Variance of the noise of each; the step along the gradient is half of it. From 4 on, steps overshoot."""
-    temperature: PositiveFloat = 0.2
-    """Of the Langevin steps: they sample images exp(logit / temperature) times as often as the generator alone does."""
     feature_ascent_steps: NonNegativeInt = 0
     """Steps of the generator's first features up the gradient of the logit; of nets that take an offset to them."""
     feature_ascent_step_size: PositiveFloat = 10.0
@@ -42,18 +34,14 @@ class DiscriminatorGuidance(Sampling):
     def nfe(self) -> int:
         """Net calls per image; a backward pass counts as one.
 
-        A step of latent vectors or features goes forward and backward through both nets, one in pixels through the
-        discriminator.
+        A step in features goes forward and backward through both nets, one in pixels through the discriminator.
         """
-        return 4 * (self.langevin_steps + self.feature_ascent_steps) + 1 + 2 * self.pixel_ascent_steps
+        return 1 + 4 * self.feature_ascent_steps + 2 * self.pixel_ascent_steps
 
     @property
     def words(self) -> str:
         """How images are made, in short."""
         parts: list[str] = []
-        if self.langevin_steps:
-            size, temperature = self.langevin_step_size, self.temperature
-            parts.append(f"{self.langevin_steps} Langevin steps of {size:g} at temperature {temperature:g}")
         if self.feature_ascent_steps:
             parts.append(f"{self.feature_ascent_steps} feature ascent steps of {self.feature_ascent_step_size:g}")
         if self.pixel_ascent_steps:
@@ -61,29 +49,11 @@ class DiscriminatorGuidance(Sampling):
         parts = parts or ["one call"]
         return ", ".join(parts if self.truncation == 1 else [*parts, f"truncation {self.truncation:g}"])
 
-    def langevin(self, latents: Tensor, noise: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
-        """Latent vectors (n, *latent) after the Langevin steps; their density is the normal one times exp(logit / T).
-
-        Args:
-            latents: Standard normal.
-            noise: Standard normal, (n, steps, *latent).
-            score: Latent vectors and the step's number, from 0 -> logits (n,) of their images.
-        """
-        size = self.langevin_step_size
-        with torch.inference_mode(False), torch.enable_grad():
-            latents = latents.clone()
-            for step in range(self.langevin_steps):
-                latents = latents.detach().requires_grad_()
-                density = score(latents, step).sum() / self.temperature - latents.square().sum() / 2
-                (gradient,) = torch.autograd.grad(density, latents)
-                latents = latents + size / 2 * gradient + math.sqrt(size) * noise[:, step]
-        return latents.detach()
-
     def ascend_features(self, features: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
-        """Features (n, ...) after their steps; arguments as of `ascend`."""
+        """Features (n, ...) after their steps; arguments as of `ascend_pixels`."""
         return _ascent(features, self.feature_ascent_steps, self.feature_ascent_step_size, score, math.inf)
 
-    def ascend(self, images: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
+    def ascend_pixels(self, images: Tensor, score: Callable[[Tensor, int], Tensor]) -> Tensor:
         """Images (n, c, h, w) in -1..1 after the steps in pixels, on the same scale.
 
         Args:

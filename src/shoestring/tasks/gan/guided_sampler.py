@@ -35,30 +35,15 @@ class GuidedSampler:
     machine: Machine
     mirrored: bool
 
-    @property
-    def latent_noises(self) -> int:
-        """One for each Langevin step."""
-        return self.sampling.langevin_steps
-
-    @property
-    def moves(self) -> bool:
-        """Whether latent vectors are shortened or take steps."""
-        return self.sampling.truncation != 1 or self.sampling.langevin_steps > 0
-
-    @property
-    def refines(self) -> bool:
-        """Whether images take steps in pixels."""
-        return self.sampling.pixel_ascent_steps > 0
-
-    def move(self, latents: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
-        """Latent vectors (n, *latent) after truncation and the Langevin steps; arguments as of `Sampler.move`."""
-        device, labels = self.machine.device, labels.to(self.machine.device)
-        std = self.sampling.truncation
-
-        def score(latents: Tensor, step: int) -> Tensor:
-            return self._augmented_score(self.generate(std * latents, labels), labels, step)
-
-        return std * self.sampling.langevin(latents.to(device), noise.to(device), score)
+    def sample(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (n, c, h, w) of standard normal latent vectors (n, *latent), after truncation and all steps."""
+        latents = self.sampling.truncation * latents
+        images = (
+            self._ascended_features(latents, labels)
+            if self.sampling.feature_ascent_steps
+            else self.generate(latents, labels)
+        )
+        return self.sampling.ascend_pixels(images, lambda seen, step: self._augmented_score(seen, labels, step))
 
     def generate(self, latents: Tensor, labels: Tensor, offset: Tensor | None = None) -> Tensor:
         """Images (n, c, h, w) by one call of the generator; mixtures of classes (n, num_classes) mix its embeddings.
@@ -73,10 +58,13 @@ class GuidedSampler:
         with self.machine.autocast():
             return self.nets["generator"](latents, *given, **moved).float()
 
-    def guide(self, latents: Tensor, labels: Tensor) -> Tensor:
+    def score(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The discriminator's logits (n,), float32, of normalised images (n, c, h, w) of the given classes."""
+        given = (labels.to(self.machine.device),) if self.conditional else ()
+        return self.nets["discriminator"](images, *given).float()
+
+    def _ascended_features(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Images (n, c, h, w) after the steps in the generator's first features."""
-        if not self.sampling.feature_ascent_steps:
-            return self.generate(latents, labels)
         shape = getattr(self.nets["generator"], "first_features", None)
         if shape is None:
             raise RecipeError(
@@ -91,15 +79,6 @@ class GuidedSampler:
             latents, labels = latents.clone(), labels.clone()
             start = latents.new_zeros(len(latents), *shape)
         return self.generate(latents, labels, self.sampling.ascend_features(start, score))
-
-    def refine(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Images (n, c, h, w) after the steps in pixels."""
-        return self.sampling.ascend(images, lambda seen, step: self._augmented_score(seen, labels, step))
-
-    def score(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The discriminator's logits (n,), float32, of normalised images (n, c, h, w) of the given classes."""
-        given = (labels.to(self.machine.device),) if self.conditional else ()
-        return self.nets["discriminator"](images, *given).float()
 
     def _augmented_score(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
         """The logits of images augmented as the step's number decides, all in the same way."""
