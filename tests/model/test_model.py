@@ -179,6 +179,23 @@ def test_feature_ascent_steps_raise_the_score_of_every_image(gan: Generator) -> 
     assert all(parameter.requires_grad for net in gan.nets.values() for parameter in net.parameters())
 
 
+def test_pixel_ascent_steps_start_from_the_images_of_feature_ascent_unrounded(gan: Generator) -> None:
+    seen, latents = list[Tensor](), gan.latents(2, 3)
+    features = gan.with_sampling({"feature_ascent_steps": 1})
+    both = features.with_sampling({"pixel_ascent_steps": 1})
+    hook = gan.nets["discriminator"].register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    images = both.decode(latents, Progress())
+    hook.remove()
+    _, in_pixels = seen  # one look for the step in features, one for that in pixels
+    shown = in_pixels[in_pixels != 0]  # shifts fill with zeros
+    levels = (shown + 1) * 127.5
+    assert (levels - levels.round()).abs().max() > 0.3
+    with torch.no_grad():
+        made = features.sampler_of(gan.nets).sample(latents, gan.labels(2))
+    assert (shown[:, None] - made.flatten()).abs().amin(1).max() < 1e-4
+    assert not images.equal(features.decode(latents, Progress()))
+
+
 def test_a_generator_without_first_features_says_so() -> None:
     gan = load(open_run("cifar100-dcgan-44"), "cpu")
     assert isinstance(gan, Generator)

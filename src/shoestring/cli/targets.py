@@ -16,7 +16,7 @@ from shoestring.cli.sample import Interpolate, Promote, Sample
 from shoestring.cli.sweep import Sweep
 from shoestring.core.did_you_mean import did_you_mean
 from shoestring.core.errors import RecipeError, RunError, UsageError
-from shoestring.core.upgrade import RECIPE_KEYS
+from shoestring.core.upgrade import FORGOTTEN, RECIPE_KEYS
 from shoestring.sweeping.shipped import SWEEPS
 from shoestring.zoo import index
 from shoestring.zoo.run_folder import RECIPE, run_folder
@@ -110,6 +110,11 @@ def _require_options_of_a_run(word: str, name: str, words: Sequence[str]) -> Non
         known |= {f"--{key}" for key in json.loads(file.read_text(encoding="utf-8"))["task"]["sampling"]}
     for verb in (OF_A_RUN[word], *([EvaluateClassifier] if word == "evaluate" else [])):
         known |= _own_options(verb)
+    for option in (one.partition("=")[0] for one in words if one.startswith("--")):
+        field = option.removeprefix("--").removeprefix("sampling.").replace("-", "_")
+        what = FORGOTTEN.get(f"task.sampling.{field}")
+        if what is not None and f"--{field}" not in known:
+            raise UsageError(f"{option} is gone" + (f": {what}" if what else ""))
     others = [one for one in words if not one.startswith("--sampling.")]
     _require_options({one.replace("_", "-") for one in known}, others, f"shoestring {word} {name}")
 

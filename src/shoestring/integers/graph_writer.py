@@ -1,4 +1,4 @@
-"""What the graph of a net in integers is written with: values, nodes and shapes of activations."""
+"""What a graph that integers can hold is written with: values, nodes and shapes of activations."""
 
 from dataclasses import dataclass
 

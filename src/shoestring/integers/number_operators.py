@@ -1,4 +1,4 @@
-"""Operators on each number: functions, sums, differences, products and quotients."""
+"""Operators on each number: functions, sums, differences, products and quotients; and the softmax that is left out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

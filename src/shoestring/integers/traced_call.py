@@ -1,4 +1,4 @@
-"""One call of an operator of torch's, to be translated into nodes of a graph in integers."""
+"""One call of an operator of torch's, to be translated into nodes of a graph that integers can hold."""
 
 from dataclasses import dataclass
 from typing import Any, NoReturn

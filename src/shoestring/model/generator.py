@@ -95,7 +95,7 @@ class Generator:
         """The images of latent vectors (n, *latent): uint8 (n, c, h, w), on the CPU.
 
         Args:
-            latents: Where to start from.
+            latents: Standard normal; truncation shortens them here.
             progress: Reports every batch.
             labels: As in `sample`; or mixtures of classes, float32 (n, num_classes).
 

@@ -41,11 +41,11 @@ class Sampler(Protocol):
     """
 
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """The images (n, c, h, w) that the nets make of latent vectors (n, *latent), in float32."""
+        """The images (n, c, h, w) that the nets make of latent vectors (n, *latent) as they are given, in float32."""
         ...
 
     def sample(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """The images (n, c, h, w) that are shown: those of `generate`, or better ones, as `sampling` says."""
+        """The images (n, c, h, w) that are shown: of standard normal latents, truncated and guided as the task says."""
         ...
 
     def score(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -54,9 +54,9 @@ class GuidedSampler:
             offset: Added to the generator's first features, (n, *first_features), of nets that take one.
         """
         given = (labels,) if self.conditional else ()
-        moved = {} if offset is None else {"offset": offset}
+        at = {} if offset is None else {"offset": offset}
         with self.machine.autocast():
-            return self.nets["generator"](latents, *given, **moved).float()
+            return self.nets["generator"](latents, *given, **at).float()
 
     def score(self, images: Tensor, labels: Tensor) -> Tensor:
         """The discriminator's logits (n,), float32, of normalised images (n, c, h, w) of the given classes."""
