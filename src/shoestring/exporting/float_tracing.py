@@ -83,7 +83,7 @@ def _run(writer: ProgramWriter, graph: fx.Graph, known: dict[fx.Node, Any]) -> N
             known[node] = args[0][args[1]]
         elif str(target).startswith("aten._assert"):
             known[node] = None
-        elif not any(isinstance(each, Value) for each in _flat(args)):
+        elif not any(isinstance(known[each], Value) for each in node.all_input_nodes):
             known[node] = target(*args, **kwargs)
         else:
             known[node] = _translated(writer, node, args, kwargs)
@@ -173,9 +173,3 @@ def _translated(writer: ProgramWriter, node: fx.Node, args: tuple[Any, ...], kwa
         case _:
             writer.refuse(node)
     raise AssertionError("every case returns")
-
-
-def _flat(args: Any) -> list[Any]:
-    if isinstance(args, list | tuple):
-        return [each for part in cast(Sequence[Any], args) for each in _flat(part)]
-    return [args]

@@ -100,14 +100,12 @@ def _run(writer: GraphWriter, module: fx.GraphModule, *inputs: Any) -> Value:
 def _translated(writer: GraphWriter, node: fx.Node, known: dict[fx.Node, Any]) -> Any:
     """What one operator gives: a value, several of them, or a constant where it reads no value."""
     args, kwargs = cast(tuple[tuple[Any, ...], dict[str, Any]], fx.map_arg((node.args, node.kwargs), known.__getitem__))
-    values = list[Value]()
-    _gather(args, values)
     target = cast(Callable[..., Any], node.target)
-    if not values:
-        with torch.no_grad():
-            return target(*args, **kwargs)
     if target is operator.getitem:
         return args[0][args[1]]
+    if not any(isinstance(known[each], Value) for each in node.all_input_nodes):
+        with torch.no_grad():
+            return target(*args, **kwargs)
     name = str(getattr(target, "__name__", target)).split(".")[0]
     if name.startswith("wrap_with_"):  # a block under another autocast or gradient mode
         inner = next(place for place, each in enumerate(args) if isinstance(each, fx.GraphModule))
@@ -121,11 +119,3 @@ def _translated(writer: GraphWriter, node: fx.Node, known: dict[fx.Node, Any]) -
     if name not in OPERATORS:
         call.refuse()
     return OPERATORS[name](call)
-
-
-def _gather(args: Any, values: list[Value]) -> None:
-    if isinstance(args, Value):
-        values.append(args)
-    elif isinstance(args, list | tuple):
-        for each in cast(Sequence[Any], args):
-            _gather(each, values)

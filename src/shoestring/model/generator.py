@@ -84,7 +84,6 @@ class Generator:
             uint8 (count, c, h, w), on the CPU.
         """
         require_at_least(1, count=count)
-        labels = self.labels(count) if labels is None else labels
         return self.decode(self.latents(count, seed), progress, labels)
 
     def latents(self, count: int, seed: int) -> Tensor:
@@ -164,11 +163,7 @@ class Generator:
             RecipeError: There is no discriminator.
         """
         labels = self.labels(len(images)) if labels is None else labels
-        return over_batches(self, self._sampler.score, images, labels, doing="scores with").cpu()
-
-    @property
-    def _sampler(self) -> Sampler:
-        return self.sampler_of(self.nets)
+        return over_batches(self, self.sampler_of(self.nets).score, images, labels, doing="scores with").cpu()
 
     def sampler_of(self, nets: nn.ModuleDict) -> Sampler:
         """Other nets of this recipe that make images as this generator does."""
