@@ -22,7 +22,7 @@ from shoestring.core.run import Run
 from shoestring.exporting import export as exporting
 from shoestring.exporting import onnx_file, probe
 from shoestring.exporting.exportable import exportable
-from shoestring.integers.integer_graph import IntegerNet
+from shoestring.integers import integer_file
 from shoestring.integers.simulation import integer_logits
 from shoestring.model.generator import Generator
 from shoestring.model.load import load
@@ -149,7 +149,7 @@ def test_an_onnx_file_is_small_and_says_nothing_of_this_machine(classifier_run: 
 def test_integers_are_what_was_measured(classifier_run: Run, tmp_path: Path) -> None:
     folder = api.export(classifier_run.folder, "int8", tmp_path / "out", force=True)
     record = record_of(folder)
-    net = IntegerNet.load(folder / "model.int8.safetensors.gz")
+    net = integer_file.read(folder / "model.int8.safetensors.gz")
     model = load(classifier_run, "cpu")
     test = model.recipe.data.load("test", tmp_path, Progress())
     right = integer_logits(net, test.images.numpy()).argmax(1) == test.labels.numpy()

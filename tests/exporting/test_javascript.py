@@ -15,6 +15,7 @@ from PIL import Image
 from shoestring.data.image_reader import fitted
 from shoestring.exporting.classifier_page import resizes_tall_pictures_down_first
 from shoestring.exporting.html_page import PARTS
+from shoestring.integers import integer_file
 from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.simulation import integer_logits
 
@@ -38,7 +39,7 @@ def run(tmp_path: Path, script: str, code: str, given: Any) -> Any:
 def test_logits_are_those_of_the_simulation(make: Callable[[], IntegerNet], tmp_path: Path) -> None:
     net = make()
     images = integer_nets.images(net, 20)
-    content = net.save(tmp_path / "net.safetensors").read_bytes()
+    content = integer_file.write(net, tmp_path / "net.safetensors").read_bytes()
     pixels = images.transpose(0, 2, 3, 1).reshape(len(images), -1)
     code = (
         "((net) => given.pixels.map((each) => Array.from(integerLogits(net, Uint8Array.from(each)))))"

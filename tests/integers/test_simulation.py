@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from shoestring.core.errors import DataError, ShoestringError
-from shoestring.integers.integer_graph import Convolution, IntegerNet, Requantisation
+from shoestring.integers import integer_file
+from shoestring.integers.integer_graph import Convolution, Requantisation
 from shoestring.integers.simulation import computed, integer_logits, requantised, sum_of_digits
 
 
@@ -119,7 +120,7 @@ def test_images_of_another_size_are_refused() -> None:
 @pytest.mark.parametrize("make", [integer_nets.everything, integer_nets.mirrored, integer_nets.digits])
 def test_a_saved_net_answers_the_same(make, tmp_path) -> None:
     net = make()
-    again = IntegerNet.load(net.save(tmp_path / "net.safetensors"))
+    again = integer_file.read(integer_file.write(net, tmp_path / "net.safetensors"))
     images = integer_nets.images(net, 5)
     np.testing.assert_array_equal(integer_logits(again, images), integer_logits(net, images))
     assert again.activations == net.activations
@@ -129,7 +130,7 @@ def test_a_saved_net_answers_the_same(make, tmp_path) -> None:
 def test_another_file_is_no_integer_net(tmp_path) -> None:
     file = tmp_path / "net.safetensors"
     with pytest.raises(ShoestringError, match="cannot be read"):
-        IntegerNet.load(file)
+        integer_file.read(file)
     file.write_bytes(b"nothing of the kind")
     with pytest.raises(ShoestringError, match="cannot be read"):
-        IntegerNet.load(file)
+        integer_file.read(file)

@@ -13,6 +13,7 @@ from shoestring.core.run import Run
 from shoestring.data.image_reader import fitted
 from shoestring.exporting.exportable import Exportable
 from shoestring.exporting.html_page import html_page
+from shoestring.integers import integer_file
 from shoestring.integers.integer_graph import IntegerNet
 
 SCRIPTS = ("unpack.js", "integer_net.js", "resize.js", "classify.js")
@@ -66,4 +67,4 @@ def resizes_tall_pictures_down_first() -> bool:
 
 def _bytes_of(net: IntegerNet) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        return net.save(Path(folder) / "net.safetensors").read_bytes()
+        return integer_file.write(net, Path(folder) / "net.safetensors").read_bytes()

@@ -20,6 +20,7 @@ from shoestring.exporting.onnx_file import OPSET, run_onnx, write_onnx
 from shoestring.exporting.parity import compare
 from shoestring.exporting.qdq_file import write_qdq
 from shoestring.exporting.torch_program import run_torch, write_torch
+from shoestring.integers import integer_file
 from shoestring.integers.integer_graph import IntegerNet
 from shoestring.integers.limits import device_limits
 from shoestring.integers.simulation import integer_logits
@@ -125,7 +126,7 @@ def _torch(asked: Asked) -> Written:
 
 def _int8(asked: Asked) -> Written:
     net = _quantised(asked)
-    return _integers(net, net.save(asked.folder / "model.int8.safetensors.gz"))
+    return _integers(net, integer_file.write(net, asked.folder / "model.int8.safetensors.gz"))
 
 
 def _onnx_int8(asked: Asked) -> Written:

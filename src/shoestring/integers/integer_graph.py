@@ -13,23 +13,15 @@ Activations are int8 (height, width, channels), channels last; real = scale * (q
 writes int32, without saturation: logits, in one scale for all classes, up to one number for each image.
 
 The arithmetic of `acc` is in the docstring of each operator; padding is in integers, too. `simulation` is the
-reference.
+reference, `integer_file` keeps nets.
 """
 
-import gzip
-import json
-import zlib
-from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
-from shoestring.core.atomic_files import write_atomic
-from shoestring.core.errors import ShoestringError
 from shoestring.integers.mirror import Mirror, whole
 from shoestring.integers.operands import OfOne, OfTwo
 
@@ -38,7 +30,6 @@ Int32 = NDArray[np.int32]
 Pair = tuple[int, int]
 
 IMAGE = "image"
-FORMAT = "shoestring integer net 1"
 
 
 @dataclass(frozen=True)
@@ -266,88 +257,3 @@ class IntegerNet:
     def repeats(self) -> int:
         """How often the operators run for an image."""
         return 1 if self.digit_sum is None else self.image[2]
-
-    def save(self, file: Path) -> Path:
-        """Writes a .safetensors file: arrays, and the graph as JSON in its metadata; `load` reads it.
-
-        Arrays are named OPERATOR.FIELD, such as "3.weight" and "3.requantisation.multiplier". A file whose name ends
-        with ".gz" is compressed: names and graph take a third of it otherwise, in nets of many operators.
-        """
-        arrays: dict[str, NDArray[Any]] = {}
-        graph = {
-            "format": FORMAT,
-            "image": self.image,
-            "activations": {name: _plain(value, "", arrays) for name, value in self.activations.items()},
-            "operators": [_plain(value, str(place), arrays) for place, value in enumerate(self.operators)],
-            "num_classes": self.num_classes,
-            "digit_sum": _plain(self.digit_sum, "digit_sum", arrays),
-            "metadata": self.metadata,
-        }
-        packed = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        content = safetensors.numpy.save(packed, {"graph": json.dumps(graph)})
-        return write_atomic(file, gzip.compress(content, mtime=0) if file.suffix == ".gz" else content)
-
-    @staticmethod
-    def load(file: Path) -> "IntegerNet":
-        """The net that `save` wrote.
-
-        Raises:
-            ShoestringError: The file is none of these.
-        """
-        try:
-            content = file.read_bytes()
-            if file.suffix == ".gz":
-                content = gzip.decompress(content)
-            arrays: dict[str, NDArray[Any]] = safetensors.numpy.load(content)
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            graph = json.loads(header.get("__metadata__", {}).get("graph", "{}"))
-        except (OSError, EOFError, ValueError, zlib.error, safetensors.SafetensorError) as error:
-            raise ShoestringError(f"{file} cannot be read as an integer net ({error}); export it again") from error
-        if graph.get("format") != FORMAT:
-            raise ShoestringError(f"{file} holds no integer net of this version; export it again")
-        return IntegerNet(
-            image=_triple(graph["image"]),
-            activations={name: _value(plain, arrays) for name, plain in graph["activations"].items()},
-            operators=tuple(_value(plain, arrays) for plain in graph["operators"]),
-            num_classes=graph["num_classes"],
-            digit_sum=_value(graph["digit_sum"], arrays),
-            metadata=graph["metadata"],
-        )
-
-
-PARTS = (
-    *(Activation, Requantisation, Residual, DigitSum),
-    *(Convolution, Mean, MaxPool, Add, Multiply, Lookup, Slice, Concatenate),
-)
-
-
-def _plain(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
-    """A value as JSON can hold it; arrays go into `arrays`, and their names stand for them."""
-    if isinstance(value, np.ndarray):
-        arrays[name] = cast(NDArray[Any], value)
-        return {"array": name}
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {
-            field.name: _plain(getattr(value, field.name), f"{name}.{field.name}", arrays) for field in fields(value)
-        }
-        return {"type": type(value).__name__} | parts
-    if isinstance(value, tuple):
-        return [_plain(each, f"{name}.{place}", arrays) for place, each in enumerate(cast(tuple[Any, ...], value))]
-    return value
-
-
-def _value(plain: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    if isinstance(plain, list):
-        return tuple(_value(each, arrays) for each in cast(list[Any], plain))
-    if not isinstance(plain, dict):
-        return plain
-    named = cast(dict[str, Any], plain)
-    if "array" in named:
-        return arrays[named["array"]]
-    make = next(part for part in PARTS if part.__name__ == named["type"])
-    return make(**{name: _value(each, arrays) for name, each in named.items() if name != "type"})
-
-
-def _triple(numbers: list[int]) -> tuple[int, int, int]:
-    height, width, channels = numbers
-    return height, width, channels

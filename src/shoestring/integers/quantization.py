@@ -41,14 +41,10 @@ from shoestring.integers.integer_graph import (
     Slice,
 )
 from shoestring.integers.mirror import mirror_of
+from shoestring.integers.ranges import Numbers, Range, fitted, table_of
 from shoestring.integers.simulation import BATCH, accumulated, computed, quantised_image
 from shoestring.integers.tracing import graph_of
 
-Numbers = NDArray[np.float64]
-SHRINKAGES = np.linspace(1, 0.4, 16)
-"""Fractions of the whole range that are tried; what lies beyond saturates."""
-SAMPLES = 50_000
-"""Numbers that ranges are chosen by."""
 FINE_RESIDUAL = 1024
 """A residual's integer weights are at least that large: rounding them changes an activation by 1/8 at most."""
 LARGEST_RESIDUAL = 2**20
@@ -129,20 +125,6 @@ def quantize(
     )
 
 
-@dataclass(frozen=True)
-class _Range:
-    """A scale and the integer of zero."""
-
-    scale: float
-    zero_point: int
-
-    def integers(self, numbers: Numbers) -> Int8:
-        return np.clip(np.rint(numbers / self.scale) + self.zero_point, -128, 127).astype(np.int8)
-
-    def numbers(self, integers: NDArray[Any]) -> Numbers:
-        return (integers.astype(np.float64) - self.zero_point) * self.scale
-
-
 class _Walk:
     """Quantises one operator after the other; what each gives is kept, in floats and in integers, while it is read."""
 
@@ -181,7 +163,7 @@ class _Walk:
     def error(self, name: str) -> float:
         """How far an activation is off: root mean square over that of the activation's standard deviation."""
         activation = self.activations[name]
-        real = _Range(activation.scale, activation.zero_point).numbers(self.integers[name][:BATCH])
+        real = Range(activation.scale, activation.zero_point).numbers(self.integers[name][:BATCH])
         exact = self.floats[name][:BATCH].permute(0, 2, 3, 1).double().numpy()
         return float(np.sqrt(((real - exact) ** 2).mean() / max(exact.var(), 1e-30)))
 
@@ -190,9 +172,9 @@ class _Walk:
         name = max(self.errors, key=self.errors.__getitem__)
         return {"largest_error": f"{self.errors[name]:.3f}", "largest_error_in": name}
 
-    def range_of(self, name: str) -> _Range:
+    def range_of(self, name: str) -> Range:
         """What an activation's integers mean."""
-        return _Range(self.activations[name].scale, self.activations[name].zero_point)
+        return Range(self.activations[name].scale, self.activations[name].zero_point)
 
     def quantised(self, node: floating.Node, exact: Tensor) -> tuple[Operator, Activation]:
         """A node in integers, and what its output means."""
@@ -206,12 +188,12 @@ class _Walk:
                 return MaxPool(node.input, node.output, node.kernel, node.stride, node.padding), activation
             case floating.Activate():
                 found = fitted(exact)
-                table = _table(self.range_of(node.input), node.activation, found)
+                table = table_of(self.range_of(node.input), node.activation, found)
                 return Lookup(node.input, node.output, table), Activation(shape, found.scale, found.zero_point)
             case floating.Concatenate():
                 found = fitted(exact)
                 ranges = [self.range_of(name) for name in node.inputs]
-                tables = tuple(None if each == found else _table(each, None, found) for each in ranges)
+                tables = tuple(None if each == found else table_of(each, None, found) for each in ranges)
                 return Concatenate(node.inputs, node.output, tables), Activation(shape, found.scale, found.zero_point)
             case floating.Convolution():
                 return self.convolution(node, exact)
@@ -246,14 +228,14 @@ class _Walk:
             # Fine units, as long as the largest logits that any image could get have room in int32.
             least = 2.0 ** math.ceil(math.log2(bounds.max() / 2**30))
             scale = max(DIGIT_SCALE if self.graph.reads_digits else LOGIT_SCALE, least)
-            return _Target(_Range(scale, 0), None, Activation(shape, scale, 0, 32))
+            return _Target(Range(scale, 0), None, Activation(shape, scale, 0, 32))
         if activation is None or activation.saturates:
             found = fitted(exact)
             return _Target(found, None, Activation(shape, found.scale, found.zero_point))
         before = replace(node, activation=None)
         inner = self.batched(lambda values: floating.evaluate(before, values).numpy(), node.inputs, self.floats)
         input, output = fitted(torch.from_numpy(inner), activation.function), fitted(exact)
-        return _Target(input, _table(input, activation, output), Activation(shape, output.scale, output.zero_point))
+        return _Target(input, table_of(input, activation, output), Activation(shape, output.scale, output.zero_point))
 
     def convolution(self, node: floating.Convolution, exact: Tensor) -> tuple[Convolution, Activation]:
         """A convolution in integers, its bias corrected."""
@@ -337,7 +319,7 @@ class _Walk:
 class _Target:
     """What accumulators become: the range that they are rounded in, then a table's output, if there is one."""
 
-    range: _Range
+    range: Range
     table: Int8 | None
     activation: Activation
 
@@ -348,38 +330,6 @@ class _Target:
         shift = np.clip(bits - exponents, 1, EXACT_BITS)
         multiplier = np.minimum(np.rint(np.ldexp(fractions, exponents + shift)), 2**31 - 1)
         return Requantisation(multiplier.astype(np.int32), shift.astype(np.int8), self.range.zero_point, self.table)
-
-
-def fitted(numbers: Tensor, function: Callable[[Tensor], Tensor] | None = None) -> _Range:
-    """The range of 256 steps, with an exact zero, that numbers lose least in.
-
-    Args:
-        numbers: Of any shape.
-        function: What follows; the loss is that of its output.
-    """
-    flat = numbers.flatten()
-    sample = flat[:: max(1, flat.numel() // SAMPLES)].double()
-    lowest, highest = min(0.0, float(flat.min())), max(0.0, float(flat.max()))
-    if highest - lowest < 1e-12:
-        return _Range(1.0, 0)
-    best, least = _Range(1.0, 0), math.inf
-    wanted = sample if function is None else function(sample)
-    for fraction in SHRINKAGES:
-        scale = (highest - lowest) * float(fraction) / 255
-        tried = _Range(scale, int(np.clip(round(-128 - lowest * float(fraction) / scale), -128, 127)))
-        rounded = torch.from_numpy(tried.numbers(tried.integers(sample.numpy())))
-        loss = float(((rounded if function is None else function(rounded)) - wanted).square().mean())
-        if loss < least:
-            best, least = tried, loss
-    return best
-
-
-def _table(given: _Range, activation: floating.Pointwise | None, wanted: _Range) -> Int8:
-    """The integers that a function makes of all 256 that it can read."""
-    numbers = given.numbers(np.arange(-128, 128))
-    if activation is not None:
-        numbers = activation.function(torch.from_numpy(numbers)).numpy()
-    return wanted.integers(numbers)
 
 
 def _digit_sum() -> DigitSum:

@@ -10,7 +10,8 @@ from torch import fx, nn
 from shoestring.core.errors import ShoestringError
 from shoestring.data.dataset import Normalisation
 from shoestring.integers.axis_operators import AXIS_OPERATORS
-from shoestring.integers.graph import Affine, Graph, fused
+from shoestring.integers.fusing import fused
+from shoestring.integers.graph import Affine, Graph
 from shoestring.integers.graph_writer import GraphWriter, Value
 from shoestring.integers.layer_operators import LAYER_OPERATORS
 from shoestring.integers.number_operators import NUMBER_OPERATORS
