@@ -228,6 +228,7 @@ def test_a_folder_of_another_recipe_is_refused(say, classifier_run: Run, recipe_
         (["predict", "addnist-effnet", "nothing.png"], 1, "nothing.png"),
         (["predict", "cifar100-dcgan-44", "nothing.png"], 1, "cannot classify them"),
         (["sample", "cifar100-gan-best", "--refinements", "3"], 1, "is called --sampling.pixel-ascent-steps now"),
+        (["sample", "cifar100-gan", "--sampling.step_size=3"], 1, "called --sampling.pixel-ascent-step-size now"),
         (["sample", "cifar100-gan", "--latent-steps", "3"], 2, "--latent-steps is gone: latent vectors take no"),
         (["sample", "cifar100-gan", "--sampling.langevin-steps=0"], 2, "--sampling.langevin-steps is gone: latent"),
         (["sample", "cifar100-gan", "--sampling.temperature", "1"], 2, "--sampling.temperature is gone"),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 from tyro.conf import Suppress, arg
 
@@ -16,13 +16,10 @@ from shoestring.cli.sample import Interpolate, Promote, Sample
 from shoestring.cli.sweep import Sweep
 from shoestring.core.did_you_mean import did_you_mean
 from shoestring.core.errors import RecipeError, RunError, UsageError
-from shoestring.core.upgrade import FORGOTTEN, RECIPE_KEYS
+from shoestring.core.upgrade import FORGOTTEN, RECIPE_KEYS, upgraded_recipe
 from shoestring.sweeping.shipped import SWEEPS
 from shoestring.zoo import index
 from shoestring.zoo.run_folder import RECIPE, run_folder
-
-if TYPE_CHECKING:
-    from shoestring.core.config import Spec
 
 OF_A_RUN: Mapping[str, type[Options]] = {
     "evaluate": EvaluateGenerator,
@@ -72,7 +69,6 @@ def with_run(word: str, name: str, words: Sequence[str]) -> Verb:
 
     sampling = recipe_of(open_run(name)).task.sampling
     verb = OF_A_RUN[word] if sampling or word != "evaluate" else EvaluateClassifier
-    _require_todays_options(words, verb, sampling)
     fields: list[Any] = [("target", Suppress[str])]
     default: dict[str, Any] = {"target": name}
     if sampling is not None:
@@ -103,20 +99,33 @@ def _require_file_of_rules(words: Sequence[str]) -> None:
 
 
 def _require_options_of_a_run(word: str, name: str, words: Sequence[str]) -> None:
-    """Refuses an option that no run's verb has, before torch is imported; only the parser knows those of samplers."""
-    known = {f"--{key.rpartition('.')[2]}" for key in (*RECIPE_KEYS, "average") if not key.startswith("budget")}
-    with suppress(RunError, OSError, ValueError, LookupError, TypeError):  # whatever is wrong with it is said later
-        file = run_folder(name) / RECIPE
-        known |= {f"--{key}" for key in json.loads(file.read_text(encoding="utf-8"))["task"]["sampling"]}
-    for verb in (OF_A_RUN[word], *([EvaluateClassifier] if word == "evaluate" else [])):
-        known |= _own_options(verb)
+    """Refuses, before torch is imported, an option that no run's verb has, that is gone or has another name now.
+
+    Only the parser knows the options of samplers, so it refuses those.
+    """
+    verbs = (OF_A_RUN[word], *([EvaluateClassifier] if word == "evaluate" else []))
+    own = set[str]().union(*map(_own_options, verbs))
+    of_sampler = _sampling_fields(name)
     for option in (one.partition("=")[0] for one in words if one.startswith("--")):
         field = option.removeprefix("--").removeprefix("sampling.").replace("-", "_")
-        what = FORGOTTEN.get(f"task.sampling.{field}")
-        if what is not None and f"--{field}" not in known:
+        if option.replace("_", "-") in own or (option.startswith("--sampling.") and field in of_sampler):
+            continue
+        key = f"task.sampling.{field}"
+        if (what := FORGOTTEN.get(key)) is not None:
             raise UsageError(f"{option} is gone" + (f": {what}" if what else ""))
-    others = [one for one in words if not one.startswith("--sampling.")]
-    _require_options({one.replace("_", "-") for one in known}, others, f"shoestring {word} {name}")
+        now = RECIPE_KEYS.get(key, key if field in of_sampler else "").removeprefix("task.")
+        if now := now or {"average": "ema_decay"}.get(field, ""):
+            raise RecipeError(f"{option} is called --{now.replace('_', '-')} now")
+    known = own | {f"--sampling.{field.replace('_', '-')}" for field in of_sampler}
+    _require_options(known, [one for one in words if not one.startswith("--sampling.")], f"shoestring {word} {name}")
+
+
+def _sampling_fields(name: str) -> Collection[str]:
+    """The fields of a run's sampler, under today's names; none where it has no sampler or cannot be read."""
+    with suppress(RunError, OSError, ValueError, LookupError, TypeError):  # whatever is wrong with it is said later
+        recipe = json.loads((run_folder(name) / RECIPE).read_text(encoding="utf-8"))
+        return upgraded_recipe(recipe)[0]["task"]["sampling"].keys()
+    return ()
 
 
 def _own_options(verb: type[Options]) -> set[str]:
@@ -133,23 +142,6 @@ def _require_options(known: Collection[str], words: Sequence[str], command: str)
         plain = option.replace("_", "-")
         if plain.startswith("--") and len(plain) > 2 and plain not in known and not plain.startswith("--anneal."):
             raise UsageError(f"{did_you_mean('option', option, known)} `{command} --help` lists all")
-
-
-def _require_todays_options(words: Sequence[str], verb: type[Options], sampling: "Spec | None") -> None:
-    """Refuses options of version 0.1 by their names of today."""
-    own = {field.name for field in dataclasses.fields(verb)}
-    of_sampler: set[str] = set(type(sampling).model_fields) if sampling is not None else set()
-    for word in words:
-        option = word.partition("=")[0]
-        name = option.removeprefix("--").replace("-", "_")
-        if not option.startswith("--") or name in own:
-            continue
-        now = RECIPE_KEYS.get(f"task.sampling.{name}", "").removeprefix("task.") or {"average": "ema_decay"}.get(
-            name, ""
-        )
-        now = now or (f"sampling.{name}" if name in of_sampler else "")
-        if now:
-            raise RecipeError(f"{option} is called --{now.replace('_', '-')} now")
 
 
 def _parsed(whole: type[Any], default: Any, verb: type[Options], word: str, name: str, words: Sequence[str]) -> Verb:
