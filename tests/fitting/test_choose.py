@@ -16,7 +16,7 @@ from shoestring.core.progress import Progress
 from shoestring.core.rng import generator
 from shoestring.data.image_folder import ImageFolder
 from shoestring.data.inspection import FolderReport, inspect
-from shoestring.fitting import choose as choosing
+from shoestring.fitting import in_time
 from shoestring.fitting.choose import Fitted, choose
 from shoestring.fitting.choose import wanted as asked
 from shoestring.model.build import build
@@ -33,7 +33,7 @@ def milliseconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         slow = EngineTiming(Engine(threads=2, precision="float32"), 1e9)
         return [slow, EngineTiming(Engine(threads=1, precision="float32"), found[0] * recipe.batch_size / 128)]
 
-    monkeypatch.setattr(choosing, "try_choices", timed)
+    monkeypatch.setattr(in_time, "try_choices", timed)
     return found
 
 

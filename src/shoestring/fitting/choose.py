@@ -15,25 +15,18 @@ from shoestring.data.augment import Augment
 from shoestring.data.image_folder import ImageFolder
 from shoestring.data.inspection import FolderReport
 from shoestring.fitting.families import FAMILIES, FINENESS, Family, FamilyName, largest_factor
+from shoestring.fitting.in_time import MOST_STEPS, in_time
 from shoestring.model.build import device_cost, initialise
 from shoestring.model.load import open_run, recipe_of
 from shoestring.nets.summary import count
 from shoestring.optim.configs import Muon
 from shoestring.optim.lr_schedule import WarmupStableDecay
-from shoestring.profiling.autotune import EngineTiming, try_choices
 from shoestring.recipes.recipe import Recipe
 from shoestring.tasks.classification import Classify
 
 SIZES = (28, 32, 48, 64, 96, 128)
 USUAL_SIZE = 64
 """The largest size that is taken unasked."""
-MOST_STEPS = 10_000
-BATCHES = (64, 128, 256, 512)
-USUAL_BATCH = 128
-FEWEST_STEPS = 1_000
-"""With fewer, steps are made of fewer images."""
-USED = 0.9
-"""Of the time that is given; looks at the tune split, checkpoints and reading take the rest."""
 HALF = 0.5
 """Of the parameters that are allowed: a net of plain convolutions that cannot use that many gives way."""
 
@@ -150,7 +143,8 @@ def choose(
             recipe, reasons["net"] = _widest(draft, wanted)
             advance()
     reasons["takes"] = _taken(recipe)
-    return _timed(recipe, sum(seen.counts["train"]), wanted.minutes, device, reasons, progress)
+    recipe, of_time = in_time(recipe, sum(seen.counts["train"]), wanted.minutes, device, progress)
+    return Fitted(recipe, reasons | of_time)
 
 
 def _absolute(pretrained: str | None) -> str | None:
@@ -265,52 +259,3 @@ def _taken(recipe: Recipe) -> str:
 
 def _of(what: str, used: int, allowed: int | None) -> str:
     return f"{used:,} {what}" if allowed is None else f"{used:,} of {allowed:,} {what}"
-
-
-def _timed(
-    recipe: Recipe, images: int, minutes: float, device: str | None, reasons: dict[str, str], progress: Progress
-) -> Fitted:
-    """The recipe with engine, batch and steps for the time there is, measured here.
-
-    Steps of more images where all steps would end early, of fewer where there would be few steps.
-    """
-    largest = max((batch for batch in (8, 16, 32, *BATCHES) if batch <= images), default=max(images, 1))
-    batch = min(USUAL_BATCH, largest)
-    recipe, timing = _engine(recipe.replace(batch_size=batch), device, progress)
-    steps = _steps(timing, minutes)
-    while True:
-        if steps > MOST_STEPS and 2 * batch <= min(largest, BATCHES[-1]):
-            batch *= 2
-        elif steps < FEWEST_STEPS and batch > BATCHES[0]:
-            batch //= 2
-        else:
-            break
-        before, (recipe, timing) = steps, _engine(recipe.replace(batch_size=batch), device, progress)
-        steps = _steps(timing, minutes)
-        if (before > MOST_STEPS) != (steps > MOST_STEPS) or (before < FEWEST_STEPS) != (steps < FEWEST_STEPS):
-            break
-    steps = max(1, min(steps, MOST_STEPS))
-    seconds = timing.milliseconds * steps / 1e3
-    reasons |= {
-        "batch": f"{batch} images a step",
-        "steps": f"{steps:,}, {steps * batch / images:,.0f} times through the {images:,} images: at "
-        f"{timing.milliseconds:.0f} ms a step, measured here, about {seconds / 60:.1f} minutes",
-        "engine": _engine_words(recipe),
-    }
-    return Fitted(recipe.replace(budget={"steps": steps}), reasons)
-
-
-def _steps(timing: EngineTiming, minutes: float) -> int:
-    return int(USED * 60e3 * minutes / timing.milliseconds)
-
-
-def _engine(recipe: Recipe, device: str | None, progress: Progress) -> tuple[Recipe, EngineTiming]:
-    """The recipe with the fastest engine here, and its timing."""
-    best = min(try_choices(recipe, device, progress), key=lambda timing: timing.milliseconds)
-    return recipe.replace(engine=best.engine.model_dump()), best
-
-
-def _engine_words(recipe: Recipe) -> str:
-    engine: dict[str, Any] = recipe.engine.model_dump()
-    threads = f"{engine['threads']} thread{'s' * (engine['threads'] > 1)}, " if engine["threads"] else ""
-    return f"{threads}{engine['precision']}: the fastest of those timed here"
