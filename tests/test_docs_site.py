@@ -1,5 +1,6 @@
 """The documentation: commands that exist, a tour that runs as it stands, a site without warnings, a whole reference."""
 
+import ast
 import importlib.util
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -50,6 +52,11 @@ def commands(page: Path) -> list[str]:
     found += re.findall(r"^\$ (.*)", text, flags=re.MULTILINE)
     lines = [re.sub(r"\s#\s.*", "", line).strip() for block in found for line in block.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def code(page: Path) -> list[str]:
+    """The Python blocks of a page."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
 def in_text(page: Path) -> list[str]:
@@ -100,6 +107,21 @@ def test_commands_stand_where_the_tests_look(page: Path) -> None:
         assert language in ("shell", "python", "toml", "html", ""), language
         if language != "shell":
             assert not re.search(r"^(shoestring|pip) \w", block, flags=re.MULTILINE), block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_name_that_python_imports_or_calls_exists(page: Path) -> None:
+    """What a block imports of the package, and what it calls as shoestring.NAME."""
+    for block in code(page):
+        for node in ast.walk(ast.parse(block)):
+            match node:
+                case ast.ImportFrom(module=str(module), names=names) if module.partition(".")[0] == "shoestring":
+                    for one in names:
+                        assert hasattr(importlib.import_module(module), one.name), (module, one.name)
+                case ast.Attribute(value=ast.Name(id="shoestring"), attr=name):
+                    assert hasattr(shoestring, name), name
+                case _:
+                    pass
 
 
 TOURS = {
@@ -187,6 +209,17 @@ def test_pages_that_need_real_data_run(name: str, elsewhere: Path, monkeypatch, 
                 words += ["--confirm", "1", *([] if "data.tune" in line else ["--data.tune", "500"])]
             assert main(words) == 0, (line, capsys.readouterr().err)
             shutil.rmtree(elsewhere / "sweeps", ignore_errors=True)  # those that follow are others
+
+
+@pytest.mark.skipif("SHOESTRING_DATA" not in os.environ, reason="needs the real files in SHOESTRING_DATA")
+def test_the_code_of_the_page_on_integers_runs(elsewhere: Path) -> None:
+    (elsewhere / "data").symlink_to(os.environ["SHOESTRING_DATA"])
+    (block,) = code(ROOT / "docs" / "export-int8.md")
+    made: dict[str, Any] = {}
+    exec(block, made)
+    assert made["logits"].shape == (8, 100)
+    assert (elsewhere / "cifar100-best.int8.safetensors.gz").exists()
+    assert (elsewhere / "cifar100.c").exists()
 
 
 @pytest.mark.skipif("SHOESTRING_DATA" not in os.environ, reason="needs the real files in SHOESTRING_DATA")
