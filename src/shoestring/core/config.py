@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeGuard, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from shoestring.core.did_you_mean import did_you_mean as did_you_mean
 from shoestring.core.errors import RecipeError
@@ -82,10 +83,14 @@ class FirstDefault:
     value: Any
 
 
-def counting(spec: Spec) -> dict[str, Any]:
+def counting(spec: Spec, *, today: bool = False) -> dict[str, Any]:
     """What a fingerprint is made of: `kind`, and all that is not at its first default, as plain JSON values.
 
     So a field that a new version adds changes nothing, and a default that a new version changes counts from then on.
+
+    Args:
+        spec: A recipe or a part of one.
+        today: Leave out what is at today's default in place of the first one: what is left gives the spec back.
     """
     plain, found = spec.model_dump(mode="json"), dict[str, Any]()
     for name, field in type(spec).model_fields.items():
@@ -93,14 +98,18 @@ def counting(spec: Spec) -> dict[str, Any]:
         if name == "kind":
             found[name] = plain[name]
         elif isinstance(value, Spec):
-            inner = counting(value)
+            inner = counting(value, today=today)
             if inner.keys() - {"kind"} or type(value) is not type(default):
                 found[name] = inner
         elif value and _are_specs(value):
-            found[name] = {key: counting(one) for key, one in value.items()}
-        elif value != next((mark.value for mark in field.metadata if isinstance(mark, FirstDefault)), default):
+            found[name] = {key: counting(one, today=today) for key, one in value.items()}
+        elif value != (default if today else _first_default(field, default)):
             found[name] = plain[name]
     return found
+
+
+def _first_default(field: FieldInfo, default: Any) -> Any:
+    return next((mark.value for mark in field.metadata if isinstance(mark, FirstDefault)), default)
 
 
 def _are_specs(value: Any) -> TypeGuard[dict[str, Spec]]:

@@ -9,33 +9,76 @@ from typing import Any, cast
 import tomli_w
 
 from shoestring.core.atomic_files import write_atomic
-from shoestring.core.config import Spec, counting
+from shoestring.core.config import Spec, counting, fits_into
 from shoestring.core.field_docs import field_docs
+from shoestring.core.outside import is_outside
 from shoestring.recipes import RECIPES
-from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.lookup import METADATA_FIELDS
+from shoestring.recipes.recipe import Recipe, parts_of
 
 
 def write_recipe(recipe: Recipe, file: Path, comment: Sequence[str] = ()) -> Path:
-    """The file, after a recipe was written to it: what differs from the defaults; `recipe(file)` gives it back.
+    """The file, after a recipe was written to it; `recipe(file)` gives it back.
+
+    Only differences are written: from the shipped recipe it stands on, where a file can say all of them, else from the
+    defaults.
 
     Args:
         recipe: What is written.
-        file: Where to; ends in .toml.
+        file: Where to; ends in .toml. Code of the user's own is looked for beside it, also in its folder "source".
         comment: Lines that come first.
     """
-    counted = counting(recipe)
-    values = {key: counted[key] for key in type(recipe).model_fields if key in counted}
+    values = _on_base(recipe) or {key: value for key, value in counting(recipe, today=True).items() if key != "base"}
+    for part, spec in parts_of(recipe).items():
+        if is_outside(spec):
+            values.get(part, {}).pop("source", None)  # the file beside it is the one that is meant
     head = "".join(f"# {line}".rstrip() + "\n" for line in comment)
-    text = tomli_w.dumps(_without_none(values))
-    return write_atomic(file, (f"{head}\n{text}" if head else text).encode())
+    return write_atomic(file, (f"{head}\n{toml(values)}" if head else toml(values)).encode())
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    """The values without None, which TOML does not have, and which is what such a field has by default."""
+def toml(values: Mapping[str, Any]) -> str:
+    """Plain JSON values as TOML; None, which TOML does not have, is left out."""
+    return tomli_w.dumps(_without_none(values))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        named = cast(Mapping[str, Any], value)
+        return {key: _without_none(one) for key, one in named.items() if one is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(one) for one in cast(Sequence[Any], value) if one is not None]
+    return value
+
+
+def _on_base(recipe: Recipe) -> dict[str, Any] | None:
+    """In what a recipe differs from the shipped one it stands on; None where there is none or a file cannot say it."""
+    base = recipe.name if recipe.name in RECIPES else recipe.base
+    if base not in RECIPES:
+        return None
+    aside = [key for key in METADATA_FIELDS if key != "name" or recipe.name == base]
+    values, there = (
+        {key: value for key, value in one.to_json().items() if key not in aside} for one in (recipe, RECIPES[base]())
+    )
+    return {"base": base} | _differing(values, there) if _can_be_said(values, there) else None
+
+
+def _can_be_said(values: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether a file on top of a base can give these values: it cannot take one away."""
+    for key, old in there.items():
+        new = values.get(key)
+        if old is not None and new is None:
+            return False
+        if fits_into(new, old) and not _can_be_said(cast(Mapping[str, Any], new), cast(Mapping[str, Any], old)):
+            return False
+    return True
+
+
+def _differing(values: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs; of a part of another kind all of it."""
     return {
-        key: _without_none(cast(dict[str, Any], value)) if isinstance(value, dict) else value
+        key: _differing(value, there[key]) if fits_into(value, there.get(key)) else value
         for key, value in values.items()
-        if value is not None
+        if value != there.get(key)
     }
 
 
@@ -58,7 +101,7 @@ def commented(recipe: Recipe, name: str) -> str:
     base = recipe.name if recipe.name in RECIPES else recipe.base
     if base is not None:
         lines.append(f"base = {_inline(base)}")
-    live = {} if recipe.name in RECIPES else counting(recipe)
+    live = {} if recipe.name in RECIPES else counting(recipe, today=True)
     body = _fields(recipe, live, "", ("name", "base", "summary", "published"))
     return "\n".join([*head, *lines, *body]) + "\n"
 

@@ -8,13 +8,13 @@ from shoestring.core.progress import Advance, Progress
 from shoestring.core.run import Run
 from shoestring.model.code import keep_code, remember_code
 from shoestring.recipes.recipe import Recipe
+from shoestring.recipes.recipe_file import write_recipe
 from shoestring.sweeping.board import Board, Row
 from shoestring.sweeping.folder import SweepFolder
 from shoestring.sweeping.local_workers import run_workers
 from shoestring.sweeping.optuna_study import open_database, require_sampler
 from shoestring.sweeping.plan import Plan, recipe_at, require_whole, spoken
 from shoestring.sweeping.ray_cluster import require_ray, run_on_ray
-from shoestring.sweeping.recipe_file import write_recipe_file
 from shoestring.sweeping.results import results
 from shoestring.sweeping.search import open_proposals
 from shoestring.sweeping.worker import SaidOnce, work
@@ -98,7 +98,7 @@ def conclude(board: Board) -> dict[str, Any]:
     if best:
         recipe = recipe_at(folder.recipe, best.point)
         keep_code(Run(folder.folder), recipe)
-        write_recipe_file(recipe, folder.best_file, _comment(folder, best, board.confirmation()))
+        write_recipe(recipe, folder.best_file, _comment(folder, best, board.confirmation()))
     folder.write_results(found)
     return found
 
@@ -127,11 +127,11 @@ class Meter:
         self.done = done
 
 
-def _comment(folder: SweepFolder, best: Row, confirmation: Row | None) -> str:
+def _comment(folder: SweepFolder, best: Row, confirmation: Row | None) -> list[str]:
     lines = [f"Point {best.number} of a sweep of {folder.recipe.name}: {spoken(best.point)}."]
     for row, what in ((best, "in the search"), (confirmation, "with new seeds")):
         if row and row.metric:
             interval = row.metric.interval
             beside = f", 95 % interval {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
             lines.append(f"{folder.measure} on tune {what}: {row.metric.value:.4g}, seeds: {row.metric.n}{beside}.")
-    return "\n".join(lines)
+    return lines
