@@ -1,6 +1,7 @@
 """From a folder to a trained run in one command, and again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,15 +70,31 @@ def test_bad_files_are_refused_before_anything_is_written(
         ("64kB", 64_000),
         ("64 KiB", 65_536),
         ("1,000", 1_000),
+        (".5M", 500_000),
     ],
 )
 def test_amounts(text: str, expected: int) -> None:
     assert amount(text, "--memory") == expected
 
 
-@pytest.mark.parametrize("text", ["", "kB", "64kb", "-1", "1e3", "ten", "1.2.3", "nan"])
+@pytest.mark.parametrize("text", ["", "kB", "64kb", "-1", "1e3", "ten", "1.2.3", "nan", "_", ",", "1,5k", "1,00", "."])
 def test_no_amounts(text: str) -> None:
     with pytest.raises(RecipeError, match="--memory"):
         amount(text, "--memory")
     with pytest.raises(RecipeError, match="above 0"):
         amount("0", "--memory")
+
+
+def test_what_no_run_can_be_made_of_is_told_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hidden = tiny.write_pictures(tmp_path / ".photos", train=20)
+    assert main(["fit", str(hidden), *QUICK]) == 1
+    assert "'.photos' cannot name the folder of a run" in capsys.readouterr().err
+    for colour in ("red", "blue"):
+        (tmp_path / "one" / colour).mkdir(parents=True)
+        shutil.copy(hidden / "train" / colour / "00.png", tmp_path / "one" / colour)
+    assert main(["fit", "one", *QUICK]) == 1
+    assert "too few; add some" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

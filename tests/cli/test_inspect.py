@@ -33,3 +33,8 @@ def test_a_folder_is_shown_with_all_that_is_wrong(tmp_path: Path, capsys: pytest
 def test_what_is_no_folder_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tmp_path / "nowhere")]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_images_of_no_size_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(tiny.write_pictures(tmp_path / "mine", train=2)), "--size", "0"]) == 1
+    assert "greater than 0" in capsys.readouterr().err

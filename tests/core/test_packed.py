@@ -56,6 +56,8 @@ def test_a_run_that_is_not_finished_cannot_be_packed(classifier_run: Run, tmp_pa
         ({"files": {}}, "no recipe"),
         ({"source": {"../evil.py": ""}}, "evil.py"),
         ({"log": "long"}, "'log'"),
+        ({"files": 5}, "'files'"),
+        ({"source": ["a.py"]}, "'source'"),
         ({"weights": {"format": 1.5}}, "'weights'"),
     ],
 )

@@ -316,3 +316,11 @@ def test_records_of_another_shape_are_told_by_their_file(name: str, content: obj
     (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(RunError, match=rf"{re.escape(name)} is damaged, or was not written by this program"):
         read(Run(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"x"', "5"])
+def test_a_recipe_that_is_none_is_an_error_with_the_path(content: str, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.recipe_file.write_text(content)
+    with pytest.raises(RunError, match=r"recipe\.json holds no recipe"):
+        run.read_recipe()

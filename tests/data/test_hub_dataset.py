@@ -102,3 +102,9 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert len(named.load("train", tmp_path, Progress())) + len(named.load("test", tmp_path, Progress())) == 30
     with pytest.raises(DataError, match=r"data\.label_column names 'grad'.*say which"):
         named.replace(names=(), label_column="grad").named(tmp_path)
+
+
+def test_a_label_beyond_the_classes_is_told_with_its_file(tmp_path: Path) -> None:
+    pq.write_table(table(range(20), labels=[n % 3 for n in range(20)]), tmp_path / "all.parquet")
+    with pytest.raises(DataError, match=r"all.parquet: the label 2 is none of its 2 classes"):
+        ImageFolder(path=tmp_path).named(tmp_path)

@@ -84,3 +84,31 @@ def test_shards_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(b"no tar" * 100)
     with pytest.raises(DataError, match="without compression"):
         listing(tmp_path)
+
+
+def test_members_may_begin_with_a_dot_as_tar_writes_a_folder(tmp_path: Path) -> None:
+    write(tmp_path / "0.tar", range(0))
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for number in range(12):
+            for ending, content in (("png", png(number)), ("cls", str(number % 2).encode())):
+                member = tarfile.TarInfo(f"./{number:04d}.{ending}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    source = ImageFolder(path=tmp_path, size=8, tune=0)
+    found = [*source.load("train", tmp_path, Progress()).images, *source.load("test", tmp_path, Progress()).images]
+    assert sorted(one.numpy().tobytes() for one in found) == sorted(
+        pixels(n).transpose(2, 0, 1).tobytes() for n in range(12)
+    )
+
+
+def test_names_of_classes_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "0.tar", range(12))
+    names = tmp_path / "classes.txt"
+    names.write_text("even\nodd\n\n")
+    assert ImageFolder(path=tmp_path, size=8).classes == ("even", "odd")
+    names.write_text("even\n")
+    with pytest.raises(DataError, match=r"the label 1 of 0001.png is none of the 1 classes"):
+        listing(tmp_path)
+    names.write_bytes("gerade\nüngerade".encode("latin-1"))
+    with pytest.raises(DataError, match=r"classes.txt cannot be read: .*; save it in UTF-8"):
+        listing(tmp_path)

@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 from PIL import Image
+from rich.console import Console
 
 import shoestring
 from shoestring.core.html import table
@@ -23,6 +24,17 @@ def test_a_terminal_gets_bars_and_a_pipe_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert type(usual_progress()) is TerminalProgress
     assert not in_notebook()
+
+
+def test_the_bar_of_what_goes_on_begins_where_it_stopped() -> None:
+    progress = TerminalProgress()
+    progress.notes, progress.watched = Console(file=io.StringIO(), force_terminal=True, width=100), True
+    with progress.task("training", 10, "steps", start=6) as advance:
+        assert progress.bars is not None
+        (task,) = progress.bars.tasks
+        assert task.completed == 6
+        advance(4)
+    assert task.finished
 
 
 def test_what_is_shown_as_html_is_text() -> None:
@@ -61,3 +73,5 @@ def test_images_are_a_tensor_and_a_picture() -> None:
     zoom = 600 // (3 * 6)
     assert picture.size == (zoom * (3 * 6 - 2), zoom * (2 * 6 - 2))  # three in a row, two pixels apart
     assert Image.open(io.BytesIO(images[0]._repr_png_())).size[0] > 0
+    assert images[0][:0]._repr_png_() is None
+    assert images[0][:, :2]._repr_png_() is None

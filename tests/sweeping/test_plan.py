@@ -143,3 +143,15 @@ def test_shipped_sweeps_fit_and_hold_what_the_papers_chose(name):
 
 def _with_rounded_start(base, point):
     return base.replace(schedule={"start": point["schedule.start"]}) if "schedule.start" in point else base
+
+
+def test_a_generator_of_images_that_no_distance_is_of_is_refused():
+    small = api.recipe("cifar100-flow", data={"size": 16})
+    with pytest.raises(RecipeError, match=r"is of images of 3x32x32; those of cifar100-flow are 3x16x16"):
+        require_whole(plan({}, grid={"batch_size": "1,2"}), small)
+
+
+def test_a_point_over_a_devices_limit_is_refused_before_anything_is_trained(pictures):
+    asked = plan({}, grid={"budget.activation_bytes": "10,1000000"})
+    with pytest.raises(OverBudgetError, match=r"budget.activation_bytes 10: "):
+        require_whole(asked, tiny.classifier(pictures))

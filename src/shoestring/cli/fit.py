@@ -98,8 +98,9 @@ def amount(text: str | None, option: str) -> int | None:
     """
     if text is None:
         return None
-    found = re.fullmatch(r"([\d_,]*\.?\d+|[\d_,]+) ?([A-Za-z]*)", text.strip())
-    if not found or found[2] not in UNITS:
+    whole = r"\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*"  # a comma stands for thousands, never for a fraction
+    found = re.fullmatch(rf"((?:{whole})?(?:\.\d+)?) ?([A-Za-z]*)", text.strip())
+    if not found or not found[1] or found[2] not in UNITS:
         raise RecipeError(f"{option} {text} is no amount; write such as 100_000, 10M, 64kB or 64KiB")
     number = int(float(re.sub("[_,]", "", found[1])) * UNITS[found[2]])
     if number < 1:

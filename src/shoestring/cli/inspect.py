@@ -34,7 +34,9 @@ class Inspect(Options):
         from shoestring import api
         from shoestring.data.image_reader import cache_size
 
-        found = api.inspect(self.target, self.data_folder, display, **({"size": self.size} if self.size else {}))
+        found = api.inspect(
+            self.target, self.data_folder, display, **({} if self.size is None else {"size": self.size})
+        )
         cache, size = cache_size()
         display.result(found.to_json() | {"cache": {"file": str(cache), "bytes": size}})
         _counts(found, display)

@@ -52,7 +52,8 @@ def _show(name: str, figures: dict[str, Any], display: Display) -> None:
     machine = figures["machine"]
     layout = "channels last" if machine["channels_last"] else "channels first"
     place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    display.line(f"{name} on {place}: {machine['threads']} threads, {machine['precision']}, {layout}.")
+    shared = f"{machine['processes']} processes of " if "processes" in machine else ""
+    display.line(f"{name} on {place}: {shared}{machine['threads']} threads, {machine['precision']}, {layout}.")
     rows = [
         ("a step", f"{figures['milliseconds']:,.1f} ms, median of {figures['steps_timed']}"),
         ("", f"{figures['fastest_milliseconds']:,.1f} to {figures['slowest_milliseconds']:,.1f} ms"),
@@ -78,7 +79,7 @@ def _show(name: str, figures: dict[str, Any], display: Display) -> None:
 def _show_timings(timings: "list[EngineTiming]", display: Display) -> None:
     if not timings:
         return
-    fields = ("threads", "channels_last", "precision", "graphs")
+    fields = ("threads", "processes", "channels_last", "precision", "graphs")
     best = min(timings, key=lambda timing: timing.milliseconds)
     rows: list[list[str]] = []
     for timing in timings:

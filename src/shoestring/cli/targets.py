@@ -122,7 +122,7 @@ def _require_options_of_a_run(word: str, name: str, words: Sequence[str]) -> Non
 
 def _sampling_fields(name: str) -> Collection[str]:
     """The fields of a run's sampler, under today's names; none where it has no sampler or cannot be read."""
-    with suppress(RunError, OSError, ValueError, LookupError, TypeError):  # whatever is wrong with it is said later
+    with suppress(RunError, OSError, ValueError, LookupError, TypeError, AttributeError):  # what is wrong is said later
         recipe = json.loads((run_folder(name) / RECIPE).read_text(encoding="utf-8"))
         return upgraded_recipe(recipe)[0]["task"]["sampling"].keys()
     return ()

@@ -31,8 +31,10 @@ class ImageBatch(Tensor):
         part = super().__getitem__(index)
         return part.as_subclass(ImageBatch) if part.ndim in (4, 5) else part
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
         images = self.flatten(0, -4)
+        if not images.numel() or images.shape[-3] not in (1, 3):
+            return None  # no picture; the notebook shows the numbers
         columns = self.shape[1] if self.ndim == 5 else math.ceil(math.sqrt(min(len(images), SHOWN)))
         zoom = max(1, WIDEST // (columns * (images.shape[-1] + 2)))
         return grid(images[:SHOWN], columns, zoom=zoom)

@@ -55,8 +55,10 @@ class Record:
         parts = {name: found.get(name) for name in ("files", "log", "source", "weights", "sha256")}
         shapes = {name: list if name == "log" else dict for name in parts}
         broken = [name for name, part in parts.items() if not isinstance(part, shapes[name])]
+        if broken:
+            raise RunError(f"{origin} holds no record of a run ({', '.join(map(repr, broken))})")
         texts = [(name, cast("dict[str, Any]", parts[name])) for name in ("source", "weights", "sha256")]
-        broken += [name for name, part in texts if name not in broken and not _are_texts(part.values())]
+        broken += [name for name, part in texts if not _are_texts(part.values())]
         broken += [name for name in parts["files"] or () if name not in RECORDS]
         broken += [name for name in parts["source"] or () if Path(name).name != name or not name.endswith(".py")]
         if broken or "recipe.json" not in (parts["files"] or ()):

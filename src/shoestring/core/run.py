@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -88,7 +88,10 @@ class Run(RecordFolder):
         """The recipe as plain JSON values, under today's names."""
         if not self.exists():
             raise RunError(f"{self.folder} is not a run: it has no recipe.json; give the folder that `train` wrote")
-        return upgraded_recipe(self.read_json("recipe.json"))[0]
+        values = self.read_json("recipe.json")
+        if not isinstance(values, dict):
+            raise RunError(f"{self.recipe_file} holds no recipe; is {self.folder} a complete run?")
+        return upgraded_recipe(cast(dict[str, Any], values))[0]
 
     def overrides(self) -> dict[str, list[Any]]:
         """The fields in which the recipe differs from the one it is named after, {dotted field: [there, here]}."""

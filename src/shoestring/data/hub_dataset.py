@@ -60,9 +60,17 @@ def hub_images(folder: Path, columns: Columns = FOUND) -> tuple[tuple[str, ...],
         split = _split(file, folder)
         for row, value in enumerate(values):
             if value is not None and value != -1:  # the label of images without one
-                name = names[value] if names and isinstance(value, int) else str(value)
+                name = _name(names, value, file)
                 images.append(HubImage(file / f"{row:06d}", name, split))
     return names or tuple(sorted({image.label for image in images})), images
+
+
+def _name(names: tuple[str, ...], value: Any, file: Path) -> str:
+    if not names or not isinstance(value, int):
+        return str(value)
+    if not 0 <= value < len(names):
+        raise DataError(f"{file}: the label {value} is none of its {len(names)} classes")
+    return names[value]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from shoestring.core.errors import DataError
@@ -47,8 +47,14 @@ def shard_images(folder: Path, columns: Columns = FOUND) -> tuple[tuple[str, ...
     for shard in shards(folder):
         split = _split(shard, folder)
         for image, label in _samples(shard, columns):
-            known = names and label.isdecimal() and int(label) < len(names)
-            images.append(HubImage(shard / image, names[int(label)] if known else label, split))
+            number = int(label) if label.isdecimal() else len(names)
+            name = names[number] if number < len(names) else label
+            if names and name not in names:
+                raise DataError(
+                    f"{shard}: the label {label} of {image} is none of the {len(names)} classes, whose "
+                    f"names, one a line, are those of the labels 0 to {len(names) - 1}"
+                )
+            images.append(HubImage(shard / image, name, split))
     return names or tuple(sorted({one.label for one in images}, key=_as_number)), images
 
 
@@ -75,7 +81,11 @@ class ShardRows:
         shard = self._shard(path)
         with self._lock:  # threads share what is known of shards
             if shard not in self._places:
-                self._places[shard] = {one.name: (one.offset_data, one.size) for one in _members(shard) if one.isfile()}
+                self._places[shard] = {
+                    PurePosixPath(one.name).as_posix(): (one.offset_data, one.size)  # without "./" in front
+                    for one in _members(shard)
+                    if one.isfile()
+                }
             place = self._places[shard].get(path.relative_to(shard).as_posix())
         if place is None:
             raise DataError(f"{path} is no longer in its shard")
@@ -140,7 +150,10 @@ def _members(shard: Path) -> list[tarfile.TarInfo]:
 def _class_names(folder: Path) -> tuple[str, ...]:
     for name in NAMES_FILES:
         if (folder / name).is_file():
-            return tuple((folder / name).read_text(encoding="utf-8").splitlines())
+            try:
+                return tuple((folder / name).read_text(encoding="utf-8").strip().splitlines())
+            except ValueError as error:
+                raise DataError(f"{folder / name} cannot be read: {error}; save it in UTF-8") from error
     return ()
 
 

@@ -69,5 +69,6 @@ def _engine(recipe: Recipe, device: str | None, progress: Progress) -> tuple[Rec
 
 def _engine_words(recipe: Recipe) -> str:
     engine: dict[str, Any] = recipe.engine.model_dump()
-    threads = f"{engine['threads']} thread{'s' * (engine['threads'] > 1)}, " if engine["threads"] else ""
-    return f"{threads}{engine['precision']}: the fastest of those timed here"
+    words = (("processes", "process", "processes"), ("threads", "thread", "threads"))
+    shared = [f"{count} {one if count == 1 else more}" for field, one, more in words if (count := engine[field])]
+    return f"{', '.join([*shared, engine['precision']])}: the fastest of those timed here"

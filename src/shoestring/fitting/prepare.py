@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from shoestring.core.errors import RunError
+from shoestring.core.errors import DataError, RunError
+from shoestring.core.folder_name import folder_name
 from shoestring.core.progress import Progress
 from shoestring.core.run import Run
 from shoestring.data.image_folder import ImageFolder
@@ -38,12 +39,16 @@ def prepare(
         progress: Reports everything that takes time.
 
     Raises:
-        RunError: The run is of a fit that asked for something else.
-        ShoestringError: As `choose`; or the folder has no classes, or bad files.
+        RunError: The run is of a fit that asked for something else, or no run can have its name.
+        ShoestringError: As `choose`; or the folder has no classes, hardly an image to train on, or bad files.
     """
     place = Path(folder).expanduser()
     data = ImageFolder(path=place.absolute() if place.exists() else place, skip_bad=skip_bad).named(data_folder)
     run = Run(Path(out) if out else Path("runs") / (data.path.stem if data.path.is_file() else data.path.name))
+    try:
+        folder_name(run.folder.name)
+    except ValueError as error:
+        raise RunError(f"{error}; name another with --out") from error
     file, asked = recipe_file(run), {"images": str(data.path), "skip_bad": skip_bad, **asdict(wanted)}
     if run.exists() or file.exists():
         if run.fitted().get("asked") != asked:
@@ -52,6 +57,9 @@ def prepare(
         progress.say(f"goes on with {file}")
         return run, file
     seen = inspect(data, data_folder, progress, strict=True)
+    for split, counts in seen.counts.items():
+        if (images := sum(counts)) < (2 if split == "train" else 1):
+            raise DataError(f"{data.path}: of {seen.total} images {images} are in {split}, too few; add some")
     found = choose(run.folder.name, data, seen, wanted, device, progress)
     run.write_json("fit.json", {"asked": asked, "reasons": dict(found.reasons)})
     reasons = [f"{what}: {why}" for what, why in found.reasons.items()]

@@ -54,7 +54,7 @@ class TerminalProgress(Progress):
             return
         inner = self.bars is not None
         with self._live() as bars:
-            task = bars.add_task(visible(title), total=total or None, upgraded=start, unit=unit, details="")
+            task = bars.add_task(visible(title), total=total or None, completed=start, unit=unit, details="")
             try:
                 yield ProgressBar(bars, task, total - start if total else math.inf)
             finally:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from shoestring.core.errors import RunError
 from shoestring.core.progress import Progress
 from shoestring.data.image_folder import ImageFolder, in_channels, read_image
 from shoestring.model.classifier import Classifier
@@ -24,8 +25,14 @@ def likeliest(model: Classifier, files: Sequence[Path | str], top: int, progress
 
     Raises:
         DataError: A file is missing or is no picture.
+        RunError: The classifier sees images that are not square.
     """
-    channels, height, _ = model.recipe.data.shape
+    channels, height, width = model.recipe.data.shape
+    if height != width:
+        raise RunError(
+            f"{model.recipe.name} sees images of {height}x{width}, and pictures are cut to squares; give arrays of "
+            "that shape to `logits` of the loaded model"
+        )
     data = model.recipe.data
     reduced = isinstance(data, ImageFolder) and data.reduced  # as the images that it was trained on
     read = (read_image(Path(file), height, progress, reduced=reduced) for file in files)

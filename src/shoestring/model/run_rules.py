@@ -1,7 +1,7 @@
 """The rules that a run was trained under: recorded when it starts, with all in which it goes beyond them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -78,6 +78,8 @@ def departures_of(run: Run) -> list[str]:
         found = given.departures(recipe_of(run))
     except ShoestringError:
         values = run.read_recipe()
-        makes_images = values.get("task", {}).get("kind") in GENERATORS
-        found = given.beyond(values.get("budget", {}), makes_images=makes_images)
+        task, budget = values.get("task"), values.get("budget")
+        kind = cast("dict[str, Any]", task).get("kind") if isinstance(task, dict) else task
+        limits = cast("dict[str, Any]", budget) if isinstance(budget, dict) else {}
+        found = given.beyond(limits, makes_images=kind in GENERATORS)
     return said(found, given.name)

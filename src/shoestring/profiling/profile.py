@@ -18,7 +18,7 @@ from shoestring.model.train_state import State
 from shoestring.profiling.roofline import Traffic, copy_rate, matrix_product_rate, operations, synchronise
 from shoestring.recipes.recipe import Recipe
 from shoestring.training.memory import require_memory
-from shoestring.training.sharing import shared
+from shoestring.training.sharing import count_of, shared
 from shoestring.training.step import ProfilerHook, TrainStep, no_hook
 
 PARTS = ("data", "forward", "backward", "optimiser", "ema")
@@ -118,11 +118,12 @@ def profile_step(recipe: Recipe, device: str | None, steps: int, progress: Progr
     require_memory(recipe, machine, synthetic_batch(recipe))
     with machine.running():
         with progress.task("timing steps", 2 * steps, "steps") as advance:
-            seconds = step_seconds(recipe, machine, steps, advance)
+            all_processes = replace(machine, processes=count_of(recipe.engine))
+            seconds = step_seconds(recipe, all_processes, steps, advance)
             parts = _part_seconds(recipe, machine, steps, advance)
         moved = traffic(recipe, machine)
         return StepProfile(
-            machine=machine.describe(),
+            machine=all_processes.describe(),
             batch_size=recipe.batch_size,
             seconds=tuple(seconds),
             parts=parts,

@@ -125,6 +125,8 @@ class OptunaStudy:
         first = steps * (PRUNE_ANNEALED_FROM if annealed else PRUNE_FROM)
 
         def watch(step: int, measures: Mapping[str, float]) -> bool:
+            if self.folder.measure not in measures:  # at a look that takes others; at the end, the outcome says so
+                return False
             with warnings.catch_warnings(action="ignore"):  # of a step that was reported before the run was resumed
                 trial.report(measures[self.folder.measure], step)
             return step >= first and trial.should_prune()

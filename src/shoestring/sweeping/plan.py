@@ -31,6 +31,8 @@ from shoestring.sweeping.space import (
     number_range,
 )
 
+JUDGED = (3, 32, 32)
+"""Channels, height and width of the images that the shipped classifier sees, whose features make cifar_resnet_fd."""
 MOST_POINTS = 10_000  # of a grid; more would take years
 NEW_SEEDS = 1000  # added to the recipe's seed, for trainings that confirm a choice
 DRAWS = 100  # random points to look at for each that is wanted: where choices are few, the same ones come again
@@ -242,6 +244,11 @@ def require_whole(plan: Plan, base: Recipe) -> list[Point]:
     if not holds_out(base.data):
         raise RecipeError("a sweep chooses on the tune split, and data.tune is 0; hold images out: --data.tune 5000")
     plan.measured(base)
+    if base.makes_images and base.data.shape != JUDGED:
+        raise RecipeError(
+            f"a sweep compares generators by cifar_resnet_fd, which is of images of {_by(JUDGED)}; those of "
+            f"{base.name} are {_by(base.data.shape)}"
+        )
     for axis in plan.axes:
         for field in axis.fields:
             _require_field(base, field)
@@ -251,6 +258,10 @@ def require_whole(plan: Plan, base: Recipe) -> list[Point]:
     for point in points if fixed else _corners(plan):
         _require_affordable(recipe_at(base, point), point, counted)
     return points
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _corners(plan: Plan) -> Iterator[Point]:
@@ -271,13 +282,13 @@ def _require_field(base: Recipe, field: str) -> None:
 
 
 def _require_affordable(recipe: Recipe, point: Point, counted: set[str]) -> None:
-    """Admits a point's nets to its budget; nets that were counted before are not built again."""
-    data, limit = recipe.data, recipe.budget.parameters
-    key = json.dumps([recipe.net.model_dump(mode="json"), data.shape, len(data.classes), limit])
+    """Admits a point's nets to its budget; nets that were admitted to it before are not built again."""
+    data = recipe.data
+    key = json.dumps([recipe.net.model_dump(mode="json"), data.shape, len(data.classes), recipe.budget.model_dump()])
     if key in counted:
         return
     counted.add(key)
-    if count(recipe) > recipe.budget.parameters:
+    if recipe.budget.limits_device or count(recipe) > recipe.budget.parameters:
         try:
             build(recipe)  # which says by how much, with the layer table
         except ShoestringError as error:
