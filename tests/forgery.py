@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from shoestring.core.packed import KEY, Record, digest, record_of, weights_digest
+from shoestring.core.checkpoint_chain import digest
+from shoestring.core.packed import KEY, Record, record_of, weights_digest
 from shoestring.core.run import Run
 from shoestring.core.tensor_files import tensor_bytes
 

@@ -7,7 +7,6 @@ from shoestring.api.models import load
 from shoestring.core.config import did_you_mean
 from shoestring.core.errors import ExportError, RunError
 from shoestring.core.progress import Progress
-from shoestring.core.run import Run
 from shoestring.data.paths import data_folder as resolve_data_folder
 from shoestring.exporting.export import export_model, is_current, usual_folder
 from shoestring.exporting.form import Form
@@ -15,7 +14,7 @@ from shoestring.exporting.forms import WRITERS
 from shoestring.hub.address import parse_address
 from shoestring.hub.push import push as push_run
 from shoestring.live.usual import usual_progress
-from shoestring.model.load import file_name, is_fixed, open_run
+from shoestring.model.load import is_fixed, open_run
 
 
 def export(
@@ -50,10 +49,11 @@ def export(
     """
     if to not in WRITERS:
         raise ExportError(f"{did_you_mean('form', to, list(WRITERS))}")
-    home, progress = open_run(what), progress or usual_progress()
+    progress = progress or usual_progress()
+    home = open_run(what, progress)
     if not home.finished():
         raise RunError(f"{home.folder} is not finished; run the same `train` command again, and export it then")
-    folder = _export_folder(home, to) if out is None else Path(out)
+    folder = usual_folder(home, to) if out is None else Path(out)
     inside = out is None and not is_fixed(home)
     if inside:
         home.require_writable("name the folder to write with --out")
@@ -64,10 +64,6 @@ def export(
 
         build(folder)
     return folder
-
-
-def _export_folder(home: Run, to: Form) -> Path:
-    return Path(f"{file_name(home)}-{to}") if is_fixed(home) else usual_folder(home, to)
 
 
 def demo(
@@ -90,8 +86,8 @@ def demo(
     Raises:
         ShoestringError: As `export`.
     """
-    home = open_run(what)
-    folder = _export_folder(home, "web") if out is None else Path(out)
+    home = open_run(what, progress or usual_progress())
+    folder = usual_folder(home, "web") if out is None else Path(out)
     if not (home.finished() and is_current(folder, home)):
         export(what, "web", out, data_folder, progress, trust_code=trust_code)
     return folder / "index.html"

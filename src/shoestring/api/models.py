@@ -59,7 +59,7 @@ def load(
     Raises:
         RunError: There are no such weights; or the run has code of its own that was not allowed or given.
     """
-    run = open_run(what)
+    run = open_run(what, progress)
     if trust_code:
         allow_code(run)
     give_parts(run, parts, progress or Progress())

@@ -44,8 +44,9 @@ def train(
 ) -> Run:
     """The run of a finished training, measured and with its report; the same call again goes on or returns at once.
 
-    Evaluates on the tune split; when the recipe holds none out, on the test split. Of processes that torchrun started,
-    the first one writes; the others help it, and return when it does.
+    A classifier is evaluated on the tune split or, when the recipe holds none out, on the test split; of a generator
+    samples are drawn, and `evaluate` measures it. Of processes that torchrun started, the first one writes; the others
+    help it, and return when it does.
 
     Args:
         what: A recipe, or the name or file of one.

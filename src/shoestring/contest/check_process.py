@@ -18,7 +18,7 @@ from shoestring.contest.board import Graded
 from shoestring.contest.finding import Finding
 from shoestring.contest.worker import DOING
 from shoestring.core.atomic_files import write_json
-from shoestring.core.packed import digest
+from shoestring.core.checkpoint_chain import digest
 
 
 @dataclass(frozen=True)

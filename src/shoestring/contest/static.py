@@ -10,8 +10,9 @@ from torch import Tensor
 from shoestring.contest.finding import Finding, tell
 from shoestring.contest.source_constants import count_constants
 from shoestring.contest.submission import Submission
+from shoestring.core.checkpoint_chain import digest
 from shoestring.core.errors import ShoestringError
-from shoestring.core.packed import digest, weights_digest
+from shoestring.core.packed import weights_digest
 from shoestring.core.tensor_files import read_tensors
 from shoestring.model.build import device_cost, initialise
 from shoestring.model.run_rules import GENERATORS

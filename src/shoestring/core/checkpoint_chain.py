@@ -22,8 +22,8 @@ def next_link(
         sha256: Of the checkpoint's file, in hex.
         log: All records up to that step.
     """
-    link = {"step": step, "sha256": sha256, "log": _digest([*log])}
-    return link | {"link": _digest([links[-1]["link"] if links else "", link])}
+    link = {"step": step, "sha256": sha256, "log": digest([*log])}
+    return link | {"link": digest([links[-1]["link"] if links else "", link])}
 
 
 def broken_links(links: Sequence[Mapping[str, Any]], log: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -31,12 +31,13 @@ def broken_links(links: Sequence[Mapping[str, Any]], log: Sequence[Mapping[str, 
     said: list[str] = []
     for place, link in enumerate(links):
         upto = [record for record in log if record["step"] <= link["step"]]
-        if link["log"] != _digest(upto):
+        if link["log"] != digest(upto):
             said.append(f"the log up to step {link['step']:,} is not that of the checkpoint")
         elif dict(link) != next_link(links[:place], link["step"], link["sha256"], upto):
             said.append(f"the checkpoint of step {link['step']:,} does not follow the one before")
     return said[:2] + ([f"and {len(said) - 2} more"] if len(said) > 2 else [])
 
 
-def _digest(values: Any) -> str:
+def digest(values: Any) -> str:
+    """The sha256 of plain JSON values, in hex."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

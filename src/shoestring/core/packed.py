@@ -11,6 +11,7 @@ import safetensors
 from torch import Tensor
 
 from shoestring.core.checked import parsed
+from shoestring.core.checkpoint_chain import digest
 from shoestring.core.errors import RunError
 from shoestring.core.run import RECORDS, Run
 from shoestring.core.tensor_files import read_tensors, tensor_bytes
@@ -126,11 +127,6 @@ def unpack(file: Path, folder: Path) -> Run:
     for name, content in sorted(record.files.items(), key=lambda item: item[0] == "recipe.json"):
         run.write_json(name, content)  # the recipe last: it is what makes the folder a run
     return run
-
-
-def digest(values: Any) -> str:
-    """The sha256 of plain JSON values, in hex."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

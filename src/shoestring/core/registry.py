@@ -40,7 +40,7 @@ class Found:
     Attributes:
         kind: Its name in recipes: as given, but a file without its folder.
         source: The sha256 of the code that defines it; empty for what installed packages offer as kinds.
-        maker: The class, the function, or the object itself.
+        factory: The class, the function, or the object itself.
     """
 
     kind: str

@@ -61,7 +61,7 @@ class CIFAR100(Spec):
     size: Literal[8, 16, 32] = 32
     """Height and width: below 32, means of square blocks of pixels, for quick comparisons of nets."""
     scale: Literal["standard", "signed"] = "standard"
-    """How a net sees pixels whose task takes any range (`task.pixel_range`): "standard" has mean 0 and standard
+    """How a net sees pixels whose task takes any range (`task.pixel_range`): "standard" has mean 0 and
     standard deviation 1 per channel, "signed" is -1..1."""
 
     @property

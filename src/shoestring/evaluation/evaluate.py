@@ -94,7 +94,8 @@ def evaluate(
         DataError: There are too few images, or a file is missing or damaged, or Inception has no such features.
         ShoestringError: A count is below 1.
     """
-    home, progress, folder = open_run(what), progress or usual_progress(), resolve_data_folder(data_folder)
+    progress, folder = progress or usual_progress(), resolve_data_folder(data_folder)
+    home = open_run(what, progress)
     if trust_code:
         allow_code(home)
     recipe = recipe_of(home)

@@ -32,7 +32,7 @@ from shoestring.exporting.form import Form
 from shoestring.exporting.forms import WRITERS, Asked, Writer, Written, meaning
 from shoestring.exporting.parity import accuracies, compare
 from shoestring.integers.quantization import require_accurate
-from shoestring.model.load import is_fixed
+from shoestring.model.load import file_name, is_fixed
 from shoestring.model.model import Model
 from shoestring.model.run_splits import load_split
 
@@ -50,7 +50,7 @@ SECONDS = 2.0
 def usual_folder(run: Run, form: str) -> Path:
     """Where an export goes unless told otherwise: RUN/exports/FORM, or NAME-FORM here for what is shipped or packed."""
     if is_fixed(run):
-        return Path(f"{run.name}-{form}")
+        return Path(f"{file_name(run)}-{form}")
     return run.folder / "exports" / form
 
 

@@ -61,7 +61,7 @@ _LAST = (
     "train–test gap",
     "parameters used",
     "steps used",
-    "evaluations used",
+    "nfe used",
     "multiply-adds per image",
     "wall time",
     "images/s, median",

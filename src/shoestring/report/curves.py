@@ -24,7 +24,7 @@ class Curve:
         key: Its entry in the legend.
         steps: Where each value belongs; for a mean over several steps, their middle.
         values: The values.
-        deviations: Standard deviations over mini-batches, empty when not known.
+        stds: Standard deviations over mini-batches, empty when not known.
         band: Whether to show the deviations.
     """
 

@@ -166,11 +166,11 @@ def limitations(run_data: RunData) -> list[str]:
     bins = run_data.metric(main.split, "calibration") if main else None
     if bins is not None and bins.value:
         filled = [one for one in bins.value if one["n"]]
-        gap_to_real = sum(one["n"] * (one["confidence"] - one["accuracy"]) for one in filled) / sum(
+        surplus = sum(one["n"] * (one["confidence"] - one["accuracy"]) for one in filled) / sum(
             one["n"] for one in filled
         )
-        word = "over" if gap_to_real > 0 else "under"
-        said.append(f"Confidence: {word}-confident by {points(abs(gap_to_real)).removeprefix('+')} on average.")
+        word = "over" if surplus > 0 else "under"
+        said.append(f"Confidence: {word}-confident by {points(abs(surplus)).removeprefix('+')} on average.")
     last = next((record["mean"] for record in reversed(run_data.log) if "real" in record.get("mean", {})), None)
     if last is not None and is_number(last.get("fake")):
         said.append(

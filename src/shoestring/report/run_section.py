@@ -103,17 +103,14 @@ def charts(run_data: RunData, name: str) -> list[Picture]:
         curve(log, "train", loss, Key("train" if only else loss.split("/")[0], index + 1), band=only)
         for index, loss in enumerate(losses)
     ]
-    held_out = [
-        curve(log, kind, "loss", Key(kind, index + 2 if only else index + 3, "dots"))
-        for index, kind in enumerate(("tune", "test"))
-    ]
+    held_out = curve(log, "tune", "loss", Key("tune", 2 if only else 3, "dots"))
     spread = "The band is one standard deviation over mini-batches." if only else ""
     found = [
         chart(
             f"{name}-loss",
             "Loss",
             run_data.loss_label,
-            [*loss_curves, *held_out],
+            [*loss_curves, held_out],
             _test(run_data, "loss"),
             caption=spread,
         ),
@@ -124,7 +121,6 @@ def charts(run_data: RunData, name: str) -> list[Picture]:
             [
                 curve(log, "train", "accuracy", Key("train", 1), band=True),
                 curve(log, "tune", "accuracy", Key("tune", 2, "dots")),
-                curve(log, "test", "accuracy", Key("test", 3, "dots")),
             ],
             _test(run_data, "accuracy"),
             caption="The band is one standard deviation over mini-batches; the diamond is the final test value."

@@ -34,13 +34,13 @@ def extract_once(
         images: uint8, (n, channels, height, width).
         folder: The cache; made when missing, and free to be deleted at any time.
         progress: Reports the images done, a damaged file, and one that cannot be written.
-        batch_size: As of `features.batches`.
+        batch_size: As of `extractor.batches`.
 
     Returns:
         float32, (n, dimensions), on the CPU.
 
     Raises:
-        DataError: As of `features.extract`.
+        DataError: As of `extractor.extract`.
     """
     check_images(images)
     parts: list[Tensor] = []

@@ -240,7 +240,7 @@ class FeatureSet:
 
     @cached_property
     def moments(self) -> Moments:
-        """Mean and covariance; errors as of `features.moments`."""
+        """Mean and covariance; errors as of the function `moments`."""
         return moments(self.features, self.extractor)
 
     def once(self, name: Hashable, compute: Callable[[Tensor], Kept]) -> Kept:

@@ -21,7 +21,7 @@ class KernelDistance:
     Attributes:
         value: Over all pairs of images at once: the one with the least variance.
         subset_mean: Mean over random subsets, as usually published.
-        subset_deviation: Standard deviation of the single subsets' values, as usually published beside it.
+        subset_std: Standard deviation of the single subsets' values, as usually published beside it.
         standard_error: Of the subset mean. Subsets overlap: no more of them count than fit side by side into the
             smaller set.
         subsets: How many.
@@ -119,8 +119,8 @@ def _kernel_sums(a: Tensor, b: Tensor, members: Tensor, other_members: Tensor) -
     for row in range(0, len(a), _ROWS):
         for column in range(row if a is b else 0, len(b), _ROWS):
             rows, columns = slice(row, row + _ROWS), slice(column, column + _ROWS)
-            gap_to_real = (one[rows] @ other[columns].T).div_(dimensions).sub_(level)
-            kernel = gap_to_real.add(3 * c).mul_(gap_to_real).add_(3 * c**2).mul_(gap_to_real)
+            excess = (one[rows] @ other[columns].T).div_(dimensions).sub_(level)
+            kernel = excess.add(3 * c).mul_(excess).add_(3 * c**2).mul_(excess)
             inside = ((kernel @ other_members[columns].to(type_of_both)).double() * members[rows]).sum(0)
             inside[-1] = kernel.sum(dtype=torch.float64)  # of all images: the value itself, so to the last digit
             sums += inside * (2 if a is b and column > row else 1)

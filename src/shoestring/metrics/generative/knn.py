@@ -77,7 +77,7 @@ def squared_differences(a: Tensor, b: Tensor) -> Tensor:
 def _search(
     queries: Tensor, references: Tensor, count: int, own: Tensor | None, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices and squared distances as of `nearest_few`, and whether no other reference can be nearer: bool, (n,)."""
+    """Indices and squared distances as of `knn`, and whether no other reference can be nearer: bool, (n,)."""
     others = len(references) - (own is not None)
     kept = min(count + SPARE, others)
     rows = chunk_rows(references.shape[1])

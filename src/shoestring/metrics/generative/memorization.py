@@ -80,7 +80,7 @@ def memorisation(generated: Tensor, held_out: Tensor, train: Tensor, quantile: f
 def nearest(queries: Tensor, references: Tensor) -> Neighbours:
     """The nearest reference of each query, by exhaustive search.
 
-    As `search.nearest_few` does it; holds a few matrices of at most 64 MiB at once.
+    As `knn` does it; holds a few matrices of at most 64 MiB at once.
 
     Args:
         queries: (n, ...), uint8 or floating point, flattened to (n, d).

@@ -33,7 +33,7 @@ def real_baseline_metrics(
         progress: Reports each kind of score, a damaged file, and one that cannot be written.
 
     Raises:
-        DataError: As of `generated.scores`.
+        DataError: As of `suite.scores`.
     """
     shapes = [list(one.images.shape) for one in (real, further)]
     classified = [one.classes is not None for one in (real, further)]

@@ -36,7 +36,7 @@ class ImageFeatures:
     Attributes:
         images: uint8, (n, c, h, w).
         inception: Features of the FID Inception, None when there is none.
-        classifier: Features of the shipped classifier, None where it does not fit the images.
+        fast: Features of the shipped classifier, None where it does not fit the images.
         classes: What that classifier takes each image for, int64 (n,), None likewise.
     """
 
@@ -51,7 +51,7 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class Naming:
-    """How the features of `Seen` are called in names and records.
+    """How the features of `ImageFeatures` are called in names and records.
 
     Attributes:
         inception: Identity of the Inception extractor, "NAME DIMENSIONS RESIZING HASH".
