@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -292,3 +293,21 @@ def test_code_of_ones_own_reaches_the_workers_and_the_recipe(pictures, tmp_path)
     best = recipe(found["best_recipe"])
     assert best.net.kind == "mine.py:Net"
     assert [point["state"] for point in found["points"]] == ["finished", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("sweep.json", "{"),
+        ("sweep.json", "{}"),
+        ("sweep.json", '{"plan": {"grid": 5}, "fingerprint": "x", "storage": null, "study": "x"}'),
+        ("ended/point-0000-seed-0.json", "[1]"),
+        ("points/0000.json", "5"),
+    ],
+)
+def test_damaged_files_of_a_sweep_are_told_by_name(name: str, content: str, tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(RunError, match=re.escape(name.rpartition("/")[2])):
+        _ = folder.plan if name == "sweep.json" else (folder.proposed(), folder.outcome(Training(0, 0)))

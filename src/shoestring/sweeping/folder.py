@@ -1,16 +1,20 @@
 """A sweep's folder: what was planned, a run for each training, and what came of it. Alone knows its file names."""
 
-import json
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter
 
 from shoestring.core.atomic_files import write_json
+from shoestring.core.checked import checked
 from shoestring.core.errors import RunError
+from shoestring.core.record_folder import RecordFolder
 from shoestring.core.run import Run
+from shoestring.core.run_records import Record
 from shoestring.model.code import keep_code
 from shoestring.model.load import recipe_of
 from shoestring.recipes.recipe import Recipe
@@ -21,6 +25,7 @@ from shoestring.sweeping.space import Point
 GROWING = ("trials", "seeds", "confirm", "prune")
 """What may change when a sweep goes on: points and seeds that were trained stay what they are."""
 
+T = TypeVar("T")
 State = Literal["open", "finished", "failed", "pruned"]
 
 
@@ -63,6 +68,19 @@ class Outcome:
     reason: str = ""
 
 
+class Planned(Record):
+    """What sweep.json holds."""
+
+    plan: dict[str, Any]
+    fingerprint: str
+    storage: str | None
+    study: str
+
+
+POINT = TypeAdapter(Point)
+OUTCOME = TypeAdapter(Outcome)
+PLANNED = TypeAdapter(Planned)
+PLAN = TypeAdapter(Plan)
 NOT_ENDED = Outcome("open", None, 0, 0.0)
 
 
@@ -99,7 +117,7 @@ class SweepFolder:
             keep_code(self.base, recipe)
             self.base.write_recipe(recipe.to_json(), [], {})
             self._create("sweep.json", values)
-        there = self._read()
+        there = self._planned()
         if there["study"] != values["study"]:  # it was begun before, or by another machine a moment ago
             old, new = (_lasting(one) for one in (there, values))
             if old != new:
@@ -133,17 +151,17 @@ class SweepFolder:
         Raises:
             RunError: No sweep was begun here.
         """
-        return Plan.model_validate(self._read()["plan"])
+        return checked(PLAN, self._planned()["plan"], self.folder / "sweep.json")
 
     @property
     def storage(self) -> str | None:
         """URL of the database of Optuna's study; None where it is a file of this folder."""
-        return self._read()["storage"]
+        return self._planned()["storage"]
 
     @property
     def study_name(self) -> str:
         """What Optuna's study is called there."""
-        return self._read()["study"]
+        return self._planned()["study"]
 
     @property
     def journal(self) -> Path:
@@ -165,11 +183,7 @@ class SweepFolder:
     def proposed(self, known: Collection[int] = ()) -> dict[int, Point]:
         """The points that were proposed so far, by number, without those that are known."""
         files = {int(file.stem): file for file in (self.folder / "points").glob("[0-9]*.json")}
-        return {
-            number: json.loads(file.read_text(encoding="utf-8"))
-            for number, file in sorted(files.items())
-            if number not in known
-        }
+        return {number: self._read(POINT, file) for number, file in sorted(files.items()) if number not in known}
 
     def write_point(self, number: int, point: Point) -> None:
         """Records a proposed point."""
@@ -189,7 +203,7 @@ class SweepFolder:
         """What came of a training so far."""
         file, run = self.folder / "ended" / f"{training.name}.json", self.run(training)
         if file.is_file():
-            return Outcome(**json.loads(file.read_text(encoding="utf-8")))
+            return self._read(OUTCOME, file)
         if not run.has_weights():
             return NOT_ENDED
         step, value = final_measure(run, self.measure)
@@ -217,7 +231,7 @@ class SweepFolder:
     def reopen(self) -> None:
         """Forgets which trainings failed, so that they are tried again from their last checkpoint."""
         for file in (self.folder / "ended").glob("*.json"):
-            if json.loads(file.read_text(encoding="utf-8"))["state"] == "failed":
+            if self._read(OUTCOME, file).state == "failed":
                 file.unlink()
 
     # Results
@@ -237,13 +251,13 @@ class SweepFolder:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"worker-{number}.log"
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            return json.loads((self.folder / "sweep.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(
-                f"{self.folder} holds no sweep; give the folder that `shoestring sweep --out` wrote"
-            ) from None
+    def _planned(self) -> dict[str, Any]:
+        if not self.exists():
+            raise RunError(f"{self.folder} holds no sweep; give the folder that `shoestring sweep --out` wrote")
+        return RecordFolder(self.folder).read_held("sweep.json", PLANNED, {})
+
+    def _read(self, kind: TypeAdapter[T], file: Path) -> T:
+        return checked(kind, RecordFolder(file.parent).read_json(file.name), file)
 
     def _create(self, name: str, values: Mapping[str, Any]) -> None:
         """Writes a file unless it is there: of several machines that do so at once, one does."""
