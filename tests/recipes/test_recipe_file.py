@@ -26,6 +26,8 @@ def test_the_file_of_a_recipe_gives_it_back(name, tmp_path):
         assert recipe(file) == made
         text = file.read_text()
         assert text.startswith("# two\n# lines\n")
+        (tmp_path / "new.toml").write_text(commented(made, "new"))
+        assert recipe(tmp_path / "new.toml").fingerprint() == recipe(made, name="new").fingerprint()
         assert set(tomllib.loads(text)) == {"base", *(field.split(".")[0] for field in point)}
 
 
@@ -48,6 +50,8 @@ def test_a_value_that_is_taken_away_is_not_that_of_the_base_again(name, point, t
         found = recipe(write_recipe(made, tmp_path / "best.toml"))
         assert found.fingerprint() == made.fingerprint() != RECIPES[name]().fingerprint()
         assert found.name == made.name
+        (tmp_path / "new.toml").write_text(commented(made, "new"))
+        assert recipe(tmp_path / "new.toml").fingerprint() == recipe(made, name="new").fingerprint()
 
 
 def test_a_schedule_that_is_taken_away_is_not_that_of_the_base_again(tmp_path):

@@ -17,8 +17,8 @@ class Features(Options):
     """What generated images are compared by."""
 
     count: int | None = None
-    """Generated images, and as many real ones. By default 10,000, or all there are; with --generated
-    all of them."""
+    """Generated images, and as many real ones. By default 10,000, or all there are; with --generated all of
+    them."""
     inception: Path | None = None
     """The FID Inception, .pth or .safetensors; none does without. By default the official file, downloaded once."""
     dimensions: Literal[64, 192, 768, 2048] | None = None

@@ -88,8 +88,8 @@ COMMENT_WIDTH = 100  # columns of a comment
 def commented(recipe: Recipe, name: str) -> str:
     """A recipe file with every field, its meaning and its value here; `recipe(file)` gives an equal recipe.
 
-    Of a shipped recipe, which the file names as its base, all fields are commented out: a line counts once its # is
-    gone. Of another recipe those that are not at their default count.
+    What `write_recipe` would write counts; all else is commented out, so of a shipped recipe, which the file names as
+    its base, every field: a line counts once its # is gone.
 
     Args:
         recipe: What the new one is made from.
@@ -98,11 +98,10 @@ def commented(recipe: Recipe, name: str) -> str:
     said = "Each field stands below what it means. Lines that begin with # have no effect: take the # away to set one."
     head = [f"# shoestring train {name}.toml", *_comment(said), ""]
     lines = [f"name = {_inline(name)}"]
-    base = recipe.name if recipe.name in RECIPES else recipe.base
-    if base is not None:
-        lines.append(f"base = {_inline(base)}")
-    live = {} if recipe.name in RECIPES else counting(recipe, today=True)
-    body = _fields(recipe, live, "", ("name", "base", "summary", "published"))
+    live = _on_base(recipe)
+    if live is not None:
+        lines.append(f"base = {_inline(live['base'])}")
+    body = _fields(recipe, live or counting(recipe, today=True), "", METADATA_FIELDS)
     return "\n".join([*head, *lines, *body]) + "\n"
 
 
