@@ -252,9 +252,10 @@ class SweepFolder:
         return folder / f"worker-{number}.log"
 
     def _planned(self) -> dict[str, Any]:
-        if not self.exists():
+        found = RecordFolder(self.folder).read_held("sweep.json", PLANNED, None)
+        if found is None:
             raise RunError(f"{self.folder} holds no sweep; give the folder that `shoestring sweep --out` wrote")
-        return RecordFolder(self.folder).read_held("sweep.json", PLANNED, {})
+        return found
 
     def _read(self, kind: TypeAdapter[T], file: Path) -> T:
         return checked(kind, RecordFolder(file.parent).read_json(file.name), file)
