@@ -143,3 +143,13 @@ def test_shipped_weights_bring_their_net_and_size(colour: tuple[ImageFolder, Fol
         chosen(colour, pretrained="cifar100-best-small", size=48)
     with pytest.raises(RecipeError, match="no classifier of square images"):
         chosen(colour, pretrained="cifar100-dcgan-44")
+
+
+def test_processes_that_are_the_fastest_are_told(
+    colour: tuple[ImageFolder, FolderReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(processes=2, threads=1, precision="float32")
+    monkeypatch.setattr(in_time, "try_choices", lambda recipe, device, progress: [EngineTiming(engine, 100.0)])
+    found = chosen(colour)
+    assert found.recipe.engine.processes == 2
+    assert found.reasons["engine"] == "2 processes, 1 thread, float32: the fastest of those timed here"

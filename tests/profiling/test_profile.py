@@ -140,3 +140,16 @@ def test_a_step_moves_at_least_its_activations_twice(cpu: Machine) -> None:
     stem = 2 * 32 * 32 * 32 * 4  # bytes of the stem's output for two images
     assert large.products - small.products > 2 * stem
     assert large.others - small.others > 10 * stem  # batch norm, SiLU, additions
+
+
+def test_a_recipe_of_several_processes_is_timed_with_them(pictures, monkeypatch) -> None:
+    timed: list[int] = []
+
+    def step_seconds(recipe, machine, steps, advance):
+        timed.append(machine.processes)
+        return [0.1] * steps
+
+    monkeypatch.setattr(speed, "step_seconds", step_seconds)
+    found = speed.profile_step(tiny.classifier(pictures, engine__processes=2), "cpu", 2, Progress())
+    assert timed == [2]
+    assert found.machine["processes"] == 2
