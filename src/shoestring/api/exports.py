@@ -86,7 +86,8 @@ def demo(
     Raises:
         ShoestringError: As `export`.
     """
-    home = open_run(what, progress or usual_progress())
+    progress = progress or usual_progress()
+    home = open_run(what, progress)
     folder = usual_folder(home, "web") if out is None else Path(out)
     if not (home.finished() and is_current(folder, home)):
         export(what, "web", out, data_folder, progress, trust_code=trust_code)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, cast
+from typing import cast
 
 from torch import Tensor
 
@@ -15,7 +15,7 @@ from shoestring.core.errors import ShoestringError
 from shoestring.core.packed import weights_digest
 from shoestring.core.tensor_files import read_tensors
 from shoestring.model.build import device_cost, initialise
-from shoestring.model.run_rules import GENERATORS
+from shoestring.model.run_rules import trains_generator
 from shoestring.model.weights import inference_state_dict
 from shoestring.nets.summary import counted_buffers
 from shoestring.recipes.recipe import Recipe
@@ -53,8 +53,7 @@ def static_findings(submission: Submission, rules: Rules) -> list[Finding]:
 def makes_images(submission: Submission) -> bool:
     """Whether a generator was handed in, by what its recipe says, or its ONNX file."""
     if submission.recipe_values:
-        task: Any = submission.recipe_values.get("task")
-        return isinstance(task, dict) and cast("dict[str, Any]", task).get("kind") in GENERATORS
+        return trains_generator(submission.recipe_values)
     return bool(submission.graph and submission.graph.facts.get("kind", "classifier") != "classifier")
 
 

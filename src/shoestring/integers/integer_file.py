@@ -9,7 +9,7 @@ import json
 import zlib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import safetensors
@@ -18,27 +18,10 @@ from numpy.typing import NDArray
 
 from shoestring.core.atomic_files import write_atomic
 from shoestring.core.errors import ShoestringError
-from shoestring.integers.integer_graph import (
-    Activation,
-    Add,
-    Concatenate,
-    Convolution,
-    DigitSum,
-    IntegerNet,
-    Lookup,
-    MaxPool,
-    Mean,
-    Multiply,
-    Requantisation,
-    Residual,
-    Slice,
-)
+from shoestring.integers.integer_graph import Activation, DigitSum, IntegerNet, Operator, Requantisation, Residual
 
 FORMAT = "shoestring integer net 1"
-PARTS = (
-    *(Activation, Requantisation, Residual, DigitSum),
-    *(Convolution, Mean, MaxPool, Add, Multiply, Lookup, Slice, Concatenate),
-)
+PARTS = (Activation, DigitSum, Requantisation, Residual, *get_args(Operator))
 
 
 def write(net: IntegerNet, file: Path) -> Path:

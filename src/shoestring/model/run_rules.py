@@ -1,6 +1,6 @@
 """The rules that a run was trained under: recorded when it starts, with all in which it goes beyond them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter
@@ -65,6 +65,12 @@ def other_rules(run: Run) -> str:
     return f"held against the rules {given.name!r}, which are not the shipped ones: {'; '.join(allowed)}"
 
 
+def trains_generator(recipe: Mapping[str, Any]) -> bool:
+    """Whether the plain values of a recipe, which need not be valid, train a generator of images."""
+    task = recipe.get("task")
+    return isinstance(task, dict) and cast("dict[str, Any]", task).get("kind") in GENERATORS
+
+
 def departures_of(run: Run) -> list[str]:
     """A sentence for each departure of a run from its rules; of a run that names none, from those that are shipped.
 
@@ -78,8 +84,7 @@ def departures_of(run: Run) -> list[str]:
         found = given.departures(recipe_of(run))
     except ShoestringError:
         values = run.read_recipe()
-        task, budget = values.get("task"), values.get("budget")
-        kind = cast("dict[str, Any]", task).get("kind") if isinstance(task, dict) else task
+        budget = values.get("budget")
         limits = cast("dict[str, Any]", budget) if isinstance(budget, dict) else {}
-        found = given.beyond(limits, makes_images=kind in GENERATORS)
+        found = given.beyond(limits, makes_images=trains_generator(values))
     return said(found, given.name)

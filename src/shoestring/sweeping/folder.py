@@ -5,11 +5,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from shoestring.core.atomic_files import write_json
 from shoestring.core.checked import checked
 from shoestring.core.errors import RunError
 from shoestring.core.record_folder import RecordFolder
@@ -25,7 +24,6 @@ from shoestring.sweeping.space import Point
 GROWING = ("trials", "seeds", "confirm", "prune")
 """What may change when a sweep goes on: points and seeds that were trained stay what they are."""
 
-T = TypeVar("T")
 State = Literal["open", "finished", "failed", "pruned"]
 
 
@@ -85,10 +83,8 @@ NOT_ENDED = Outcome("open", None, 0, 0.0)
 
 
 @dataclass(frozen=True)
-class SweepFolder:
+class SweepFolder(RecordFolder):
     """The folder; every write is atomic, so a process that ends anywhere leaves nothing that others trip over."""
-
-    folder: Path
 
     # What was planned
 
@@ -128,7 +124,7 @@ class SweepFolder:
                 )
             # Points are numbered in the order in which the fields were first given.
             grown = {key: values["plan"][key] for key in GROWING}
-            self._write("sweep.json", there | {"plan": there["plan"] | grown})
+            self.write_json("sweep.json", there | {"plan": there["plan"] | grown})
 
     @property
     def base(self) -> Run:
@@ -183,11 +179,15 @@ class SweepFolder:
     def proposed(self, known: Collection[int] = ()) -> dict[int, Point]:
         """The points that were proposed so far, by number, without those that are known."""
         files = {int(file.stem): file for file in (self.folder / "points").glob("[0-9]*.json")}
-        return {number: self._read(POINT, file) for number, file in sorted(files.items()) if number not in known}
+        return {
+            number: self.read_as(f"points/{file.name}", POINT, {})
+            for number, file in sorted(files.items())
+            if number not in known
+        }
 
     def write_point(self, number: int, point: Point) -> None:
         """Records a proposed point."""
-        self._write(f"points/{number:04d}.json", point)
+        self.write_json(f"points/{number:04d}.json", point)
 
     # Trainings
 
@@ -201,9 +201,10 @@ class SweepFolder:
 
     def outcome(self, training: Training) -> Outcome:
         """What came of a training so far."""
-        file, run = self.folder / "ended" / f"{training.name}.json", self.run(training)
-        if file.is_file():
-            return self._read(OUTCOME, file)
+        ended = self.read_as(f"ended/{training.name}.json", OUTCOME, NOT_ENDED)
+        run = self.run(training)
+        if ended is not NOT_ENDED:
+            return ended
         if not run.has_weights():
             return NOT_ENDED
         step, value = final_measure(run, self.measure)
@@ -226,12 +227,12 @@ class SweepFolder:
         log = run.log("train")
         seconds = sum(record["seconds"] for record in log)
         step = log[-1]["step"] if log else 0
-        self._write(f"ended/{training.name}.json", vars(Outcome(state, None, step, seconds, reason)))
+        self.write_json(f"ended/{training.name}.json", vars(Outcome(state, None, step, seconds, reason)))
 
     def reopen(self) -> None:
         """Forgets which trainings failed, so that they are tried again from their last checkpoint."""
         for file in (self.folder / "ended").glob("*.json"):
-            if self._read(OUTCOME, file).state == "failed":
+            if self.read_as(f"ended/{file.name}", OUTCOME, NOT_ENDED).state == "failed":
                 file.unlink()
 
     # Results
@@ -243,7 +244,7 @@ class SweepFolder:
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Records the table."""
-        self._write("results.json", results)
+        self.write_json("results.json", results)
 
     def worker_log(self, number: int) -> Path:
         """What a worker process of this machine says."""
@@ -252,17 +253,15 @@ class SweepFolder:
         return folder / f"worker-{number}.log"
 
     def _planned(self) -> dict[str, Any]:
-        found = RecordFolder(self.folder).read_held("sweep.json", PLANNED, None)
+        found = self.read_held("sweep.json", PLANNED, None)
         if found is None:
             raise RunError(f"{self.folder} holds no sweep; give the folder that `shoestring sweep --out` wrote")
         return found
 
-    def _read(self, kind: TypeAdapter[T], file: Path) -> T:
-        return checked(kind, RecordFolder(file.parent).read_json(file.name), file)
-
     def _create(self, name: str, values: Mapping[str, Any]) -> None:
         """Writes a file unless it is there: of several machines that do so at once, one does."""
-        whole = self._write(f".{name}.{uuid.uuid4().hex}", values)
+        whole = self.folder / f".{name}.{uuid.uuid4().hex}"
+        self.write_json(whole.name, values)
         try:
             (self.folder / name).hardlink_to(whole)
         except FileExistsError:
@@ -271,9 +270,6 @@ class SweepFolder:
             whole.replace(self.folder / name)
         finally:
             whole.unlink(missing_ok=True)
-
-    def _write(self, name: str, values: Mapping[str, Any]) -> Path:
-        return write_json(self.folder / name, values)
 
 
 def final_measure(run: Run, measure: Measure) -> tuple[int, float | None]:

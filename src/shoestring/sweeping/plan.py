@@ -15,7 +15,9 @@ from shoestring.core.config import Spec, did_you_mean, explain
 from shoestring.core.errors import RecipeError, ShoestringError
 from shoestring.core.rng import generator
 from shoestring.data.dataset import holds_out
+from shoestring.evaluation.extractors import CLASSIFIER
 from shoestring.model.build import build, count
+from shoestring.recipes import RECIPES
 from shoestring.recipes.lookup import SWEEP
 from shoestring.recipes.lookup import recipe as recipe_with
 from shoestring.recipes.recipe import NOT_FINGERPRINTED, Recipe
@@ -31,8 +33,6 @@ from shoestring.sweeping.space import (
     number_range,
 )
 
-JUDGED = (3, 32, 32)
-"""Channels, height and width of the images that the shipped classifier sees, whose features make cifar_resnet_fd."""
 MOST_POINTS = 10_000  # of a grid; more would take years
 NEW_SEEDS = 1000  # added to the recipe's seed, for trainings that confirm a choice
 DRAWS = 100  # random points to look at for each that is wanted: where choices are few, the same ones come again
@@ -244,9 +244,10 @@ def require_whole(plan: Plan, base: Recipe) -> list[Point]:
     if not holds_out(base.data):
         raise RecipeError("a sweep chooses on the tune split, and data.tune is 0; hold images out: --data.tune 5000")
     plan.measured(base)
-    if base.makes_images and base.data.shape != JUDGED:
+    judged = RECIPES[CLASSIFIER]().data.shape
+    if base.makes_images and base.data.shape != judged:
         raise RecipeError(
-            f"a sweep compares generators by cifar_resnet_fd, which is of images of {_by(JUDGED)}; those of "
+            f"a sweep compares generators by cifar_resnet_fd, which is of images of {_by(judged)}; those of "
             f"{base.name} are {_by(base.data.shape)}"
         )
     for axis in plan.axes:
